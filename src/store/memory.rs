@@ -1,0 +1,202 @@
+//! [`MemoryStore`]: the store contract at its plainest, for tests and for building elements without a file.
+
+use std::collections::BTreeMap;
+
+use parking_lot::Mutex;
+
+use super::{ArrayMeta, Attrs, IoStats, Meter, Node, NodeKind, ReadStore, Style, WriteStore, check_rows};
+use crate::error::{Error, Place, Result};
+use crate::index::Rows;
+use crate::path::ElemPath;
+use crate::value::{Array, DType};
+
+#[derive(Debug, Clone)]
+enum Content {
+    Group,
+    Array(Array),
+    Null,
+}
+
+#[derive(Debug, Clone)]
+struct Entry {
+    content: Content,
+    attrs: Attrs,
+}
+
+impl Entry {
+    fn node(&self) -> Node {
+        let meta = |dtype: DType, shape: &[usize], null| {
+            NodeKind::Array(ArrayMeta {
+                shape: shape.to_vec(),
+                dtype: Some(dtype),
+                stored: dtype.to_string(),
+                chunks: None,
+                null,
+            })
+        };
+        let kind = match &self.content {
+            Content::Group => NodeKind::Group,
+            Content::Array(a) => meta(a.dtype(), a.shape(), false),
+            Content::Null => meta(DType::Bool, &[], true),
+        };
+        Node { kind, attrs: self.attrs.clone() }
+    }
+}
+
+#[derive(Debug, Default)]
+struct State {
+    published: BTreeMap<ElemPath, Entry>,
+    /// A full copy with the changes made since; `None` when nothing is staged.
+    staged: Option<BTreeMap<ElemPath, Entry>>,
+}
+
+/// A store in memory.
+#[derive(Debug)]
+pub struct MemoryStore {
+    name: String,
+    state: Mutex<State>,
+    meter: Meter,
+}
+
+impl MemoryStore {
+    /// An empty store (a root group) that calls itself `name` in messages.
+    #[must_use]
+    pub fn new(name: impl Into<String>) -> Self {
+        let root = Entry { content: Content::Group, attrs: Attrs::new() };
+        let published = BTreeMap::from([(ElemPath::root(), root)]);
+        Self { name: name.into(), state: Mutex::new(State { published, staged: None }), meter: Meter::default() }
+    }
+
+    fn place(&self, at: &ElemPath) -> Place {
+        Place::new(&self.name, at)
+    }
+
+    fn not_found(&self, at: &ElemPath) -> Error {
+        Error::NotFound { at: self.place(at), nearest: Vec::new() }
+    }
+
+    fn add(&self, at: &ElemPath, content: Content, attrs: &Attrs) -> Result<()> {
+        let mut state = self.state.lock();
+        let nodes = state.draft();
+        if nodes.contains_key(at) {
+            return Err(Error::Exists { at: self.place(at) });
+        }
+        let parent = at.parent().unwrap_or_default();
+        if !nodes.get(&parent).is_some_and(|e| matches!(e.content, Content::Group)) {
+            return Err(self.not_found(&parent));
+        }
+        nodes.insert(at.clone(), Entry { content, attrs: attrs.clone() });
+        Ok(())
+    }
+}
+
+impl State {
+    fn draft(&mut self) -> &mut BTreeMap<ElemPath, Entry> {
+        let published = &self.published;
+        self.staged.get_or_insert_with(|| published.clone())
+    }
+}
+
+impl ReadStore for MemoryStore {
+    fn location(&self) -> &str {
+        &self.name
+    }
+
+    fn node(&self, at: &ElemPath) -> Result<Option<Node>> {
+        Ok(self.state.lock().published.get(at).map(Entry::node))
+    }
+
+    fn children(&self, at: &ElemPath) -> Result<Vec<String>> {
+        let state = self.state.lock();
+        match state.published.get(at) {
+            Some(Entry { content: Content::Group, .. }) => Ok(state
+                .published
+                .keys()
+                .filter(|p| p.parent().as_ref() == Some(at))
+                .map(|p| p.name().to_owned())
+                .collect()),
+            _ => Err(self.not_found(at)),
+        }
+    }
+
+    fn read(&self, at: &ElemPath, rows: &[Rows]) -> Result<Array> {
+        let array = match self.state.lock().published.get(at) {
+            Some(Entry { content: Content::Array(a), .. }) => a.clone(),
+            _ => return Err(self.not_found(at)),
+        };
+        check_rows(self, at, array.shape(), rows)?;
+        let cut = array.take(rows);
+        self.meter.chunk();
+        self.meter.read(cut.nbytes() as u64);
+        Ok(cut)
+    }
+
+    fn stats(&self) -> IoStats {
+        self.meter.stats()
+    }
+}
+
+impl WriteStore for MemoryStore {
+    fn create_group(&self, at: &ElemPath, attrs: &Attrs) -> Result<()> {
+        self.add(at, Content::Group, attrs)
+    }
+
+    fn create_array(&self, at: &ElemPath, data: &Array, _style: Style<'_>, attrs: &Attrs) -> Result<()> {
+        self.add(at, Content::Array(data.clone()), attrs)?;
+        self.meter.wrote(data.nbytes() as u64);
+        Ok(())
+    }
+
+    fn create_null(&self, at: &ElemPath, attrs: &Attrs) -> Result<()> {
+        self.add(at, Content::Null, attrs)
+    }
+
+    fn set_attrs(&self, at: &ElemPath, attrs: &Attrs) -> Result<()> {
+        let mut state = self.state.lock();
+        let entry = state.draft().get_mut(at).ok_or_else(|| self.not_found(at))?;
+        entry.attrs.extend(attrs.clone());
+        Ok(())
+    }
+
+    fn publish(&self) -> Result<()> {
+        let mut state = self.state.lock();
+        if let Some(staged) = state.staged.take() {
+            state.published = staged;
+        }
+        Ok(())
+    }
+
+    fn consolidate(&self) -> Result<()> {
+        Err(Error::Unsupported {
+            at: self.place(&ElemPath::root()),
+            what: "a store in memory has no consolidated metadata".into(),
+        })
+    }
+
+    fn abandon(&self) -> Result<()> {
+        self.state.lock().staged = None;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::testing::{Fresh, store_contract};
+
+    #[test]
+    fn keeps_the_store_contract() {
+        store_contract(&|| {
+            // Dropping abandons: what is reopened is the published part alone.
+            let store = Arc::new(MemoryStore::new("memory"));
+            let again = store.clone();
+            let reopen = Box::new(move || {
+                again.abandon().unwrap();
+                again.clone() as Arc<dyn ReadStore>
+            });
+            Fresh { store, reopen, keep: Box::new(()) }
+        });
+    }
+}

@@ -1,0 +1,66 @@
+//! Counting what a store reads and writes, so that tests and receipts can speak of bytes, not of time.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// What a handle has read and written since it was opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct IoStats {
+    /// Metadata documents read (Zarr).
+    pub documents: u64,
+    /// Chunks (or, for unchunked HDF5 datasets, contiguous spans) fetched; absent Zarr chunks are not counted.
+    pub chunks: u64,
+    /// Bytes read: exact for Zarr; for HDF5 the stored size of the chunks and spans, without HDF5's own metadata.
+    pub bytes_read: u64,
+    /// Bytes written: exact for Zarr; for HDF5 the growth of the file plus changed attributes.
+    pub bytes_written: u64,
+}
+
+impl std::ops::Sub for IoStats {
+    type Output = Self;
+
+    fn sub(self, earlier: Self) -> Self {
+        Self {
+            documents: self.documents - earlier.documents,
+            chunks: self.chunks - earlier.chunks,
+            bytes_read: self.bytes_read - earlier.bytes_read,
+            bytes_written: self.bytes_written - earlier.bytes_written,
+        }
+    }
+}
+
+/// The running counts behind [`IoStats`].
+#[derive(Debug, Default)]
+pub(crate) struct Meter {
+    documents: AtomicU64,
+    chunks: AtomicU64,
+    bytes_read: AtomicU64,
+    bytes_written: AtomicU64,
+}
+
+impl Meter {
+    pub(crate) fn document(&self, bytes: u64) {
+        self.documents.fetch_add(1, Relaxed);
+        self.bytes_read.fetch_add(bytes, Relaxed);
+    }
+
+    pub(crate) fn chunk(&self) {
+        self.chunks.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn read(&self, bytes: u64) {
+        self.bytes_read.fetch_add(bytes, Relaxed);
+    }
+
+    pub(crate) fn wrote(&self, bytes: u64) {
+        self.bytes_written.fetch_add(bytes, Relaxed);
+    }
+
+    pub(crate) fn stats(&self) -> IoStats {
+        IoStats {
+            documents: self.documents.load(Relaxed),
+            chunks: self.chunks.load(Relaxed),
+            bytes_read: self.bytes_read.load(Relaxed),
+            bytes_written: self.bytes_written.load(Relaxed),
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! Files without AnnData words: groups, arrays and attributes, read by selection ([`ReadStore`]) and added to in one
+//! step ([`WriteStore`]). [`MemoryStore`], Zarr and HDF5 behave alike; `testing::store_contract` holds them to it.
+
+mod hdf5;
+mod memory;
+mod meter;
+mod open;
+mod zarr;
+
+use serde_json::{Map, Value};
+
+use crate::error::{Error, Place, Result};
+use crate::index::Rows;
+use crate::path::ElemPath;
+use crate::value::{Array, DType};
+
+pub use memory::MemoryStore;
+pub use meter::IoStats;
+pub use open::{Format, Opened, open_read, open_write};
+
+pub(crate) use meter::Meter;
+
+/// Attributes of a node. HDF5 attributes are mapped to JSON: strings, numbers, booleans, and (nested) lists of these; an
+/// object reference becomes the text of the path it points to; what has no JSON form is left out.
+pub type Attrs = Map<String, Value>;
+
+/// A group or an array, with its attributes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Node {
+    /// Group or array.
+    pub kind: NodeKind,
+    /// Its attributes.
+    pub attrs: Attrs,
+}
+
+/// What a node is.
+#[derive(Debug, Clone, PartialEq)]
+pub enum NodeKind {
+    /// A group.
+    Group,
+    /// An array.
+    Array(ArrayMeta),
+}
+
+/// Shape and type of a stored array.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ArrayMeta {
+    /// Length of each axis; empty for a scalar.
+    pub shape: Vec<usize>,
+    /// The dtype; `None` where this crate cannot decode the array, and then `stored` says what it is.
+    pub dtype: Option<DType>,
+    /// The data type in the store's own words, for messages.
+    pub stored: String,
+    /// Length of a chunk (sharded Zarr: of an inner chunk) along each axis; `None` for an unchunked HDF5 dataset.
+    pub chunks: Option<Vec<usize>>,
+    /// An HDF5 dataset with a null dataspace: it has no value at all, not even a scalar.
+    pub null: bool,
+}
+
+impl Node {
+    /// The array's shape and type; `None` for a group.
+    #[must_use]
+    pub fn array(&self) -> Option<&ArrayMeta> {
+        match &self.kind {
+            NodeKind::Array(meta) => Some(meta),
+            NodeKind::Group => None,
+        }
+    }
+
+    /// Whether this is a group.
+    #[must_use]
+    pub fn is_group(&self) -> bool {
+        matches!(self.kind, NodeKind::Group)
+    }
+
+    /// A string attribute.
+    #[must_use]
+    pub fn text(&self, attr: &str) -> Option<&str> {
+        self.attrs.get(attr)?.as_str()
+    }
+}
+
+/// A store open for reading.
+///
+/// What is published is all that reading sees: [`WriteStore`] changes appear at `publish` and not before.
+pub trait ReadStore: Send + Sync {
+    /// The file or directory, as the user named it. For messages.
+    fn location(&self) -> &str;
+
+    /// The node at `at`; `None` if there is none.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] if its metadata cannot be understood at all, [`Error::Io`]. An array whose dtype or codecs are
+    /// unknown is no error here.
+    fn node(&self, at: &ElemPath) -> Result<Option<Node>>;
+
+    /// Names of the nodes directly below the group `at`, sorted.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if `at` is not a group.
+    fn children(&self, at: &ElemPath) -> Result<Vec<String>>;
+
+    /// The items of the array `at` at the positions given, one selection per axis (exactly as many as the array has
+    /// axes), in the order given, with repeats. Fetches the chunks that are touched, each once, and no others.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if `at` is not an array; [`Error::Selection`] if a selection has another number of axes or
+    /// leaves the array; [`Error::Unsupported`] for an unknown dtype or codec; [`Error::Malformed`] for chunks that do not
+    /// decode.
+    fn read(&self, at: &ElemPath, rows: &[Rows]) -> Result<Array>;
+
+    /// What has been read and written through this handle so far.
+    fn stats(&self) -> IoStats;
+}
+
+/// How to store a new array.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Style<'a> {
+    /// An existing array whose dialect (compressor, filters, sharding, separator) the new one takes; `None` for the store's
+    /// defaults. Chunk lengths follow the writer's rules for the new shape, not the neighbour's.
+    pub like: Option<&'a ElemPath>,
+    /// Whether the first axis may grow later (the parts of sparse matrices in HDF5).
+    pub resizable: bool,
+}
+
+/// A store open for writing.
+///
+/// All changes are staged: nothing is visible to this handle or to any other until [`publish`](Self::publish), and
+/// [`abandon`](Self::abandon) undoes them all. Dropping the store abandons.
+pub trait WriteStore: ReadStore {
+    /// Stages a group. Its parent must exist, staged or published.
+    ///
+    /// # Errors
+    /// [`Error::Exists`] if there is a node at `at` (on disk, whatever consolidated metadata say), [`Error::NotFound`] if
+    /// the parent is missing.
+    fn create_group(&self, at: &ElemPath, attrs: &Attrs) -> Result<()>;
+
+    /// Stages an array with all its data.
+    ///
+    /// # Errors
+    /// As [`create_group`](Self::create_group); [`Error::Unsupported`] for data that the store cannot hold (a NUL inside an
+    /// HDF5 string).
+    fn create_array(&self, at: &ElemPath, data: &Array, style: Style<'_>, attrs: &Attrs) -> Result<()>;
+
+    /// Stages a scalar-like array without any value: the `null` element (HDF5: null dataspace; Zarr: `bool` scalar without
+    /// a chunk).
+    ///
+    /// # Errors
+    /// As [`create_group`](Self::create_group).
+    fn create_null(&self, at: &ElemPath, attrs: &Attrs) -> Result<()>;
+
+    /// Stages new values for some attributes of a node, published or staged; its other attributes stay.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if there is no such node.
+    fn set_attrs(&self, at: &ElemPath, attrs: &Attrs) -> Result<()>;
+
+    /// Makes everything staged visible and durable, and renews consolidated metadata wherever there were some, from this
+    /// store's root up to the topmost enclosing one. After Ok nothing is staged. After Err the store is as before and
+    /// nothing is staged.
+    ///
+    /// # Errors
+    /// [`Error::Io`] and [`Error::Backend`].
+    fn publish(&self) -> Result<()>;
+
+    /// Renews consolidated metadata from what is on disk, creating it at the store's root if there is none. HDF5 and memory
+    /// have nothing to consolidate.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] where the container has no such thing; [`Error::Io`].
+    fn consolidate(&self) -> Result<()>;
+
+    /// Drops everything staged.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if left-overs could not be removed; they are invisible all the same.
+    fn abandon(&self) -> Result<()>;
+}
+
+/// The whole of an array, whatever its shape.
+///
+/// # Errors
+/// As [`ReadStore::read`].
+pub fn read_all(store: &dyn ReadStore, at: &ElemPath) -> Result<Array> {
+    let meta = array_meta(store, at)?;
+    store.read(at, &meta.shape.iter().map(|&n| Rows::All(n)).collect::<Vec<_>>())
+}
+
+/// Shape and type of the array at `at`.
+///
+/// # Errors
+/// [`Error::NotFound`] if there is no array.
+pub fn array_meta(store: &dyn ReadStore, at: &ElemPath) -> Result<ArrayMeta> {
+    match store.node(at)?.map(|n| n.kind) {
+        Some(NodeKind::Array(meta)) => Ok(meta),
+        _ => Err(Error::NotFound { at: Place::new(store.location(), at), nearest: Vec::new() }),
+    }
+}
+
+/// Checks the selections of a `read` against the array: one per axis, all positions on it. Gives the result's shape.
+pub(crate) fn check_rows(store: &dyn ReadStore, at: &ElemPath, shape: &[usize], rows: &[Rows]) -> Result<Vec<usize>> {
+    let bad = |axis: usize, why: String| Error::Selection {
+        at: Place::new(store.location(), at),
+        axis: format!("number {axis}"),
+        why,
+    };
+    if rows.len() != shape.len() {
+        return Err(bad(rows.len(), format!("{} selections for {} axes", rows.len(), shape.len())));
+    }
+    for (axis, (rows, &n)) in rows.iter().zip(shape).enumerate() {
+        if let Some(max) = rows.max().filter(|&m| m >= n) {
+            return Err(bad(axis, format!("position {max} is out of bounds for an axis of {n}")));
+        }
+    }
+    Ok(rows.iter().map(Rows::len).collect())
+}

@@ -1,0 +1,156 @@
+//! Opening a path: which container it is, by content, and where the path inside it begins.
+
+use std::fmt;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::hdf5::Hdf5Store;
+use super::zarr::ZarrStore;
+use super::{ReadStore, WriteStore};
+use crate::error::{Error, Place, Result};
+use crate::path::ElemPath;
+
+/// The container formats.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Format {
+    /// HDF5 (`.h5ad`, `.h5mu`).
+    Hdf5,
+    /// A Zarr directory, version 2 or 3.
+    Zarr,
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Hdf5 => "HDF5",
+            Self::Zarr => "Zarr",
+        })
+    }
+}
+
+/// An opened store and the path inside it that was asked for.
+#[derive(Debug, Clone)]
+pub struct Opened<S> {
+    /// The store, rooted at the file or at the topmost Zarr group that encloses the path.
+    pub store: S,
+    /// The rest of the path below that root.
+    pub inner: ElemPath,
+    /// The container.
+    pub format: Format,
+}
+
+struct Found {
+    format: Format,
+    root: PathBuf,
+    inner: ElemPath,
+}
+
+/// Opens `path` for reading; it may end inside the store (`x.h5mu/mod/rna`, `s.zarr/tables/table`).
+///
+/// # Errors
+/// [`Error::Io`] if nothing is there, [`Error::NotAnnData`] if it is neither HDF5 nor Zarr, [`Error::Busy`] if it is locked.
+pub fn open_read(path: &Path) -> Result<Opened<Arc<dyn ReadStore>>> {
+    let Found { format, root, inner } = find(path)?;
+    let store: Arc<dyn ReadStore> = match format {
+        Format::Hdf5 => Arc::new(Hdf5Store::open_read(&root)?),
+        Format::Zarr => Arc::new(ZarrStore::open_read(&root)?),
+    };
+    Ok(Opened { store, inner, format })
+}
+
+/// Opens `path` for reading and writing, as [`open_read`].
+///
+/// # Errors
+/// As [`open_read`]; [`Error::Io`] if the file may not be written.
+pub fn open_write(path: &Path) -> Result<Opened<Arc<dyn WriteStore>>> {
+    let Found { format, root, inner } = find(path)?;
+    let store: Arc<dyn WriteStore> = match format {
+        Format::Hdf5 => Arc::new(Hdf5Store::open_write(&root)?),
+        Format::Zarr => Arc::new(ZarrStore::open_write(&root)?),
+    };
+    Ok(Opened { store, inner, format })
+}
+
+/// Finds the store that holds `path`: the file on the way down, or the topmost Zarr group on the way up.
+fn find(path: &Path) -> Result<Found> {
+    let at = || Place::new(path.display(), "");
+    let io = |source| Error::Io { at: at(), source };
+    // The longest prefix that exists; the rest lies inside a file, or is missing from a Zarr store.
+    let existing = path.ancestors().find(|p| p.exists() && !p.as_os_str().is_empty());
+    let Some(existing) = existing else { return Err(io(std::io::ErrorKind::NotFound.into())) };
+    let rest = path.strip_prefix(existing).unwrap_or(Path::new(""));
+    let inside = |p: &Path| {
+        let text = p.to_str().ok_or_else(|| io(std::io::ErrorKind::InvalidInput.into()))?;
+        ElemPath::parse(&text.replace(std::path::MAIN_SEPARATOR, "/"))
+    };
+    if existing.is_file() {
+        return match sniff(existing).map_err(io)? {
+            Content::Hdf5 => Ok(Found { format: Format::Hdf5, root: existing.to_owned(), inner: inside(rest)? }),
+            Content::Zip => Err(Error::Unsupported {
+                at: at(),
+                what: "a zip archive; unpack it and open the Zarr directory inside".into(),
+            }),
+            Content::Other => Err(Error::NotAnnData {
+                at: at(),
+                why: "the file is not HDF5 (no HDF5 signature; truncated at the start, or another format)".into(),
+            }),
+        };
+    }
+    // Canonical only to walk up past a trailing `.`; the root keeps the user's spelling where that suffices.
+    let mut root = None;
+    let mut here = Some(existing);
+    while let Some(dir) = here.filter(|d| !d.as_os_str().is_empty()) {
+        if is_zarr_group(dir) {
+            root = Some(dir);
+        } else if root.is_some() {
+            break;
+        }
+        here = dir.parent();
+    }
+    match root {
+        Some(root) => {
+            let inner = path.strip_prefix(root).unwrap_or(Path::new(""));
+            Ok(Found { format: Format::Zarr, root: root.to_owned(), inner: inside(inner)? })
+        }
+        None if !rest.as_os_str().is_empty() => Err(io(std::io::ErrorKind::NotFound.into())),
+        None => Err(Error::NotAnnData {
+            at: at(),
+            why: "the directory is not a Zarr group (no `zarr.json`, `.zgroup` or `.zmetadata`)".into(),
+        }),
+    }
+}
+
+fn is_zarr_group(dir: &Path) -> bool {
+    ["zarr.json", ".zgroup", ".zmetadata"].iter().any(|name| dir.join(name).is_file())
+}
+
+enum Content {
+    Hdf5,
+    Zip,
+    Other,
+}
+
+/// HDF5 puts its signature at 0 or, behind a user block, at 512, 1024, 2048, … (HDF5 file format, superblock).
+fn sniff(path: &Path) -> std::io::Result<Content> {
+    use std::io::{Seek, SeekFrom};
+    const SIGNATURE: &[u8; 8] = b"\x89HDF\r\n\x1a\n";
+    let mut file = File::open(path)?;
+    let size = file.metadata()?.len();
+    let mut offset = 0_u64;
+    while offset + 8 <= size {
+        let mut head = [0_u8; 8];
+        file.seek(SeekFrom::Start(offset))?;
+        file.read_exact(&mut head)?;
+        if &head == SIGNATURE {
+            return Ok(Content::Hdf5);
+        }
+        if offset == 0 && head.starts_with(b"PK\x03\x04") {
+            return Ok(Content::Zip);
+        }
+        offset = if offset == 0 { 512 } else { offset * 2 };
+    }
+    Ok(Content::Other)
+}

@@ -1,0 +1,158 @@
+//! Moving selected items between arrays: the one routine that scatters a decoded chunk into a result, and the one that
+//! cuts an array in memory.
+
+use ndarray::{ArrayD, IxDyn};
+
+use crate::index::{AxisPlan, Rows, Run};
+
+use super::{Array, DType, Item, with_array};
+
+/// A result being put together from decoded chunks.
+pub(crate) struct Scatter {
+    out: Array,
+}
+
+impl Scatter {
+    /// An all-zero result of this shape.
+    pub(crate) fn new(dtype: DType, shape: &[usize]) -> Self {
+        Self { out: Array::zeros(dtype, shape) }
+    }
+
+    /// Copies the runs wanted (one list per axis) out of `chunk`, whose items start at `origin` within the decoded
+    /// chunk that the runs count from. False if dtype or shape do not fit; nothing is copied then.
+    pub(crate) fn put(&mut self, chunk: Array, origin: &[usize], runs: &[&[Run]]) -> bool {
+        fn typed<T: Item>(out: &mut Array, chunk: &ArrayD<T>, origin: &[usize], runs: &[&[Run]]) -> bool {
+            let Some(out) = T::view_mut(out) else { return false };
+            let fits = out.ndim() == runs.len()
+                && chunk.ndim() == runs.len()
+                && runs.iter().enumerate().all(|(axis, runs)| {
+                    runs.iter().all(|r| {
+                        r.src >= origin[axis]
+                            && r.src - origin[axis] + r.len <= chunk.shape()[axis]
+                            && r.dst + r.len <= out.shape()[axis]
+                    })
+                });
+            if !fits {
+                return false;
+            }
+            let (src_shape, dst_shape) = (chunk.shape().to_vec(), out.shape().to_vec());
+            match (chunk.as_slice(), out.as_slice_mut()) {
+                (Some(src), Some(dst)) => {
+                    copy(src, &src_shape, origin, dst, &dst_shape, runs);
+                    true
+                }
+                _ => false,
+            }
+        }
+        with_array!(&chunk, a => typed(&mut self.out, a, origin, runs))
+    }
+
+    /// The result.
+    pub(crate) fn finish(self) -> Array {
+        self.out
+    }
+}
+
+/// Copies runs axis by axis; `src` and `dst` are the C-order items below the axes already walked.
+fn copy<T: Clone>(
+    src: &[T],
+    src_shape: &[usize],
+    origin: &[usize],
+    dst: &mut [T],
+    dst_shape: &[usize],
+    runs: &[&[Run]],
+) {
+    let Some((first, rest)) = runs.split_first() else {
+        dst.clone_from_slice(src);
+        return;
+    };
+    let (src_step, dst_step) = (src_shape[1..].iter().product::<usize>(), dst_shape[1..].iter().product::<usize>());
+    // Below this axis everything is wanted as it lies: whole runs are one block.
+    let solid = rest.iter().enumerate().all(|(i, runs)| {
+        let full = Run { src: origin[i + 1], dst: 0, len: src_shape[i + 1] };
+        dst_shape[i + 1] == full.len && **runs == [full]
+    });
+    for run in *first {
+        let from = run.src - origin[0];
+        if solid {
+            dst[run.dst * dst_step..(run.dst + run.len) * dst_step]
+                .clone_from_slice(&src[from * src_step..(from + run.len) * src_step]);
+        } else {
+            for k in 0..run.len {
+                copy(
+                    &src[(from + k) * src_step..(from + k + 1) * src_step],
+                    &src_shape[1..],
+                    &origin[1..],
+                    &mut dst[(run.dst + k) * dst_step..(run.dst + k + 1) * dst_step],
+                    &dst_shape[1..],
+                    rest,
+                );
+            }
+        }
+    }
+}
+
+/// `array[np.ix_(rows…)]`: one selection per axis, axes beyond the list whole. The selections must lie within the array.
+pub(crate) fn take_array(array: &Array, rows: &[Rows]) -> Array {
+    fn typed<T: Item>(array: &ArrayD<T>, rows: &[Rows]) -> Array {
+        let shape = array.shape();
+        if rows.iter().zip(shape).all(|(r, &n)| r.is_all_of(n)) {
+            return T::wrap(array.clone());
+        }
+        let plans: Vec<Vec<Run>> = shape
+            .iter()
+            .enumerate()
+            .map(|(axis, &n)| {
+                let rows = rows.get(axis).cloned().unwrap_or(Rows::All(n));
+                // One chunk as long as the axis: the plan is the runs.
+                AxisPlan::new(&rows, n).parts.into_iter().flat_map(|p| p.runs).collect()
+            })
+            .collect();
+        let out_shape: Vec<usize> =
+            shape.iter().enumerate().map(|(axis, &n)| rows.get(axis).map_or(n, Rows::len)).collect();
+        let mut out = ArrayD::from_elem(IxDyn(&out_shape), T::default());
+        let source = array.as_standard_layout();
+        if let (Some(src), Some(dst)) = (source.as_slice(), out.as_slice_mut())
+            && !dst.is_empty()
+        {
+            let runs: Vec<&[Run]> = plans.iter().map(Vec::as_slice).collect();
+            copy(src, shape, &vec![0; shape.len()], dst, &out_shape, &runs);
+        }
+        T::wrap(out)
+    }
+    with_array!(array, a => typed(a, rows))
+}
+
+impl Array {
+    /// `array[np.ix_(rows…)]`: one selection per axis, axes beyond the list whole.
+    #[must_use]
+    pub fn take(&self, rows: &[Rows]) -> Self {
+        take_array(self, rows)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cuts_on_every_axis() {
+        let a = Array::from(ndarray::Array3::from_shape_fn((3, 4, 2), |(i, j, k)| (i * 100 + j * 10 + k) as i32));
+        let cut = a.take(&[Rows::picks([2, 0, 2]), Rows::Range { start: 3, step: -2, len: 2 }]);
+        assert_eq!(cut.shape(), [3, 2, 2]);
+        assert_eq!(cut.to_i64().unwrap(), [230, 231, 210, 211, 30, 31, 10, 11, 230, 231, 210, 211]);
+        assert_eq!(a.take(&[]), a);
+        assert_eq!(a.take(&[Rows::span(0, 0)]).shape(), [0, 4, 2]);
+        assert_eq!(Array::scalar(5_u8).take(&[]), Array::scalar(5_u8));
+    }
+
+    #[test]
+    fn scatter_checks_shapes() {
+        let mut s = Scatter::new(DType::I32, &[2]);
+        let run = [Run { src: 1, dst: 0, len: 2 }];
+        assert!(!s.put(Array::from_vec(vec![1_i32, 2]), &[0], &[&run]));
+        assert!(!s.put(Array::from_vec(vec![1_i64, 2, 3]), &[0], &[&run]));
+        assert!(s.put(Array::from_vec(vec![1_i32, 2, 3]), &[0], &[&run]));
+        assert_eq!(s.finish(), Array::from_vec(vec![2_i32, 3]));
+    }
+}
