@@ -1,5 +1,6 @@
 //! anndata-shadow
 
+mod codec;
 pub mod error;
 pub mod index;
 pub mod path;

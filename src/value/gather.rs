@@ -93,7 +93,7 @@ fn copy<T: Clone>(
 }
 
 /// `array[np.ix_(rows…)]`: one selection per axis, axes beyond the list whole. The selections must lie within the array.
-pub(crate) fn take_array(array: &Array, rows: &[Rows]) -> Array {
+fn take(array: &Array, rows: &[Rows]) -> Array {
     fn typed<T: Item>(array: &ArrayD<T>, rows: &[Rows]) -> Array {
         let shape = array.shape();
         if rows.iter().zip(shape).all(|(r, &n)| r.is_all_of(n)) {
@@ -127,7 +127,7 @@ impl Array {
     /// `array[np.ix_(rows…)]`: one selection per axis, axes beyond the list whole.
     #[must_use]
     pub fn take(&self, rows: &[Rows]) -> Self {
-        take_array(self, rows)
+        take(self, rows)
     }
 }
 

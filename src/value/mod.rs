@@ -1,12 +1,27 @@
-//! Data in memory; no files, no paths.
+//! Data in memory; no files, no paths. The dtype lives in the leaf: [`Array`] is one enum over the primitive dtypes,
+//! and [`Sparse`], [`Categorical`], [`Nullable`] and [`Table`] hold arrays.
 
 mod array;
+mod column;
+mod convert;
 mod dtype;
+mod element;
+mod frame;
 mod gather;
+mod sparse;
 
 pub use array::Array;
+pub use column::{Categorical, NaValue, Nullable, Table};
+pub use convert::FromElement;
 pub use dtype::{DType, Item};
+pub use element::Element;
+pub use sparse::{Sparse, SparseFormat};
+
+pub(crate) use sparse::MinorFilter;
 
 pub(crate) use array::with_array;
+pub(crate) use column::texts;
+pub use convert::Mismatch;
 pub(crate) use dtype::with_dtype;
-pub(crate) use gather::{Scatter, take_array};
+pub(crate) use frame::{column_to_series, series_to_column, table_to_frame};
+pub(crate) use gather::Scatter;

@@ -1,0 +1,268 @@
+//! What lies on disk as elements: the encodings of AnnData over any store. One encoding, one file, one row in
+//! [`ENCODINGS`]. Knows nothing of slots, overlays or modes.
+
+mod array;
+mod categorical;
+mod dict;
+mod frame;
+mod nullable;
+mod sparse;
+
+use serde_json::{Value, json};
+
+use crate::error::{Error, Place, Result};
+use crate::index::Rows;
+use crate::path::ElemPath;
+use crate::store::{Attrs, Node, NodeKind, ReadStore, Style, WriteStore};
+use crate::value::Element;
+
+pub(crate) use frame::{FrameMeta, column_order_attr, frame_meta};
+
+/// What kind of value an element is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Kind {
+    /// A dense array.
+    Array,
+    /// A single number, boolean or string.
+    Scalar,
+    /// A CSR or CSC matrix.
+    Sparse,
+    /// Codes and categories.
+    Categorical,
+    /// Values and a mask.
+    Nullable,
+    /// A data frame.
+    Table,
+    /// Named elements.
+    Mapping,
+    /// A nested AnnData, or the `raw` of one.
+    AnnData,
+    /// The `null` element.
+    Null,
+    /// Something this crate cannot read; listed, and left alone by writes.
+    Opaque,
+}
+
+/// What is known of an element without reading its data.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Info {
+    /// The kind of value.
+    pub kind: Kind,
+    /// Length along each axis; empty for scalars, mappings and null.
+    pub shape: Vec<usize>,
+    /// Numpy's name of the dtype (of a sparse matrix: of its values; of a categorical: of its categories); for opaque
+    /// arrays the store's own description.
+    pub dtype: Option<String>,
+    /// Encoding type and version as on disk; `None` for untagged nodes.
+    pub encoding: Option<(String, String)>,
+    /// Length of a chunk along each axis, of arrays that have any.
+    pub chunks: Option<Vec<usize>>,
+    /// Names below: of a mapping's entries, of a frame's columns.
+    pub children: Vec<String>,
+}
+
+/// One selection per leading axis; `None`, and axes beyond the list, are whole.
+pub(crate) type Cut<'a> = &'a [Option<Rows>];
+
+/// Where decoding stands.
+#[derive(Clone, Copy)]
+pub(crate) struct Ctx<'a> {
+    store: &'a dyn ReadStore,
+    at: &'a ElemPath,
+    node: &'a Node,
+    depth: usize,
+}
+
+/// One encoding.
+struct Encoding {
+    name: &'static str,
+    version: &'static str,
+    describe: fn(&Ctx<'_>) -> Result<Info>,
+    decode: fn(&Ctx<'_>, Cut<'_>) -> Result<Element>,
+}
+
+/// Every encoding this crate reads (format: the pairs are compared for equality, never by order).
+static ENCODINGS: &[Encoding] = &[
+    Encoding { name: "array", version: "0.2.0", describe: array::describe, decode: array::decode },
+    Encoding { name: "string-array", version: "0.2.0", describe: array::describe, decode: array::decode },
+    Encoding { name: "numeric-scalar", version: "0.2.0", describe: array::describe, decode: array::decode },
+    Encoding { name: "string", version: "0.2.0", describe: array::describe, decode: array::decode },
+    Encoding { name: "null", version: "0.1.0", describe: array::describe_null, decode: |_, _| Ok(Element::Null) },
+    Encoding { name: "csr_matrix", version: "0.1.0", describe: sparse::describe, decode: sparse::decode },
+    Encoding { name: "csc_matrix", version: "0.1.0", describe: sparse::describe, decode: sparse::decode },
+    Encoding { name: "categorical", version: "0.2.0", describe: categorical::describe, decode: categorical::decode },
+    Encoding { name: "nullable-integer", version: "0.1.0", describe: nullable::describe, decode: nullable::decode },
+    Encoding { name: "nullable-boolean", version: "0.1.0", describe: nullable::describe, decode: nullable::decode },
+    Encoding {
+        name: "nullable-string-array",
+        version: "0.1.0",
+        describe: nullable::describe,
+        decode: nullable::decode,
+    },
+    // anndata-rs writes this name.
+    Encoding { name: "nullable-string", version: "0.1.0", describe: nullable::describe, decode: nullable::decode },
+    Encoding { name: "dataframe", version: "0.2.0", describe: frame::describe, decode: frame::decode },
+    Encoding { name: "dict", version: "0.1.0", describe: dict::describe, decode: dict::decode },
+    Encoding { name: "anndata", version: "0.1.0", describe: dict::describe_anndata, decode: dict::decode },
+    Encoding { name: "raw", version: "0.1.0", describe: dict::describe_anndata, decode: dict::decode },
+];
+
+/// Nodes without tags, as old and hand-made files have them: groups are dicts, arrays arrays (format, section 3.5).
+static UNTAGGED_GROUP: Encoding =
+    Encoding { name: "dict", version: "", describe: dict::describe, decode: dict::decode };
+static UNTAGGED_ARRAY: Encoding =
+    Encoding { name: "array", version: "", describe: array::describe, decode: array::decode };
+
+/// Hard links in HDF5 can make a group its own descendant; no honest file nests this deep.
+const MAX_DEPTH: usize = 64;
+
+impl<'a> Ctx<'a> {
+    fn new(store: &'a dyn ReadStore, at: &'a ElemPath, node: &'a Node, depth: usize) -> Result<Self> {
+        let ctx = Self { store, at, node, depth };
+        if depth > MAX_DEPTH { Err(ctx.malformed("groups nest too deep")) } else { Ok(ctx) }
+    }
+
+    fn place(&self) -> Place {
+        Place::new(self.store.location(), self.at)
+    }
+
+    fn malformed(&self, what: impl Into<String>) -> Error {
+        Error::Malformed { at: self.place(), what: what.into() }
+    }
+
+    fn encoding(&self) -> Option<(String, String)> {
+        let version = self.node.text("encoding-version").unwrap_or_default();
+        Some((self.node.text("encoding-type")?.to_owned(), version.to_owned()))
+    }
+
+    /// The encoding, or why the element is opaque.
+    fn lookup(&self) -> Result<&'static Encoding, String> {
+        match self.encoding() {
+            None if self.node.attrs.contains_key("h5sparse_format") => Err("a sparse matrix of a legacy layout".into()),
+            None if self.node.is_group() => Ok(&UNTAGGED_GROUP),
+            None => Ok(&UNTAGGED_ARRAY),
+            Some((name, version)) => ENCODINGS
+                .iter()
+                .find(|e| e.name == name && e.version == version)
+                .ok_or_else(|| format!("encoding `{name}` version `{version}` is not one this version reads")),
+        }
+        .and_then(|e| match self.node.array() {
+            Some(meta) if meta.dtype.is_none() => Err(format!("arrays of {} are not read yet", meta.stored)),
+            _ => Ok(e),
+        })
+    }
+
+    fn info(&self, kind: Kind, shape: Vec<usize>, dtype: Option<String>) -> Info {
+        Info { kind, shape, dtype, encoding: self.encoding(), chunks: None, children: Vec::new() }
+    }
+
+    fn child<T>(&self, name: &str, then: impl FnOnce(&Ctx<'_>) -> Result<T>) -> Result<T> {
+        let at = self.at.join(name)?;
+        let Some(node) = self.store.node(&at)? else {
+            return Err(Error::NotFound { at: Place::new(self.store.location(), &at), nearest: Vec::new() });
+        };
+        then(&Ctx::new(self.store, &at, &node, self.depth + 1)?)
+    }
+
+    fn describe_child(&self, name: &str) -> Result<Info> {
+        self.child(name, |c| describe_node(c))
+    }
+
+    fn decode_child(&self, name: &str, cut: Cut<'_>) -> Result<Element> {
+        self.child(name, |c| decode_node(c, cut))
+    }
+}
+
+fn describe_node(ctx: &Ctx<'_>) -> Result<Info> {
+    match ctx.lookup() {
+        Ok(encoding) => (encoding.describe)(ctx),
+        Err(_) => {
+            let (shape, dtype) = match &ctx.node.kind {
+                NodeKind::Array(meta) => (meta.shape.clone(), Some(meta.stored.clone())),
+                NodeKind::Group => (Vec::new(), None),
+            };
+            Ok(ctx.info(Kind::Opaque, shape, dtype))
+        }
+    }
+}
+
+fn decode_node(ctx: &Ctx<'_>, cut: Cut<'_>) -> Result<Element> {
+    let encoding = ctx.lookup().map_err(|what| Error::Unsupported { at: ctx.place(), what })?;
+    (encoding.decode)(ctx, cut)
+}
+
+/// What is known of the element at `at` without reading its data; `None` if there is no such node.
+///
+/// # Errors
+/// [`Error::Malformed`] if the parts of a composite element do not fit; an unknown encoding is [`Kind::Opaque`], no error.
+pub(crate) fn describe(store: &dyn ReadStore, at: &ElemPath) -> Result<Option<Info>> {
+    match store.node(at)? {
+        Some(node) => describe_node(&Ctx::new(store, at, &node, 0)?).map(Some),
+        None => Ok(None),
+    }
+}
+
+/// Reads the part `cut` of the element at `at`.
+///
+/// # Errors
+/// [`Error::NotFound`], [`Error::Unsupported`] for opaque elements, [`Error::Malformed`] for damaged ones.
+pub(crate) fn decode(store: &dyn ReadStore, at: &ElemPath, cut: Cut<'_>) -> Result<Element> {
+    match store.node(at)? {
+        Some(node) => decode_node(&Ctx::new(store, at, &node, 0)?, cut),
+        None => Err(Error::NotFound { at: Place::new(store.location(), at), nearest: Vec::new() }),
+    }
+}
+
+/// How new elements look in a store, taken from what is there.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Dialect {
+    /// An existing array whose compressor, filters and sharding are taken over.
+    pub(crate) like: Option<ElemPath>,
+    /// Whether text is stored as `nullable-string-array`, as anndata 0.13 does, or as plain `string-array`.
+    pub(crate) nullable_strings: bool,
+}
+
+impl Dialect {
+    fn style(&self, resizable: bool) -> Style<'_> {
+        Style { like: self.like.as_ref(), resizable }
+    }
+}
+
+/// Stages `element` at `at`, in the store's dialect.
+///
+/// # Errors
+/// Those of the store.
+pub(crate) fn encode(store: &dyn WriteStore, at: &ElemPath, element: &Element, dialect: &Dialect) -> Result<()> {
+    match element {
+        Element::Array(a) => array::encode(store, at, a, dialect),
+        Element::Sparse(s) => sparse::encode(store, at, s, dialect),
+        Element::Categorical(c) => categorical::encode(store, at, c, dialect),
+        Element::Nullable(n) => nullable::encode(store, at, n, dialect),
+        Element::Table(t) => frame::encode(store, at, t, dialect),
+        Element::Mapping(m) => dict::encode(store, at, m, dialect),
+        Element::Null => store.create_null(at, &tags(Attrs::new(), "null", "0.1.0")),
+    }
+}
+
+/// Stages an empty dict.
+pub(crate) fn encode_dict(store: &dyn WriteStore, at: &ElemPath) -> Result<()> {
+    store.create_group(at, &tags(Attrs::new(), "dict", "0.1.0"))
+}
+
+/// `attrs` with the encoding pair, which always comes last.
+fn tags(mut attrs: Attrs, name: &str, version: &str) -> Attrs {
+    attrs.insert("encoding-type".into(), json!(name));
+    attrs.insert("encoding-version".into(), json!(version));
+    attrs
+}
+
+/// A boolean attribute; other writers store 0 or 1.
+fn flag(value: Option<&Value>) -> bool {
+    match value {
+        Some(Value::Bool(b)) => *b,
+        Some(Value::Number(n)) => n.as_i64() == Some(1),
+        _ => false,
+    }
+}

@@ -1,0 +1,94 @@
+//! [`Element`]: anything that can stand at one place of an AnnData object.
+
+use std::collections::BTreeMap;
+
+use super::{Array, Categorical, Nullable, Sparse, Table};
+use crate::index::Rows;
+
+/// The value of an element, in memory.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Element {
+    /// Dense numbers, booleans or strings of any number of dimensions; with none, a scalar.
+    Array(Array),
+    /// A CSR or CSC matrix.
+    Sparse(Sparse),
+    /// Codes into a list of categories.
+    Categorical(Categorical),
+    /// Integers, booleans or strings with missing values.
+    Nullable(Nullable),
+    /// A data frame.
+    Table(Table),
+    /// Named elements.
+    Mapping(BTreeMap<String, Element>),
+    /// The `null` element.
+    Null,
+}
+
+impl Element {
+    /// Length along each axis; empty for scalars, `Null` and mappings.
+    #[must_use]
+    pub fn shape(&self) -> Vec<usize> {
+        match self {
+            Self::Array(a) => a.shape().to_vec(),
+            Self::Sparse(s) => s.shape().to_vec(),
+            Self::Categorical(c) => vec![c.len()],
+            Self::Nullable(n) => vec![n.len()],
+            Self::Table(t) => vec![t.n_rows(), t.columns().len()],
+            Self::Mapping(_) | Self::Null => Vec::new(),
+        }
+    }
+
+    /// What it is, in the words of messages: `float32 array`, `csr_matrix of float64`, `dataframe`, …
+    #[must_use]
+    pub fn describe(&self) -> String {
+        match self {
+            Self::Array(a) if a.ndim() == 0 => format!("a {} scalar", a.dtype()),
+            Self::Array(a) => format!("a {}-d {} array", a.ndim(), a.dtype()),
+            Self::Sparse(s) => format!("a {} of {}", s.format(), s.data().dtype()),
+            Self::Categorical(c) => format!("a categorical of {} categories", c.categories().len()),
+            Self::Nullable(n) => format!("a nullable {} array", n.values().dtype()),
+            Self::Table(t) => format!("a dataframe of {} columns", t.columns().len()),
+            Self::Mapping(m) => format!("a dict of {} entries", m.len()),
+            Self::Null => "null".to_owned(),
+        }
+    }
+
+    /// Bytes in memory, roughly.
+    #[must_use]
+    pub fn nbytes(&self) -> usize {
+        match self {
+            Self::Array(a) => a.nbytes(),
+            Self::Sparse(s) => s.nbytes(),
+            Self::Categorical(c) => c.codes().nbytes() + c.categories().nbytes(),
+            Self::Nullable(n) => n.values().nbytes() + n.len(),
+            Self::Table(t) => t.index().nbytes() + t.columns().iter().map(|(_, c)| c.nbytes()).sum::<usize>(),
+            Self::Mapping(m) => m.values().map(Self::nbytes).sum(),
+            Self::Null => 0,
+        }
+    }
+
+    /// The part at these positions: one selection per leading axis, axes beyond the list whole. The selections must lie
+    /// within the element; mappings, scalars and `Null` are returned whole.
+    #[must_use]
+    pub fn take(&self, rows: &[Rows]) -> Self {
+        let first = rows.first();
+        match self {
+            Self::Array(a) => Self::Array(a.take(&rows[..rows.len().min(a.ndim())])),
+            Self::Sparse(s) => Self::Sparse(s.take(rows.first(), rows.get(1))),
+            Self::Categorical(c) => Self::Categorical(first.map_or_else(|| c.clone(), |r| c.take(r))),
+            Self::Nullable(n) => Self::Nullable(first.map_or_else(|| n.clone(), |r| n.take(r))),
+            Self::Table(t) => Self::Table(first.map_or_else(|| t.clone(), |r| t.take(r))),
+            Self::Mapping(_) | Self::Null => self.clone(),
+        }
+    }
+
+    /// The element below this one at `names`; `None` unless all on the way are mappings that have it.
+    #[must_use]
+    pub fn below<'a>(&self, names: impl IntoIterator<Item = &'a str>) -> Option<&Self> {
+        names.into_iter().try_fold(self, |here, name| match here {
+            Self::Mapping(m) => m.get(name),
+            _ => None,
+        })
+    }
+}

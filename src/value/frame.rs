@@ -1,0 +1,219 @@
+//! The way between this crate's columns and polars: [`Series`] and [`DataFrame`] for users, [`Element`] for the format.
+
+use polars::prelude::{
+    CategoricalPhysical, DataFrame, DataType, FrozenCategories, IntoColumn, NamedFrom, PlSmallStr, PolarsError, Series,
+};
+
+use super::column::texts;
+use super::{Array, Categorical, Element, Item, NaValue, Nullable, Table};
+
+/// A one-dimensional element as a polars series.
+///
+/// Strings become `String`, categoricals `Enum` with all categories in their order (as text), nullable types have nulls.
+/// `float16` keeps its width.
+///
+/// # Errors
+/// What polars cannot hold: complex numbers, elements that are not one-dimensional, repeated categories.
+pub(crate) fn column_to_series(name: &str, column: &Element) -> Result<Series, String> {
+    let refuse = || format!("{} has no polars form", column.describe());
+    match column {
+        Element::Array(a) if a.ndim() == 1 => plain(name, a, None).ok_or_else(refuse),
+        Element::Nullable(n) => plain(name, n.values(), Some(n.missing())).ok_or_else(refuse),
+        Element::Categorical(c) => categorical(name, c).map_err(|e| e.to_string()),
+        _ => Err(refuse()),
+    }
+}
+
+fn plain(name: &str, array: &Array, missing: Option<&[bool]>) -> Option<Series> {
+    fn series<T: Item, U: Clone>(
+        name: &str,
+        items: &ndarray::ArrayD<T>,
+        missing: Option<&[bool]>,
+        to: impl Fn(&T) -> U,
+    ) -> Series
+    where
+        Series: NamedFrom<Vec<U>, [U]> + NamedFrom<Vec<Option<U>>, [Option<U>]>,
+    {
+        let name: PlSmallStr = name.into();
+        match missing {
+            None => Series::new(name, items.iter().map(to).collect::<Vec<U>>()),
+            Some(mask) => {
+                Series::new(name, items.iter().zip(mask).map(|(x, &m)| (!m).then(|| to(x))).collect::<Vec<Option<U>>>())
+            }
+        }
+    }
+    macro_rules! by_dtype {
+        ($($variant:ident),*) => {
+            match array {
+                $(Array::$variant(a) => Some(series(name, a, missing, Clone::clone)),)*
+                Array::F16(a) => {
+                    let wide = series(name, a, missing, |x| x.to_f32());
+                    wide.cast(&DataType::Float16).ok()
+                }
+                Array::C64(_) | Array::C128(_) => None,
+            }
+        };
+    }
+    by_dtype!(Bool, I8, I16, I32, I64, U8, U16, U32, U64, F32, F64, Str)
+}
+
+fn categorical(name: &str, c: &Categorical) -> Result<Series, PolarsError> {
+    let names = c.categories().to_strings();
+    let frozen = FrozenCategories::new(names.iter().map(String::as_str))?;
+    let dtype = DataType::from_frozen_categories(frozen);
+    let codes: Vec<Option<u32>> = c.positions().into_iter().map(|p| p.and_then(|p| u32::try_from(p).ok())).collect();
+    let codes = Series::new(name.into(), codes);
+    let physical = match dtype.cat_physical()? {
+        CategoricalPhysical::U8 => DataType::UInt8,
+        CategoricalPhysical::U16 => DataType::UInt16,
+        CategoricalPhysical::U32 => DataType::UInt32,
+    };
+    Series::from_cats_and_dtype(&codes.cast(&physical)?, &dtype, true)
+}
+
+/// A polars series as a column of the format.
+///
+/// Nulls make nullable integers, booleans and strings; in float columns, where the format has no nulls, they become
+/// NaN, as in pandas. `Enum` keeps its categories and their order; `Categorical` gets those in use, sorted, as pandas
+/// does.
+///
+/// # Errors
+/// The name of a polars dtype that the format has no form for.
+pub(crate) fn series_to_column(series: &Series) -> Result<Element, String> {
+    let missing: Vec<bool> = series.is_null().iter().map(|m| m.unwrap_or(true)).collect();
+    let nullable = |values: Array| match series.null_count() {
+        0 => Ok(Element::Array(values)),
+        _ => Nullable::new(values, missing.clone(), NaValue::default()).map(Element::Nullable),
+    };
+    let polars = |e: PolarsError| e.to_string();
+    macro_rules! numbers {
+        ($as:ident) => {
+            nullable(Array::from_vec(series.$as().map_err(polars)?.iter().map(Option::unwrap_or_default).collect()))
+        };
+    }
+    match series.dtype() {
+        DataType::Boolean => numbers!(bool),
+        DataType::Int8 => numbers!(i8),
+        DataType::Int16 => numbers!(i16),
+        DataType::Int32 => numbers!(i32),
+        DataType::Int64 => numbers!(i64),
+        DataType::UInt8 => numbers!(u8),
+        DataType::UInt16 => numbers!(u16),
+        DataType::UInt32 => numbers!(u32),
+        DataType::UInt64 => numbers!(u64),
+        DataType::Float16 => {
+            let wide = series.cast(&DataType::Float32).map_err(polars)?;
+            let halves = wide.f32().map_err(polars)?.iter().map(|x| half::f16::from_f32(x.unwrap_or(f32::NAN)));
+            Ok(Element::Array(Array::from_vec(halves.collect())))
+        }
+        DataType::Float32 => Ok(Element::Array(Array::from_vec(
+            series.f32().map_err(polars)?.iter().map(|x| x.unwrap_or(f32::NAN)).collect(),
+        ))),
+        DataType::Float64 => Ok(Element::Array(Array::from_vec(
+            series.f64().map_err(polars)?.iter().map(|x| x.unwrap_or(f64::NAN)).collect(),
+        ))),
+        DataType::String => nullable(Array::from_vec(
+            series.str().map_err(polars)?.iter().map(|x| x.unwrap_or_default().to_owned()).collect(),
+        )),
+        DataType::Enum(categories, _) => {
+            let names: Vec<String> = categories.categories().values_iter().map(str::to_owned).collect();
+            coded(series, names)
+        }
+        DataType::Categorical(..) => {
+            let used: std::collections::BTreeSet<String> = text_values(series)?.into_iter().flatten().collect();
+            coded(series, used.into_iter().collect())
+        }
+        other => Err(format!("a column of polars type {other} has no AnnData form; cast it first")),
+    }
+}
+
+fn text_values(series: &Series) -> Result<Vec<Option<String>>, String> {
+    let text = series.cast(&DataType::String).map_err(|e| e.to_string())?;
+    let text = text.str().map_err(|e| e.to_string())?;
+    Ok(text.iter().map(|x| x.map(str::to_owned)).collect())
+}
+
+fn coded(series: &Series, names: Vec<String>) -> Result<Element, String> {
+    let place: std::collections::HashMap<&str, i64> = names.iter().zip(0..).map(|(n, i)| (n.as_str(), i)).collect();
+    let codes = text_values(series)?.into_iter().map(|x| x.and_then(|x| place.get(x.as_str()).copied()).unwrap_or(-1));
+    // The narrowest type, as pandas chooses it.
+    let codes: Vec<i64> = codes.collect();
+    let codes = match names.len() {
+        0..=126 => Array::from_vec(codes.into_iter().map(|c| c as i8).collect()),
+        127..=32_766 => Array::from_vec(codes.into_iter().map(|c| c as i16).collect()),
+        _ => Array::from_vec(codes.into_iter().map(|c| c as i32).collect()),
+    };
+    Categorical::new(codes, Array::from_vec(names), false).map(Element::Categorical)
+}
+
+/// A table as a polars frame: the index first, as a `String` column under its name (`_index` if it has none), unless a
+/// column of that name holds it already.
+///
+/// # Errors
+/// As [`column_to_series`], naming the column.
+pub(crate) fn table_to_frame(table: &Table) -> Result<DataFrame, String> {
+    let index_name = table.index_name().unwrap_or("_index");
+    let mut columns = Vec::with_capacity(table.columns().len() + 1);
+    if table.column(index_name).is_none() {
+        let names = texts(table.index()).ok_or("the index is not one-dimensional")?;
+        columns.push(Series::new(index_name.into(), names).into_column());
+    }
+    for (name, column) in table.columns() {
+        columns.push(column_to_series(name, column).map_err(|why| format!("column `{name}`: {why}"))?.into_column());
+    }
+    DataFrame::new(table.n_rows(), columns).map_err(|e| e.to_string())
+}
+
+impl Table {
+    /// A table from a polars frame and row names.
+    ///
+    /// # Errors
+    /// Columns that the format has no form for, and lengths that differ.
+    pub fn from_frame(index: Vec<String>, frame: &DataFrame) -> Result<Self, String> {
+        let columns = frame
+            .columns()
+            .iter()
+            .map(|c| {
+                let series = c.as_materialized_series();
+                series_to_column(series)
+                    .map(|e| (c.name().to_string(), e))
+                    .map_err(|why| format!("column `{}`: {why}", c.name()))
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        Self::new(None, Element::Array(Array::from_vec(index)), columns)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn back_and_forth(column: Element) {
+        let series = column_to_series("x", &column).unwrap();
+        assert_eq!(series_to_column(&series).unwrap(), column, "{series:?}");
+    }
+
+    #[test]
+    fn columns_survive_polars() {
+        back_and_forth(Element::Array(Array::from_vec(vec![1_i8, -2])));
+        back_and_forth(Element::Array(Array::from_vec(vec![u64::MAX, 2])));
+        back_and_forth(Element::Array(Array::from_vec(vec![true, false])));
+        back_and_forth(Element::Array(Array::from_vec(vec![1.5_f32, -0.0, f32::INFINITY])));
+        back_and_forth(Element::Array(Array::from_vec(vec![half::f16::from_f32(1.5), half::f16::NEG_INFINITY])));
+        back_and_forth(Element::Array(Array::from_vec(vec!["a".to_owned(), String::new()])));
+        for values in [Array::from_vec(vec![1_u8, 0, 3]), Array::from_vec(vec![true, false, true])] {
+            back_and_forth(Element::Nullable(Nullable::new(values, vec![false, true, false], NaValue::Na).unwrap()));
+        }
+        let text = Array::from_vec(["b", "", "a"].map(str::to_owned).to_vec());
+        back_and_forth(Element::Nullable(Nullable::new(text.clone(), vec![false, true, false], NaValue::Na).unwrap()));
+        back_and_forth(Element::Categorical(
+            Categorical::new(Array::from_vec(vec![2_i8, -1, 0, 2]), text, false).unwrap(),
+        ));
+    }
+
+    #[test]
+    fn complex_columns_are_refused() {
+        let c = Element::Array(Array::from_vec(vec![num_complex::Complex32::new(1.0, 2.0)]));
+        assert!(column_to_series("x", &c).unwrap_err().contains("complex64"));
+    }
+}
