@@ -63,6 +63,43 @@ pub struct Info {
     pub children: Vec<String>,
 }
 
+impl Info {
+    /// What is known of an element in memory.
+    pub(crate) fn of(element: &Element) -> Self {
+        let (kind, dtype) = match element {
+            Element::Array(a) if a.ndim() == 0 => (Kind::Scalar, Some(a.dtype())),
+            Element::Array(a) => (Kind::Array, Some(a.dtype())),
+            Element::Sparse(s) => (Kind::Sparse, Some(s.data().dtype())),
+            Element::Categorical(c) => (Kind::Categorical, Some(c.categories().dtype())),
+            Element::Nullable(n) => (Kind::Nullable, Some(n.values().dtype())),
+            Element::Table(_) => (Kind::Table, None),
+            Element::Mapping(_) => (Kind::Mapping, None),
+            Element::Null => (Kind::Null, None),
+        };
+        let children = match element {
+            Element::Mapping(m) => m.keys().cloned().collect(),
+            Element::Table(t) => t.columns().iter().map(|(name, _)| name.clone()).collect(),
+            _ => Vec::new(),
+        };
+        Self {
+            kind,
+            shape: element.shape(),
+            dtype: dtype.map(|d| d.to_string()),
+            encoding: None,
+            chunks: None,
+            children,
+        }
+    }
+
+    /// The same with more names below it.
+    pub(crate) fn with_children(mut self, more: Vec<String>) -> Self {
+        self.children.extend(more);
+        self.children.sort();
+        self.children.dedup();
+        self
+    }
+}
+
 /// One selection per leading axis; `None`, and axes beyond the list, are whole.
 pub(crate) type Cut<'a> = &'a [Option<Rows>];
 
@@ -249,6 +286,11 @@ pub(crate) fn encode(store: &dyn WriteStore, at: &ElemPath, element: &Element, d
 /// Stages an empty dict.
 pub(crate) fn encode_dict(store: &dyn WriteStore, at: &ElemPath) -> Result<()> {
     store.create_group(at, &tags(Attrs::new(), "dict", "0.1.0"))
+}
+
+/// Stages an empty `raw` group.
+pub(crate) fn encode_raw(store: &dyn WriteStore, at: &ElemPath) -> Result<()> {
+    store.create_group(at, &tags(Attrs::new(), "raw", "0.1.0"))
 }
 
 /// `attrs` with the encoding pair, which always comes last.

@@ -28,6 +28,19 @@ impl std::ops::Sub for IoStats {
     }
 }
 
+impl std::ops::Add for IoStats {
+    type Output = Self;
+
+    fn add(self, more: Self) -> Self {
+        Self {
+            documents: self.documents + more.documents,
+            chunks: self.chunks + more.chunks,
+            bytes_read: self.bytes_read + more.bytes_read,
+            bytes_written: self.bytes_written + more.bytes_written,
+        }
+    }
+}
+
 /// The running counts behind [`IoStats`].
 #[derive(Debug, Default)]
 pub(crate) struct Meter {

@@ -83,12 +83,29 @@ impl Element {
         }
     }
 
-    /// The element below this one at `names`; `None` unless all on the way are mappings that have it.
+    /// The element below this one at `names`; `None` unless all on the way are mappings (or a frame, at the end) that
+    /// have it.
     #[must_use]
     pub fn below<'a>(&self, names: impl IntoIterator<Item = &'a str>) -> Option<&Self> {
         names.into_iter().try_fold(self, |here, name| match here {
             Self::Mapping(m) => m.get(name),
+            Self::Table(t) => t.column(name),
             _ => None,
         })
+    }
+
+    /// Puts `value` below this element at `names`, making mappings on the way; this element becomes a mapping if it is none
+    /// and `names` are not empty.
+    pub(crate) fn put_below(&mut self, names: &[&str], value: Self) {
+        let Some((first, rest)) = names.split_first() else {
+            *self = value;
+            return;
+        };
+        if !matches!(self, Self::Mapping(_)) {
+            *self = Self::Mapping(BTreeMap::new());
+        }
+        if let Self::Mapping(entries) = self {
+            entries.entry((*first).to_owned()).or_insert(Self::Null).put_below(rest, value);
+        }
     }
 }

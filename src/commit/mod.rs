@@ -1,0 +1,214 @@
+//! From pending changes to the file: a plan (pure, printable), its staging, and what was done.
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use crate::codec::{self, Dialect};
+use crate::error::{Error, Place, Result};
+use crate::overlay::Pending;
+use crate::path::ElemPath;
+use crate::store::{Attrs, ReadStore, WriteStore};
+
+/// One element that a write adds.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Change {
+    /// Path in the store.
+    pub path: String,
+    /// What it is: `a 2-d float32 array`, …
+    pub what: String,
+    /// Length along each axis; empty for scalars and mappings.
+    pub shape: Vec<usize>,
+    /// Bytes in memory, before compression.
+    pub bytes: usize,
+}
+
+impl Change {
+    /// The change that a pending element makes.
+    pub(crate) fn of(pending: &Pending) -> Self {
+        Self {
+            path: pending.path.to_string(),
+            what: pending.value.describe(),
+            shape: pending.value.shape(),
+            bytes: pending.value.nbytes(),
+        }
+    }
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shape = self.shape.iter().map(usize::to_string).collect::<Vec<_>>().join(" × ");
+        write!(f, "+ {}: {}", self.path, self.what)?;
+        if !shape.is_empty() {
+            write!(f, " ({shape})")?;
+        }
+        write!(f, ", {} bytes", self.bytes)
+    }
+}
+
+/// What a write has done.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Receipt {
+    /// The elements added, in the order they were set.
+    pub elements: Vec<Change>,
+    /// Bytes written to disk, metadata included.
+    pub bytes_written: u64,
+    /// How long it took.
+    pub duration: Duration,
+}
+
+impl fmt::Display for Receipt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for element in &self.elements {
+            writeln!(f, "{element}")?;
+        }
+        let n = self.elements.len();
+        let plural = if n == 1 { "" } else { "s" };
+        write!(
+            f,
+            "{n} element{plural} written, {} bytes on disk, {:.3} s",
+            self.bytes_written,
+            self.duration.as_secs_f64()
+        )
+    }
+}
+
+/// A step of a write.
+#[derive(Debug)]
+enum Step<'a> {
+    /// A group on the way to an element does not exist yet.
+    Group(ElemPath),
+    /// An element, and an array whose style it takes.
+    Element(&'a Pending, Dialect),
+    /// A frame gains columns: its whole new `column-order`.
+    Columns(ElemPath, Vec<String>),
+}
+
+/// Writes the pending changes of the AnnData at `base`, all or none: after Err the store is as before.
+///
+/// # Errors
+/// [`Error::Exists`] if an element is in the file already; those of the store.
+pub(crate) fn write(store: &dyn WriteStore, base: &ElemPath, pending: &[Pending]) -> Result<Receipt> {
+    let started = Instant::now();
+    let before = store.stats().bytes_written;
+    let steps = plan(store, base, pending)?;
+    let staged = steps.iter().try_for_each(|step| stage(store, base, step));
+    if let Err(error) = staged {
+        // What could not be swept is invisible; the first error is the one that matters.
+        let _ = store.abandon();
+        return Err(error);
+    }
+    if !steps.is_empty() {
+        store.publish()?;
+    }
+    Ok(Receipt {
+        elements: pending.iter().map(Change::of).collect(),
+        bytes_written: store.stats().bytes_written - before,
+        duration: started.elapsed(),
+    })
+}
+
+/// The steps, in an order in which every parent comes before its children.
+fn plan<'a>(store: &dyn ReadStore, base: &ElemPath, pending: &'a [Pending]) -> Result<Vec<Step<'a>>> {
+    let mut steps = Vec::new();
+    let mut made: Vec<ElemPath> = Vec::new();
+    let mut frames: Vec<(ElemPath, Vec<String>)> = Vec::new();
+    let nullable_strings = writes_nullable_strings(store, base)?;
+    // A parent sorts before what is below it; columns keep the order in which they were set.
+    let mut sorted: Vec<&Pending> = pending.iter().collect();
+    sorted.sort_by_key(|p| p.path.components().count());
+    for change in sorted {
+        if store.node(&change.path)?.is_some() {
+            return Err(Error::Exists { at: Place::new(store.location(), &change.path) });
+        }
+        let parent = change.path.parent().unwrap_or_default();
+        for group in missing_groups(store, &parent, &made)? {
+            steps.push(Step::Group(group.clone()));
+            made.push(group);
+        }
+        made.push(change.path.clone());
+        if let Some(columns) = frame_columns(store, &parent)? {
+            let place = frames.iter().position(|(f, _)| *f == parent).unwrap_or_else(|| {
+                frames.push((parent.clone(), columns));
+                frames.len() - 1
+            });
+            frames[place].1.push(change.path.name().to_owned());
+        }
+        let like = neighbour(store, base, &parent)?;
+        steps.push(Step::Element(change, Dialect { like, nullable_strings }));
+    }
+    steps.extend(frames.into_iter().map(|(frame, columns)| Step::Columns(frame, columns)));
+    Ok(steps)
+}
+
+fn stage(store: &dyn WriteStore, base: &ElemPath, step: &Step<'_>) -> Result<()> {
+    match step {
+        // The one group below an AnnData that is no dict.
+        Step::Group(at) if *at == base.child("raw") => codec::encode_raw(store, at),
+        Step::Group(at) => codec::encode_dict(store, at),
+        Step::Element(pending, dialect) => codec::encode(store, &pending.path, &pending.value, dialect),
+        Step::Columns(frame, columns) => {
+            let attrs: Attrs = codec::column_order_attr(columns);
+            store.set_attrs(frame, &attrs)
+        }
+    }
+}
+
+/// Groups from `parent` upwards that exist neither on disk nor in what this write makes, topmost first.
+fn missing_groups(store: &dyn ReadStore, parent: &ElemPath, made: &[ElemPath]) -> Result<Vec<ElemPath>> {
+    let mut missing = Vec::new();
+    for at in std::iter::once(parent.clone()).chain(parent.ancestors()) {
+        match store.node(&at)? {
+            Some(node) if node.is_group() => break,
+            Some(_) => return Err(Error::Exists { at: Place::new(store.location(), &at) }),
+            // What an element of this write makes is a group already; so is all above it.
+            None if made.contains(&at) => break,
+            None => missing.push(at),
+        }
+    }
+    missing.reverse();
+    Ok(missing)
+}
+
+/// The columns of the frame at `at`; `None` if it is not a frame on disk.
+fn frame_columns(store: &dyn ReadStore, at: &ElemPath) -> Result<Option<Vec<String>>> {
+    let is_frame = store.node(at)?.is_some_and(|n| n.text("encoding-type") == Some("dataframe"));
+    if is_frame { codec::frame_meta(store, at).map(|m| Some(m.columns)) } else { Ok(None) }
+}
+
+/// Whether the file keeps its row names as `nullable-string-array` (anndata 0.13 with pandas 3): then new text does, too.
+fn writes_nullable_strings(store: &dyn ReadStore, base: &ElemPath) -> Result<bool> {
+    let obs = base.child("obs");
+    let Some(node) = store.node(&obs)? else { return Ok(false) };
+    let Some(index) = node.text("_index") else { return Ok(false) };
+    Ok(store.node(&obs.join(index)?)?.is_some_and(|n| n.text("encoding-type") == Some("nullable-string-array")))
+}
+
+/// An array whose compressor, filters and sharding a new element below `parent` takes over: a sibling, else X, else the
+/// row names.
+fn neighbour(store: &dyn ReadStore, base: &ElemPath, parent: &ElemPath) -> Result<Option<ElemPath>> {
+    for at in [parent, &base.child("X"), &base.child("obs")] {
+        if let Some(found) = first_array(store, at, 2)? {
+            return Ok(Some(found));
+        }
+    }
+    Ok(None)
+}
+
+/// The first array with axes and items at `at` or up to `depth` groups below it.
+fn first_array(store: &dyn ReadStore, at: &ElemPath, depth: usize) -> Result<Option<ElemPath>> {
+    let Some(node) = store.node(at)? else { return Ok(None) };
+    if let Some(meta) = node.array() {
+        let shows_style = meta.dtype.is_some() && !meta.shape.is_empty() && !meta.shape.contains(&0);
+        return Ok(shows_style.then(|| at.clone()));
+    }
+    if depth > 0 {
+        for name in store.children(at)? {
+            if let Some(found) = first_array(store, &at.join(&name)?, depth - 1)? {
+                return Ok(Some(found));
+            }
+        }
+    }
+    Ok(None)
+}

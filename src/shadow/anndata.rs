@@ -1,0 +1,530 @@
+//! [`AnnDataShadow`]: the object users hold. A cheap clone over the root; a view is the same with a selection.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+use polars::prelude::Series;
+
+use super::frame::Frame;
+use super::link::{Mode, OpenOptions, WriteOptions};
+use super::member::{Member, Slot};
+use super::raw::RawShadow;
+use super::repr;
+use super::root::Root;
+use super::slots::{self, Axis, SlotSpec};
+use super::view::View;
+use crate::codec::{Info, Kind};
+use crate::commit::{Change, Receipt};
+use crate::error::{Error, Result};
+use crate::index::{Rows, Select};
+use crate::overlay::Mark;
+use crate::path::ElemPath;
+use crate::store::{Format, IoStats};
+use crate::value::{Array, Element, Table, column_to_series};
+
+/// Bytes that a view keeps of what it has read.
+const VIEW_BUDGET: usize = 64 << 20;
+
+/// An AnnData object that stays in its file.
+///
+/// Opening reads metadata only; every read fetches what it asks for and no more; what is set stays in memory, visible
+/// in the object and its views, until [`write`](Self::write). Cloning is cheap, and clones, views and handles share one
+/// open file and one set of pending changes. All of it can be used from many threads.
+#[derive(Clone)]
+pub struct AnnDataShadow {
+    pub(crate) root: Arc<Root>,
+    view: Option<Arc<View>>,
+}
+
+/// An element of a shadow, as [`AnnDataShadow::elements`] lists it.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct ElementInfo {
+    /// Path inside the AnnData: `obsm/X_pca`, `obs/louvain`, `uns/neighbors/params`.
+    pub path: String,
+    /// What is known of it, cut to the view.
+    pub info: Info,
+    /// Cached, new, or neither.
+    pub mark: Option<Mark>,
+}
+
+impl AnnDataShadow {
+    /// Opens a file or directory for reading. The format is found by content; the path may end inside the file
+    /// (`x.h5mu/mod/rna`, `s.zarr/tables/table`).
+    ///
+    /// # Errors
+    /// [`Error::Io`] if it cannot be read, [`Error::NotAnnData`], [`Error::Unsupported`] for legacy layouts,
+    /// [`Error::Malformed`] for damaged files, [`Error::Busy`] if somebody writes to it.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        Self::open_with(path, &OpenOptions::default())
+    }
+
+    /// Opens with options.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_with(path: impl AsRef<Path>, options: &OpenOptions) -> Result<Self> {
+        Ok(Self { root: Arc::new(Root::open(path.as_ref(), options)?), view: None })
+    }
+
+    /// The path it was opened with.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.root.path()
+    }
+
+    /// The container.
+    #[must_use]
+    pub fn format(&self) -> Format {
+        self.root.format()
+    }
+
+    /// The mode; `None` when closed.
+    #[must_use]
+    pub fn mode(&self) -> Option<Mode> {
+        self.root.mode()
+    }
+
+    /// Number of observations (of a view: of those that it takes).
+    #[must_use]
+    pub fn n_obs(&self) -> usize {
+        self.shape().0
+    }
+
+    /// Number of variables.
+    #[must_use]
+    pub fn n_vars(&self) -> usize {
+        self.shape().1
+    }
+
+    /// Observations, variables.
+    #[must_use]
+    pub fn shape(&self) -> (usize, usize) {
+        match &self.view {
+            Some(view) => (view.rows[0].len(), view.rows[1].len()),
+            None => self.original_shape(),
+        }
+    }
+
+    /// Shape of the object that a view was cut from.
+    #[must_use]
+    pub fn original_shape(&self) -> (usize, usize) {
+        // Both are known since opening.
+        (self.root.length(Axis::Obs).unwrap_or(0), self.root.length(Axis::Var).unwrap_or(0))
+    }
+
+    /// Whether this is a view.
+    #[must_use]
+    pub const fn is_view(&self) -> bool {
+        self.view.is_some()
+    }
+
+    /// X, n_obs × n_vars.
+    #[must_use]
+    pub fn x(&self) -> Member {
+        let at = self.root.at(slots::X.name).unwrap_or_default();
+        Member { shadow: self.clone(), spec: &slots::X, at }
+    }
+
+    /// Matrices of the shape of X.
+    #[must_use]
+    pub fn layers(&self) -> Slot {
+        self.slot(&slots::LAYERS)
+    }
+
+    /// The frame of observations.
+    #[must_use]
+    pub fn obs(&self) -> Frame {
+        Frame { shadow: self.clone(), spec: &slots::OBS }
+    }
+
+    /// The frame of variables.
+    #[must_use]
+    pub fn var(&self) -> Frame {
+        Frame { shadow: self.clone(), spec: &slots::VAR }
+    }
+
+    /// Arrays and frames over observations, such as embeddings.
+    #[must_use]
+    pub fn obsm(&self) -> Slot {
+        self.slot(&slots::OBSM)
+    }
+
+    /// Arrays and frames over variables.
+    #[must_use]
+    pub fn varm(&self) -> Slot {
+        self.slot(&slots::VARM)
+    }
+
+    /// Matrices of observations × observations.
+    #[must_use]
+    pub fn obsp(&self) -> Slot {
+        self.slot(&slots::OBSP)
+    }
+
+    /// Matrices of variables × variables.
+    #[must_use]
+    pub fn varp(&self) -> Slot {
+        self.slot(&slots::VARP)
+    }
+
+    /// Everything else, nested to any depth.
+    #[must_use]
+    pub fn uns(&self) -> Slot {
+        self.slot(&slots::UNS)
+    }
+
+    fn slot(&self, spec: &'static SlotSpec) -> Slot {
+        Slot { shadow: self.clone(), spec }
+    }
+
+    /// The raw data, if there are any.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn raw(&self) -> Result<Option<RawShadow>> {
+        let at = self.root.at("raw")?;
+        let is_there = self.root.info(&at)?.is_some_and(|i| i.kind != Kind::Null);
+        Ok(is_there.then(|| RawShadow { shadow: self.clone() }))
+    }
+
+    /// Sets `raw`, in memory: X over the observations and the rows of `var`.
+    ///
+    /// # Errors
+    /// [`Error::Exists`] if the file has one (a `null` one included), [`Error::Shape`], [`Error::WrongType`],
+    /// [`Error::View`].
+    pub fn set_raw(&self, x: impl Into<Element>, var: Table) -> Result<()> {
+        let at = self.root.at("raw")?;
+        self.refuse_view(&at, "setting raw")?;
+        if self.root.info(&at)?.is_some() {
+            return Err(Error::Exists { at: self.root.place(&at) });
+        }
+        let x = x.into();
+        let spec = &slots::RAW_X;
+        let x_at = self.root.at(spec.name)?;
+        spec.check(&self.root.place(&x_at), &x, &[self.n_obs(), var.n_rows()])?;
+        self.root.set(&self.root.at(slots::RAW_VAR.name)?, Element::Table(var))?;
+        self.root.set(&x_at, x)?;
+        self.root.set(&self.root.at(slots::RAW_VARM.name)?, Element::Mapping(Default::default()))
+    }
+
+    /// The element at a path inside the AnnData: `X`, `obsm/X_pca`, `obs/louvain`, `raw/X`, `uns/neighbors/params`. The
+    /// handle exists whether the element does or not.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if the path does not lead into a slot, [`Error::BadName`].
+    pub fn member(&self, path: &str) -> Result<Member> {
+        let at = self.root.at(path)?;
+        let relative = self.root.relative(&at);
+        let all = [
+            &slots::RAW_X,
+            &slots::RAW_VAR,
+            &slots::RAW_VARM,
+            &slots::X,
+            &slots::LAYERS,
+            &slots::OBS,
+            &slots::VAR,
+            &slots::OBSM,
+            &slots::VARM,
+            &slots::OBSP,
+            &slots::VARP,
+            &slots::UNS,
+        ];
+        let of_slot = |spec: &&&'static SlotSpec| match relative.strip_prefix(spec.name) {
+            Some("") => spec.name.ends_with('X'),
+            Some(rest) => rest.starts_with('/') && !spec.name.ends_with('X'),
+            None => false,
+        };
+        match all.iter().find(of_slot) {
+            Some(spec) => Ok(Member { shadow: self.clone(), spec, at }),
+            None => Err(Error::NotFound {
+                at: self.root.place(&at),
+                nearest: crate::error::nearest(&relative, all.iter().map(|s| s.name)),
+            }),
+        }
+    }
+
+    /// Every element there is, pending ones included, in the order shown, without reading data: X and raw, the columns
+    /// of obs and var, the elements of the slots, and `uns` to its leaves.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn elements(&self) -> Result<Vec<ElementInfo>> {
+        let mut found = Vec::new();
+        let mut add = |path: String, axes: &[Axis]| -> Result<()> { self.list(&path, axes, &mut found) };
+        add(slots::X.name.to_owned(), slots::X.axes)?;
+        if let Some(raw) = self.raw()? {
+            add(slots::RAW_X.name.to_owned(), slots::RAW_X.axes)?;
+            for name in frame_children(&raw.var())? {
+                add(format!("raw/var/{name}"), slots::RAW_VAR.axes)?;
+            }
+            for name in raw.varm().keys()? {
+                add(format!("raw/varm/{name}"), raw.varm().axes())?;
+            }
+        }
+        for spec in slots::SHOWN {
+            let names = if spec.admits == slots::Admits::Column {
+                frame_children(&Frame { shadow: self.clone(), spec })?
+            } else {
+                self.slot(spec).keys()?
+            };
+            for name in names {
+                add(format!("{}/{name}", spec.name), spec.axes)?;
+            }
+        }
+        Ok(found)
+    }
+
+    fn list(&self, path: &str, axes: &[Axis], found: &mut Vec<ElementInfo>) -> Result<()> {
+        let at = self.root.at(path)?;
+        let Some(info) = self.root.info(&at)? else { return Ok(()) };
+        if info.kind == Kind::Mapping {
+            for name in &info.children {
+                self.list(&format!("{path}/{name}"), &[], found)?;
+            }
+        }
+        let info = self.cut_info(info, axes);
+        found.push(ElementInfo { path: path.to_owned(), info, mark: self.mark(&at) });
+        Ok(())
+    }
+
+    /// Names of the observations.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn obs_names(&self) -> Result<Vec<String>> {
+        self.axis_names(Axis::Obs)
+    }
+
+    /// Names of the variables.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn var_names(&self) -> Result<Vec<String>> {
+        self.axis_names(Axis::Var)
+    }
+
+    fn axis_names(&self, axis: Axis) -> Result<Vec<String>> {
+        let all = self.root.axis_names(axis)?;
+        Ok(match self.view.as_ref().and_then(|v| v.on(axis)) {
+            Some(rows) => rows.iter().filter_map(|i| all.get(i).cloned()).collect(),
+            None => all,
+        })
+    }
+
+    /// A value per observation: the obs column `key` or, if there is none, the values of the variable of that name in X
+    /// or in `layer`.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if it is neither, and those of reading.
+    pub fn obs_vector(&self, key: &str, layer: Option<&str>) -> Result<Series> {
+        self.vector(key, layer, &self.obs(), Axis::Var)
+    }
+
+    /// A value per variable: the var column `key` or, if there is none, the values of the observation of that name in X
+    /// or in `layer`.
+    ///
+    /// # Errors
+    /// As [`obs_vector`](Self::obs_vector).
+    pub fn var_vector(&self, key: &str, layer: Option<&str>) -> Result<Series> {
+        self.vector(key, layer, &self.var(), Axis::Obs)
+    }
+
+    fn vector(&self, key: &str, layer: Option<&str>, frame: &Frame, across: Axis) -> Result<Series> {
+        let columns = frame.columns()?;
+        if columns.iter().any(|c| c == key) {
+            return frame.column(key);
+        }
+        let names = self.axis_names(across)?;
+        let place = Select::from(key).resolve(names.len(), &names);
+        let rows = match place {
+            Err(crate::index::SelectError::UnknownName { nearest: mut near, .. }) => {
+                near.extend(crate::error::nearest(key, columns.iter().map(String::as_str)));
+                return Err(Error::NotFound { at: self.root.place(&frame.at()?.join(key)?), nearest: near });
+            }
+            other => other.map_err(|e| self.bad_selection(across, &e))?,
+        };
+        let source = match layer {
+            Some(name) => self.layers().member(name)?,
+            None => self.x(),
+        };
+        let cut = if across == Axis::Var { [None, Some(rows)] } else { [Some(rows), None] };
+        let element = source.part(&cut)?;
+        let dense = match &*element {
+            Element::Sparse(s) => s.to_dense(),
+            Element::Array(a) => a.clone(),
+            other => {
+                let at = self.root.place(&source.at);
+                return Err(Error::WrongType { at, wanted: "a matrix".into(), found: other.describe() });
+            }
+        };
+        let n = dense.len();
+        let column: Option<Array> = dense.reshape(&[n]);
+        column.and_then(|a| column_to_series(key, &Element::Array(a)).ok()).ok_or_else(|| Error::WrongType {
+            at: self.root.place(&source.at),
+            wanted: "values that polars can hold".into(),
+            found: element.describe(),
+        })
+    }
+
+    /// The part at these observations and variables: a view over the same open file. Of a view, the selection counts
+    /// within it.
+    ///
+    /// Selections are ranges as in Python (negative bounds count from the end, bounds are clamped), integers, lists of
+    /// integers in any order with repeats, boolean masks, and names.
+    ///
+    /// # Errors
+    /// [`Error::Selection`] if a position, mask or name does not fit its axis; reading errors if names are needed.
+    pub fn select(&self, obs: impl Into<Select>, var: impl Into<Select>) -> Result<Self> {
+        let rows = [self.resolve(Axis::Obs, &obs.into())?, self.resolve(Axis::Var, &var.into())?];
+        let view = View::new(rows, VIEW_BUDGET, self.root.generation());
+        Ok(Self { root: self.root.clone(), view: Some(Arc::new(view)) })
+    }
+
+    fn resolve(&self, axis: Axis, select: &Select) -> Result<Rows> {
+        let len = self.length(axis)?;
+        let names = if select.needs_names() { self.axis_names(axis)? } else { Vec::new() };
+        let rows = select.resolve(len, &names).map_err(|e| self.bad_selection(axis, &e))?;
+        Ok(match self.view.as_ref().and_then(|v| v.on(axis)) {
+            Some(outer) => outer.compose(&rows),
+            None => rows,
+        })
+    }
+
+    fn bad_selection(&self, axis: Axis, why: &crate::index::SelectError) -> Error {
+        Error::Selection { at: self.root.here(), axis: axis.name().to_owned(), why: why.to_string() }
+    }
+
+    /// What `write()` would add.
+    #[must_use]
+    pub fn changes(&self) -> Vec<Change> {
+        self.root.changes()
+    }
+
+    /// Writes everything pending to the file, in its own dialect (Zarr version, sharding, chunks, compression, form of
+    /// strings), and renews consolidated metadata wherever the store keeps some.
+    ///
+    /// After Ok it is on disk and visible to every new reader, and nothing is pending but what was set meanwhile. After
+    /// Err the file is as before, no half element in it, and everything is still pending. If the process is killed or the
+    /// machine stops during `write`, a Zarr store may keep an invisible staging directory, swept by the next opening for
+    /// writing; an HDF5 file may be damaged, as with any HDF5 program.
+    ///
+    /// # Errors
+    /// [`Error::ReadOnly`] and [`Error::Closed`] say to `reopen(Mode::ReadWrite)`; [`Error::View`]; [`Error::Exists`] if
+    /// an element is in the file by now; those of the store.
+    pub fn write(&self, options: WriteOptions) -> Result<Receipt> {
+        self.refuse_view(&self.root.at("X")?.parent().unwrap_or_default(), "writing")?;
+        self.root.write(options.clear_cache)
+    }
+
+    /// Swaps the open file for one in another mode, under this object, its clones, views and handles: the overlay and
+    /// the views are kept. If the file was changed by others meanwhile, what was cached of it is dropped.
+    ///
+    /// After Err the object is open as it was before, or closed if even that is not possible any more.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open); [`Error::Malformed`] if the file now has another number of observations or variables.
+    pub fn reopen(&self, mode: Mode) -> Result<&Self> {
+        self.root.reopen(mode)?;
+        Ok(self)
+    }
+
+    /// Closes the file. What the object holds in memory stays, pending changes included; closing twice is fine.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] if reads in other threads do not end.
+    pub fn close(&self) -> Result<()> {
+        self.root.close()
+    }
+
+    /// Frees what was read and not changed; never what is pending. Of a view: its own cache.
+    pub fn clear_cache(&self) {
+        match &self.view {
+            Some(view) => view.clear_cache(),
+            None => self.root.clear_cache(),
+        }
+    }
+
+    /// Changes how many bytes of clean elements are kept in memory.
+    pub fn set_cache_budget(&self, bytes: usize) {
+        self.root.set_cache_budget(bytes);
+    }
+
+    /// Bytes of clean elements in memory (without those of views).
+    #[must_use]
+    pub fn cache_bytes(&self) -> usize {
+        self.root.cache_bytes()
+    }
+
+    /// What was read and written so far, over all modes since opening.
+    #[must_use]
+    pub fn io_stats(&self) -> IoStats {
+        self.root.stats()
+    }
+
+    // ---- for the handles ----
+
+    pub(crate) fn length(&self, axis: Axis) -> Result<usize> {
+        match self.view.as_ref().and_then(|v| v.on(axis)) {
+            Some(rows) => Ok(rows.len()),
+            None => self.root.length(axis),
+        }
+    }
+
+    /// The view's selection for an element of these axes; all `None` without a view.
+    pub(crate) fn cut_for(&self, axes: &[Axis]) -> Vec<Option<Rows>> {
+        axes.iter().map(|&axis| self.view.as_ref().and_then(|v| v.on(axis)).cloned()).collect()
+    }
+
+    pub(crate) fn read(&self, at: &ElemPath, axes: &[Axis]) -> Result<Arc<Element>> {
+        let cut = self.cut_for(axes);
+        let Some(view) = self.view.as_ref().filter(|_| cut.iter().any(Option::is_some)) else {
+            return self.root.read(at, axes, &[]);
+        };
+        let generation = self.root.generation();
+        if let Some(element) = view.cached(at, generation) {
+            return Ok(element);
+        }
+        let element = self.root.read(at, axes, &cut)?;
+        view.remember(at, &element, generation);
+        Ok(element)
+    }
+
+    pub(crate) fn mark(&self, at: &ElemPath) -> Option<Mark> {
+        let in_view = || self.view.as_ref().filter(|v| v.is_cached(at)).map(|_| Mark::Cached);
+        self.root.mark(at).or_else(in_view)
+    }
+
+    pub(crate) fn cut_info(&self, mut info: Info, axes: &[Axis]) -> Info {
+        for (length, &axis) in info.shape.iter_mut().zip(axes) {
+            if let Some(rows) = self.view.as_ref().and_then(|v| v.on(axis)) {
+                *length = rows.len();
+            }
+        }
+        info
+    }
+
+    pub(crate) fn refuse_view(&self, at: &ElemPath, what: &str) -> Result<()> {
+        if self.is_view() { Err(Error::View { at: self.root.place(at), what: what.to_owned() }) } else { Ok(()) }
+    }
+}
+
+/// The columns of a frame, the index first unless it is a column too.
+fn frame_children(frame: &Frame) -> Result<Vec<String>> {
+    let (index, columns) = (frame.index_name()?, frame.columns()?);
+    let first = std::iter::once(index).filter(|i| !columns.contains(i));
+    Ok(first.chain(columns.iter().cloned()).collect())
+}
+
+impl fmt::Display for AnnDataShadow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        repr::anndata(f, self)
+    }
+}
+
+impl fmt::Debug for AnnDataShadow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}

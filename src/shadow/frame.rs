@@ -1,0 +1,184 @@
+//! [`Frame`]: the handle of obs or var, a data frame on disk of which single columns are read and added.
+
+use std::fmt;
+use std::sync::Arc;
+
+use polars::prelude::{DataFrame, IntoColumn, NamedFrom, Series};
+
+use super::anndata::AnnDataShadow;
+use super::member::Member;
+use super::repr;
+use super::slots::SlotSpec;
+use crate::error::{Error, Result, nearest};
+use crate::path::{ElemPath, check_new_name};
+use crate::value::{Element, column_to_series, series_to_column, texts};
+
+/// A data frame on disk. Nothing is read until asked for, and then by column.
+#[derive(Clone)]
+pub struct Frame {
+    pub(crate) shadow: AnnDataShadow,
+    pub(crate) spec: &'static SlotSpec,
+}
+
+impl Frame {
+    /// Name of the frame: `obs`, `var`, `raw/var`.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        self.spec.name
+    }
+
+    /// Names of the columns, in order, pending ones last. The index is not among them.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn columns(&self) -> Result<Vec<String>> {
+        Ok(self.shadow.root.frame(&self.at()?)?.columns)
+    }
+
+    /// Name of the index as it is stored; `_index` if it has none.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn index_name(&self) -> Result<String> {
+        Ok(self.shadow.root.frame(&self.at()?)?.index)
+    }
+
+    /// The row names: the index as text.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn names(&self) -> Result<Vec<String>> {
+        let index = self.index_name()?;
+        let element = self.part(&index)?;
+        let names = texts(&element).unwrap_or_default();
+        Ok(names.into_iter().map(|n| n.unwrap_or_else(|| "nan".to_owned())).collect())
+    }
+
+    /// Number of rows (of a view: of those that it takes).
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn n_rows(&self) -> Result<usize> {
+        self.spec.axes.iter().map(|&axis| self.shadow.length(axis)).next().unwrap_or(Ok(0))
+    }
+
+    /// One column as a polars series, reading that column alone: text as `String`, categoricals as `Enum` with all
+    /// categories in their order, missing values as nulls.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] with the nearest names; [`Error::WrongType`] for what polars cannot hold (complex numbers).
+    pub fn column(&self, name: &str) -> Result<Series> {
+        let element = self.element(name)?;
+        column_to_series(name, &element).map_err(|found| Error::WrongType {
+            at: self.shadow.root.here(),
+            wanted: format!("a column `{name}` that polars can hold"),
+            found,
+        })
+    }
+
+    /// One column, or the index by its name, as it is stored, shared with the cache.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] with the nearest names, and those of the store.
+    pub fn element(&self, name: &str) -> Result<Arc<Element>> {
+        let meta = self.shadow.root.frame(&self.at()?)?;
+        if meta.index != name && !meta.columns.iter().any(|c| c == name) {
+            return Err(Error::NotFound {
+                at: self.shadow.root.place(&self.at()?.join(name)?),
+                nearest: nearest(name, meta.columns.iter().map(String::as_str)),
+            });
+        }
+        self.part(name)
+    }
+
+    /// The whole frame: the index first, under its name (`_index` if it has none), then the columns.
+    ///
+    /// # Errors
+    /// As [`column`](Self::column).
+    pub fn read(&self) -> Result<DataFrame> {
+        let (index, columns) = (self.index_name()?, self.columns()?);
+        let mut series = Vec::with_capacity(columns.len() + 1);
+        if !columns.contains(&index) {
+            series.push(Series::new(index.as_str().into(), self.names()?).into_column());
+        }
+        for name in &columns {
+            series.push(self.column(name)?.into_column());
+        }
+        DataFrame::new(self.n_rows()?, series)
+            .map_err(|e| Error::Malformed { at: self.shadow.root.here(), what: e.to_string() })
+    }
+
+    /// Adds a column, in memory; `write()` brings it to the file. A column, not the frame: the others are not touched.
+    ///
+    /// Nulls become missing values; in float columns, where the format has none, NaN.
+    ///
+    /// # Errors
+    /// [`Error::Shape`], [`Error::Exists`], [`Error::BadName`] (empty, `_index`, with a slash), [`Error::WrongType`] for
+    /// polars types that the format has no form for, [`Error::View`].
+    pub fn insert(&self, column: Series) -> Result<()> {
+        let name = column.name().to_string();
+        let element = series_to_column(&column).map_err(|found| Error::WrongType {
+            at: self.shadow.root.here(),
+            wanted: format!("a column `{name}` that AnnData can hold"),
+            found,
+        })?;
+        self.insert_element(&name, element)
+    }
+
+    /// Adds a column as [`insert`](Self::insert), from an array, a categorical or a nullable array.
+    ///
+    /// # Errors
+    /// As [`insert`](Self::insert).
+    pub fn insert_element(&self, name: &str, value: impl Into<Element>) -> Result<()> {
+        check_new_name(name)?;
+        let root = &self.shadow.root;
+        let at = self.at()?;
+        let meta = root.frame(&at)?;
+        if name == "_index" || name == meta.index {
+            return Err(Error::BadName { name: name.to_owned(), why: "it names the index of the frame".into() });
+        }
+        let pending_frame = root.is_pending(&at) && !root.names(&at)?.iter().any(|n| *n == meta.index);
+        if pending_frame {
+            let why = format!("`{at}` itself is pending; set it again with the column in it");
+            return Err(Error::BadName { name: name.to_owned(), why });
+        }
+        self.member(name)?.set(value)
+    }
+
+    /// Takes back a pending column.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; [`Error::Unsupported`] if it is in the file; [`Error::View`].
+    pub fn remove(&self, name: &str) -> Result<()> {
+        self.member(name)?.unset()
+    }
+
+    pub(crate) fn at(&self) -> Result<ElemPath> {
+        self.shadow.root.at(self.spec.name)
+    }
+
+    /// The handle of a column, or of the index. Its name may be a path (anndata before 0.13 wrote `a/b` so).
+    pub(crate) fn member(&self, name: &str) -> Result<Member> {
+        Ok(Member { shadow: self.shadow.clone(), spec: self.spec, at: self.at()?.join(name)? })
+    }
+
+    fn part(&self, name: &str) -> Result<Arc<Element>> {
+        let held = self.shadow.root.held_index(&self.at()?, name);
+        match held {
+            Some(index) => Ok(Arc::new(index)),
+            None => self.member(name)?.element(),
+        }
+    }
+}
+
+impl fmt::Display for Frame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        repr::slot(f, &self.shadow, self.spec, "")
+    }
+}
+
+impl fmt::Debug for Frame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}

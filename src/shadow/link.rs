@@ -1,0 +1,121 @@
+//! [`Mode`] and the link to the file. A mode is a type: code that writes can only be reached with a [`WriteStore`] in
+//! hand.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use crate::store::{ReadStore, WriteStore};
+
+/// How a file is open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Mode {
+    /// `r`: reading only. Many at once, also over a file that may not be written.
+    #[default]
+    Read,
+    /// `r+`: reading and writing.
+    ReadWrite,
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Read => "r",
+            Self::ReadWrite => "r+",
+        })
+    }
+}
+
+impl FromStr for Mode {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "r" => Ok(Self::Read),
+            "r+" => Ok(Self::ReadWrite),
+            other => Err(format!("mode `{other}` is neither `r` nor `r+`")),
+        }
+    }
+}
+
+/// How to open a shadow.
+#[derive(Debug, Clone)]
+pub struct OpenOptions {
+    pub(crate) mode: Mode,
+    pub(crate) cache_budget: usize,
+}
+
+impl Default for OpenOptions {
+    /// Mode `r`, 256 MiB of cache.
+    fn default() -> Self {
+        Self { mode: Mode::Read, cache_budget: 256 << 20 }
+    }
+}
+
+impl OpenOptions {
+    /// The mode.
+    #[must_use]
+    pub const fn mode(mut self, mode: Mode) -> Self {
+        self.mode = mode;
+        self
+    }
+
+    /// Bytes of clean elements (read, not changed) kept in memory, by the shadow and by each of its views.
+    #[must_use]
+    pub const fn cache_budget(mut self, bytes: usize) -> Self {
+        self.cache_budget = bytes;
+        self
+    }
+}
+
+/// How to write.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct WriteOptions {
+    pub(crate) clear_cache: bool,
+}
+
+impl WriteOptions {
+    /// Whether to drop from memory what was written, and everything else that is clean.
+    #[must_use]
+    pub const fn clear_cache(mut self, yes: bool) -> Self {
+        self.clear_cache = yes;
+        self
+    }
+}
+
+/// The handle of the file.
+#[derive(Clone)]
+pub(crate) enum Link {
+    Closed,
+    Read(Arc<dyn ReadStore>),
+    Write(Arc<dyn WriteStore>),
+}
+
+impl Link {
+    /// The store to read from; `None` when closed.
+    pub(crate) fn reader(&self) -> Option<Arc<dyn ReadStore>> {
+        match self {
+            Self::Closed => None,
+            Self::Read(store) => Some(store.clone()),
+            Self::Write(store) => Some(store.clone()),
+        }
+    }
+
+    /// The mode; `None` when closed.
+    pub(crate) const fn mode(&self) -> Option<Mode> {
+        match self {
+            Self::Closed => None,
+            Self::Read(_) => Some(Mode::Read),
+            Self::Write(_) => Some(Mode::ReadWrite),
+        }
+    }
+
+    /// Whether somebody else still uses the handle (a read in flight).
+    pub(crate) fn in_use(&self) -> bool {
+        match self {
+            Self::Closed => false,
+            Self::Read(store) => Arc::strong_count(store) > 1,
+            Self::Write(store) => Arc::strong_count(store) > 1,
+        }
+    }
+}

@@ -1,0 +1,253 @@
+//! Handles of single elements ([`Member`]) and of slots that hold named ones ([`Slot`]).
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::anndata::AnnDataShadow;
+use super::repr;
+use super::slots::{Admits, Axis, SlotSpec};
+use crate::codec::{Info, Kind};
+use crate::error::{Error, Result};
+use crate::index::Rows;
+use crate::overlay::Mark;
+use crate::path::{ElemPath, check_new_name};
+use crate::value::{Element, FromElement, Table};
+
+/// One element at a fixed place, such as X. Nothing is read until asked for.
+#[derive(Clone)]
+pub struct Member {
+    pub(crate) shadow: AnnDataShadow,
+    pub(crate) spec: &'static SlotSpec,
+    pub(crate) at: ElemPath,
+}
+
+impl Member {
+    /// Whether there is a value: present, and not the `null` element.
+    ///
+    /// # Errors
+    /// [`Error::Closed`], and those of the store.
+    pub fn exists(&self) -> Result<bool> {
+        Ok(self.info()?.is_some_and(|i| i.kind != Kind::Null))
+    }
+
+    /// What is known without reading data, cut to the view; `None` if there is no such element.
+    ///
+    /// # Errors
+    /// [`Error::Closed`], and those of the store.
+    pub fn info(&self) -> Result<Option<Info>> {
+        Ok(self.shadow.root.info(&self.at)?.map(|info| self.shadow.cut_info(info, self.spec.axes)))
+    }
+
+    /// The element (of a view: the part that the view takes; nothing else is read).
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::WrongType`] if it is of another type than asked for, [`Error::Malformed`],
+    /// [`Error::Unsupported`] for encodings that are not read, [`Error::Closed`].
+    pub fn read<T: FromElement>(&self) -> Result<T> {
+        let element = self.element()?;
+        T::from_element(Arc::unwrap_or_clone(element)).map_err(|m| Error::WrongType {
+            at: self.shadow.root.place(&self.at),
+            wanted: m.wanted,
+            found: m.found,
+        })
+    }
+
+    /// The element, shared with the cache.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read), but for the type.
+    pub fn element(&self) -> Result<Arc<Element>> {
+        self.shadow.read(&self.at, self.spec.axes)
+    }
+
+    /// Only these rows (and columns) of the element, counted within the view, without keeping them in memory.
+    pub(crate) fn part(&self, cut: &[Option<Rows>]) -> Result<Arc<Element>> {
+        let mut whole = self.shadow.cut_for(self.spec.axes);
+        whole.resize(whole.len().max(cut.len()), None);
+        for (outer, inner) in whole.iter_mut().zip(cut) {
+            if let Some(inner) = inner {
+                *outer = Some(outer.as_ref().map_or_else(|| inner.clone(), |o| o.compose(inner)));
+            }
+        }
+        self.shadow.root.read(&self.at, self.spec.axes, &whole)
+    }
+
+    /// The mark of the element: cached, new, or none.
+    #[must_use]
+    pub fn mark(&self) -> Option<Mark> {
+        self.shadow.mark(&self.at)
+    }
+
+    /// Sets the element, in memory; `write()` brings it to the file.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] or [`Error::WrongType`] if it does not fit the slot, [`Error::Exists`] if the file has it,
+    /// [`Error::View`], [`Error::BadName`].
+    pub fn set(&self, value: impl Into<Element>) -> Result<()> {
+        self.put(value.into())
+    }
+
+    fn put(&self, value: Element) -> Result<()> {
+        let root = &self.shadow.root;
+        self.shadow.refuse_view(&self.at, "setting an element")?;
+        check_keys(&value)?;
+        let lengths = self.spec.axes.iter().map(|&a| root.length(a)).collect::<Result<Vec<_>>>()?;
+        self.spec.check(&root.place(&self.at), &value, &lengths)?;
+        if let (Admits::Aligned, Element::Table(table)) = (self.spec.admits, &value) {
+            self.check_frame_index(table)?;
+        }
+        root.set(&self.at, value)
+    }
+
+    /// The index of a frame in obsm or varm must equal the names of its axis (format, section 7).
+    fn check_frame_index(&self, table: &Table) -> Result<()> {
+        let Some(&axis) = self.spec.axes.first() else { return Ok(()) };
+        let names = self.shadow.root.axis_names(axis)?;
+        let index = crate::value::texts(table.index()).unwrap_or_default();
+        if index.iter().map(|n| n.as_deref()).eq(names.iter().map(|n| Some(n.as_str()))) {
+            return Ok(());
+        }
+        Err(Error::Shape {
+            at: self.shadow.root.place(&self.at),
+            expected: format!("the index of the frame equal to the {} names", axis.name()),
+            got: "another index".into(),
+        })
+    }
+
+    /// Takes back a pending element.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; [`Error::Unsupported`] if it is in the file (deleting stored elements is not supported yet);
+    /// [`Error::View`].
+    pub fn unset(&self) -> Result<()> {
+        self.shadow.refuse_view(&self.at, "removing an element")?;
+        self.shadow.root.unset(&self.at)
+    }
+}
+
+impl fmt::Debug for Member {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Member({})", self.shadow.root.place(&self.at))
+    }
+}
+
+/// Names inside a value follow the same rules as names of elements.
+fn check_keys(value: &Element) -> Result<()> {
+    match value {
+        Element::Mapping(m) => m.iter().try_for_each(|(name, e)| check_new_name(name).and_then(|()| check_keys(e))),
+        Element::Table(t) => {
+            t.index_name().map_or(Ok(()), check_new_name)?;
+            t.columns().iter().try_for_each(|(name, _)| check_new_name(name))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A slot of named elements, such as obsm. In `uns`, a name may be a path: `neighbors/params`.
+///
+/// Shown as its name and its elements with their marks: `obsm:\tX_pcaᐁ, X_new▲`.
+#[derive(Clone)]
+pub struct Slot {
+    pub(crate) shadow: AnnDataShadow,
+    pub(crate) spec: &'static SlotSpec,
+}
+
+impl Slot {
+    /// Name of the slot.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        self.spec.name
+    }
+
+    /// Names of its elements, pending ones included, sorted.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn keys(&self) -> Result<Vec<String>> {
+        self.shadow.root.names(&self.at()?)
+    }
+
+    /// Whether there is an element `name`.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn contains(&self, name: &str) -> Result<bool> {
+        Ok(self.shadow.root.info(&self.member(name)?.at)?.is_some())
+    }
+
+    /// The handle of the element `name`, whether it exists or not.
+    ///
+    /// # Errors
+    /// [`Error::BadName`].
+    pub fn member(&self, name: &str) -> Result<Member> {
+        let at = self.at()?.join(name)?;
+        Ok(Member { shadow: self.shadow.clone(), spec: self.spec, at })
+    }
+
+    /// The element `name`, as [`Member::read`].
+    ///
+    /// # Errors
+    /// As [`Member::read`].
+    pub fn read<T: FromElement>(&self, name: &str) -> Result<T> {
+        self.member(name)?.read()
+    }
+
+    /// The element `name`, shared with the cache.
+    ///
+    /// # Errors
+    /// As [`Member::read`].
+    pub fn element(&self, name: &str) -> Result<Arc<Element>> {
+        self.member(name)?.element()
+    }
+
+    /// What is known of the element `name` without reading data.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] with the nearest names.
+    pub fn info(&self, name: &str) -> Result<Info> {
+        let member = self.member(name)?;
+        member.info()?.ok_or_else(|| self.shadow.root.not_found(&member.at))
+    }
+
+    /// Sets the element `name`, in memory; `write()` brings it to the file.
+    ///
+    /// # Errors
+    /// As [`Member::set`]; [`Error::BadName`] for names that readers would misread.
+    pub fn insert(&self, name: &str, value: impl Into<Element>) -> Result<()> {
+        if self.spec.admits == Admits::Any {
+            name.split('/').try_for_each(check_new_name)?;
+        } else {
+            check_new_name(name)?;
+        }
+        self.member(name)?.set(value)
+    }
+
+    /// Takes back the pending element `name`.
+    ///
+    /// # Errors
+    /// As [`Member::unset`].
+    pub fn remove(&self, name: &str) -> Result<()> {
+        self.member(name)?.unset()
+    }
+
+    fn at(&self) -> Result<ElemPath> {
+        self.shadow.root.at(self.spec.name)
+    }
+
+    /// The axes its elements are aligned to.
+    pub(crate) const fn axes(&self) -> &'static [Axis] {
+        self.spec.axes
+    }
+}
+
+impl fmt::Display for Slot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        repr::slot(f, &self.shadow, self.spec, "")
+    }
+}
+
+impl fmt::Debug for Slot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}

@@ -1,0 +1,20 @@
+//! The public face: [`AnnDataShadow`] and the handles of its parts.
+//!
+//! [`slots`](self) says where elements live and which axes they have; the root keeps the one lock, the link to the file
+//! and the overlay; views are selections over it.
+
+mod anndata;
+mod frame;
+mod link;
+mod member;
+mod raw;
+mod repr;
+mod root;
+mod slots;
+mod view;
+
+pub use anndata::{AnnDataShadow, ElementInfo};
+pub use frame::Frame;
+pub use link::{Mode, OpenOptions, WriteOptions};
+pub use member::{Member, Slot};
+pub use raw::RawShadow;

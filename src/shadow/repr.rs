@@ -1,0 +1,98 @@
+//! How shadows and their slots are shown: names with marks, empty slots left out.
+
+use std::fmt::{self, Formatter};
+
+use super::anndata::AnnDataShadow;
+use super::slots::{self, Admits, SlotSpec};
+use crate::codec::Kind;
+use crate::error::Result;
+use crate::path::ElemPath;
+
+/// The object: a headline, then a line per slot.
+pub(crate) fn anndata(f: &mut Formatter<'_>, shadow: &AnnDataShadow) -> fmt::Result {
+    let (n_obs, n_vars) = shadow.shape();
+    if shadow.is_view() {
+        let (all_obs, all_vars) = shadow.original_shape();
+        write!(
+            f,
+            "View of AnnData Shadow object with n_obs × n_vars = {n_obs} × {n_vars} (original {all_obs} × {all_vars})"
+        )?;
+    } else {
+        write!(f, "AnnData Shadow object with n_obs × n_vars = {n_obs} × {n_vars}")?;
+    }
+    if shadow.mode().is_none() {
+        write!(f, " (closed)")?;
+    }
+    if has_value(shadow, slots::X.name) {
+        write!(f, "\n  X{}", mark(shadow, slots::X.name))?;
+    }
+    line(f, &raw_text(shadow, "  "))?;
+    slots::SHOWN.iter().try_for_each(|spec| line(f, &slot_text(shadow, spec, "  ")))
+}
+
+/// One slot: `obsm:\tX_pcaᐁ, X_umap`.
+pub(crate) fn slot(f: &mut Formatter<'_>, shadow: &AnnDataShadow, spec: &SlotSpec, indent: &str) -> fmt::Result {
+    let text = slot_text(shadow, spec, indent);
+    if text.is_empty() { write!(f, "{indent}{}:", spec.name) } else { f.write_str(&text) }
+}
+
+/// `raw:\tX, var, varm`.
+pub(crate) fn raw(f: &mut Formatter<'_>, shadow: &AnnDataShadow, indent: &str) -> fmt::Result {
+    f.write_str(&raw_text(shadow, indent))
+}
+
+fn line(f: &mut Formatter<'_>, text: &str) -> fmt::Result {
+    if text.is_empty() { Ok(()) } else { write!(f, "\n{text}") }
+}
+
+fn slot_text(shadow: &AnnDataShadow, spec: &SlotSpec, indent: &str) -> String {
+    match names(shadow, spec) {
+        Ok(names) => joined(shadow, spec.name, indent, &names),
+        // A slot that cannot be listed does not hide the others.
+        Err(error) => format!("{indent}{}:\t({error})", spec.name),
+    }
+}
+
+fn names(shadow: &AnnDataShadow, spec: &SlotSpec) -> Result<Vec<String>> {
+    let at = shadow.root.at(spec.name)?;
+    if spec.admits == Admits::Column && shadow.mode().is_some() {
+        let meta = shadow.root.frame(&at)?;
+        let index = std::iter::once(meta.index.clone()).filter(|i| !meta.columns.contains(i));
+        return Ok(index.chain(meta.columns.iter().cloned()).collect());
+    }
+    shadow.root.names(&at)
+}
+
+fn raw_text(shadow: &AnnDataShadow, indent: &str) -> String {
+    let Ok(all) = shadow.root.at("raw").and_then(|at| shadow.root.names(&at)) else { return String::new() };
+    let shown: Vec<String> =
+        ["X", "var", "varm"].into_iter().filter(|n| all.iter().any(|a| a == n)).map(str::to_owned).collect();
+    joined(shadow, "raw", indent, &shown)
+}
+
+fn joined(shadow: &AnnDataShadow, slot: &str, indent: &str, names: &[String]) -> String {
+    if names.is_empty() {
+        return String::new();
+    }
+    let marked: Vec<String> =
+        names.iter().map(|name| format!("{name}{}", mark(shadow, &format!("{slot}/{name}")))).collect();
+    format!("{indent}{slot}:\t{}", marked.join(", "))
+}
+
+/// The mark of an element as text; a group that only holds something pending is marked as that.
+fn mark(shadow: &AnnDataShadow, below: &str) -> String {
+    let Ok(at) = shadow.root.at(below) else { return String::new() };
+    shadow.mark(&at).or_else(|| pending_inside(shadow, &at)).map(|m| m.to_string()).unwrap_or_default()
+}
+
+fn pending_inside(shadow: &AnnDataShadow, at: &ElemPath) -> Option<crate::overlay::Mark> {
+    shadow.root.is_pending(at).then_some(crate::overlay::Mark::New)
+}
+
+fn has_value(shadow: &AnnDataShadow, below: &str) -> bool {
+    shadow
+        .root
+        .at(below)
+        .and_then(|at| shadow.root.info(&at))
+        .is_ok_and(|info| info.is_some_and(|i| i.kind != Kind::Null))
+}
