@@ -19,7 +19,7 @@ use std::path::Path;
 use parking_lot::Mutex;
 
 use self::claim::Claim;
-use self::ffi::{Failure, Id, Items, Kind, Outcome, Space, Type, locked};
+use self::ffi::{Id, Items, Kind, Outcome, Space, Type, locked};
 use self::read::{Refusal, Source};
 use self::write::{Draft, NewAttrs, Staged};
 use super::{Attrs, IoStats, Meter, Node, ReadStore, Style, WriteStore, check_rows};

@@ -148,10 +148,7 @@ fn bounds(runs: &[Run]) -> (usize, usize) {
 }
 
 /// Calls `each` with every combination of one part per axis, the last axis fastest; once if there are no axes.
-fn each_combination(
-    plans: &[AxisPlan],
-    mut each: impl FnMut(&[&ChunkPart]) -> Outcome<()>,
-) -> Outcome<()> {
+fn each_combination(plans: &[AxisPlan], mut each: impl FnMut(&[&ChunkPart]) -> Outcome<()>) -> Outcome<()> {
     fn walk<'a>(
         plans: &'a [AxisPlan],
         chosen: &mut Vec<&'a ChunkPart>,

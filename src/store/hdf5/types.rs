@@ -1,7 +1,7 @@
 //! Which stored types are which [`DType`], how they are read, and how each dtype is stored.
 
-use super::ffi::{Class, Failure, Items, Outcome, Type, read_fixed, read_texts, write_fixed, write_texts};
 use super::ffi::memory_bytes;
+use super::ffi::{Class, Failure, Items, Outcome, Type, read_fixed, read_texts, write_fixed, write_texts};
 use crate::value::{Array, DType, Item, with_array};
 
 /// How to read a stored type.
@@ -89,7 +89,8 @@ fn float(stored: &Type) -> Option<DType> {
 
 /// h5py's bool, and what others make of it: one byte, members false = 0 and true = 1 in whatever case.
 fn is_bool(stored: &Type) -> bool {
-    let mut members: Vec<(String, Option<u8>)> = stored.members().into_iter().zip((0..).map(|i| stored.byte_value(i))).collect();
+    let mut members: Vec<(String, Option<u8>)> =
+        stored.members().into_iter().zip((0..).map(|i| stored.byte_value(i))).collect();
     members.iter_mut().for_each(|(name, _)| name.make_ascii_lowercase());
     members.sort();
     members == [("false".to_owned(), Some(0)), ("true".to_owned(), Some(1))]

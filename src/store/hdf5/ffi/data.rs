@@ -170,7 +170,10 @@ pub(in super::super) fn layout(dataset: &Id) -> Outcome<Layout> {
     // SAFETY: an id only; the layouts are variants of the enum.
     let kind = locked(|| unsafe { H5Pget_layout(list.raw()) });
     if kind == H5D_layout_t::H5D_VIRTUAL {
-        return Ok(Layout { elsewhere: Some("a virtual dataset (its items lie in other datasets)"), ..Layout::default() });
+        return Ok(Layout {
+            elsewhere: Some("a virtual dataset (its items lie in other datasets)"),
+            ..Layout::default()
+        });
     }
     if plain!(H5Pget_external_count(list.raw()))? > 0 {
         return Ok(Layout { elsewhere: Some("a dataset whose items lie in other files"), ..Layout::default() });

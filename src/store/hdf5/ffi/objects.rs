@@ -276,9 +276,7 @@ pub(in super::super) fn new_attr(object: &Id, name: &str, dtype: &Type, space: &
     plain!(H5Pset_char_encoding(list.raw(), H5T_cset_t::H5T_CSET_UTF8))?;
     check(|| {
         // SAFETY: the name outlives the call.
-        unsafe {
-            H5Acreate2(object.raw(), name.as_ptr(), dtype.0.raw(), space.id().raw(), list.raw(), H5P_DEFAULT)
-        }
+        unsafe { H5Acreate2(object.raw(), name.as_ptr(), dtype.0.raw(), space.id().raw(), list.raw(), H5P_DEFAULT) }
     })
     .map(Id::from_raw)
 }

@@ -93,14 +93,7 @@ impl Type {
         check(|| {
             // SAFETY: the five pointers are to locals that outlive the call.
             unsafe {
-                H5Tget_fields(
-                    self.0.raw(),
-                    &raw mut sign,
-                    &raw mut exp_at,
-                    &raw mut exp,
-                    &raw mut man_at,
-                    &raw mut man,
-                )
+                H5Tget_fields(self.0.raw(), &raw mut sign, &raw mut exp_at, &raw mut exp, &raw mut man_at, &raw mut man)
             }
         })
         .ok()?;
