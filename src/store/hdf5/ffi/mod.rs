@@ -1,0 +1,116 @@
+//! The HDF5 C library behind safe functions: the only place with unsafe code. Every call runs under the library's one
+//! lock, every id is owned by an [`Id`], every failure carries HDF5's own messages.
+#![allow(unsafe_code, reason = "a C library; each block says why its call is sound")]
+
+mod data;
+mod objects;
+mod types;
+
+use std::ffi::{CStr, CString, c_char, c_uint, c_void};
+
+use hdf5_metno_sys::h5e::{H5E_DEFAULT, H5E_direction_t, H5E_error2_t, H5Ewalk2};
+use hdf5_metno_sys::h5i::{H5Idec_ref, hid_t};
+
+pub(super) use data::{
+    Filter, Items, Layout, SavedAttr, Space, chunk_bytes, layout, memory_bytes, new_dataset, read_fixed, read_texts,
+    write_fixed, write_texts,
+};
+pub(super) use hdf5_metno::sync::sync as locked;
+pub(super) use objects::{
+    Kind, LinkKind, attr_exists, attr_names, create_file, delete_attr, delete_link, file_size, flush, header_version,
+    is_writable, link, link_kind, links, new_attr, new_group, open_attr, open_file, open_object, reference_path,
+    resolves,
+};
+pub(super) use types::{Class, Type};
+
+/// An id that is given back when dropped.
+#[derive(Debug)]
+pub(super) struct Id(hid_t);
+
+impl Id {
+    fn from_raw(raw: hid_t) -> Self {
+        Self(raw)
+    }
+
+    fn raw(&self) -> hid_t {
+        self.0
+    }
+}
+
+impl Drop for Id {
+    fn drop(&mut self) {
+        // SAFETY: the id is ours and given back only here; HDF5 refuses one that closing its file has already freed.
+        locked(|| unsafe { H5Idec_ref(self.0) });
+    }
+}
+
+/// What HDF5 said when a call failed: from the call made down to the innermost cause.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Failure(pub Vec<String>);
+
+/// Result of a call.
+pub(super) type Outcome<T> = Result<T, Failure>;
+
+impl Failure {
+    pub(super) fn new(text: impl Into<String>) -> Self {
+        Self(vec![text.into()])
+    }
+
+    /// The messages left by the call that has just failed. The lock must have been held since.
+    fn current() -> Self {
+        extern "C" fn note(_: c_uint, entry: *const H5E_error2_t, texts: *mut c_void) -> i32 {
+            // SAFETY: HDF5 passes a valid entry and the vector handed over below, and both outlive this call.
+            let (entry, texts) = unsafe { (entry.as_ref(), texts.cast::<Vec<String>>().as_mut()) };
+            if let (Some(entry), Some(texts)) = (entry, texts) {
+                texts.push(text(entry.desc).unwrap_or_default());
+            }
+            0
+        }
+        let mut texts: Vec<String> = Vec::new();
+        // SAFETY: `note` matches the declared signature (and does not unwind); `texts` lives through the call.
+        unsafe {
+            H5Ewalk2(H5E_DEFAULT, H5E_direction_t::H5E_WALK_DOWNWARD, Some(note), (&raw mut texts).cast());
+        }
+        Self(texts)
+    }
+}
+
+/// Runs a call under the lock; a negative result is a failure.
+fn check<T: PartialOrd + Default>(call: impl FnOnce() -> T) -> Outcome<T> {
+    locked(|| {
+        let code = call();
+        if code < T::default() { Err(Failure::current()) } else { Ok(code) }
+    })
+}
+
+/// A call that takes ids, numbers and null pointers only.
+macro_rules! plain {
+    ($call:ident($($arg:expr),* $(,)?)) => {
+        $crate::store::hdf5::ffi::check(|| {
+            // SAFETY: nothing is passed that HDF5 could write to or read from, it checks ids itself, the lock is held.
+            unsafe { $call($($arg),*) }
+        })
+    };
+}
+use plain;
+
+/// A text that C handed over; lossy, `None` for a null pointer.
+fn text(raw: *const c_char) -> Option<String> {
+    if raw.is_null() {
+        return None;
+    }
+    // SAFETY: not null, and HDF5 ends its texts with NUL and keeps them valid for the call at hand.
+    Some(unsafe { CStr::from_ptr(raw) }.to_string_lossy().into_owned())
+}
+
+fn c_text(name: &str) -> Outcome<CString> {
+    CString::new(name).map_err(|_| Failure::new(format!("{name:?} holds a NUL character")))
+}
+
+/// A zeroed buffer; a failure where the memory cannot be had.
+fn buffer<T: Clone>(len: usize, zero: T) -> Outcome<Vec<T>> {
+    let mut out = Vec::new();
+    out.try_reserve_exact(len).map_err(|_| Failure::new(format!("no memory for {len} items")))?;
+    out.resize(len, zero);
+    Ok(out)
+}

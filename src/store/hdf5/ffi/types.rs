@@ -1,0 +1,207 @@
+//! Datatypes: asking what a stored one is, and making those this crate writes.
+
+use std::ffi::c_void;
+
+use hdf5_metno_sys::h5::H5free_memory;
+use hdf5_metno_sys::h5t::*;
+
+use super::{Failure, Id, Outcome, c_text, check, locked, plain, text};
+
+/// A datatype.
+#[derive(Debug)]
+pub(in super::super) struct Type(pub(super) Id);
+
+/// The class of a datatype, as far as this crate tells them apart.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(in super::super) enum Class {
+    Integer,
+    Float,
+    Text,
+    Enum,
+    Compound,
+    Reference,
+    Other(&'static str),
+}
+
+fn owned(raw: i64) -> Type {
+    Type(Id::from_raw(raw))
+}
+
+impl Type {
+    pub(in super::super) fn class(&self) -> Class {
+        let class = locked(|| {
+            // SAFETY: an id only; every class this library version knows is a variant of the enum.
+            unsafe { H5Tget_class(self.0.raw()) }
+        });
+        match class {
+            H5T_INTEGER => Class::Integer,
+            H5T_FLOAT => Class::Float,
+            H5T_STRING => Class::Text,
+            H5T_ENUM => Class::Enum,
+            H5T_COMPOUND => Class::Compound,
+            H5T_REFERENCE => Class::Reference,
+            H5T_TIME => Class::Other("time"),
+            H5T_BITFIELD => Class::Other("bitfield"),
+            H5T_OPAQUE => Class::Other("opaque"),
+            H5T_VLEN => Class::Other("variable-length sequence"),
+            H5T_ARRAY => Class::Other("array"),
+            H5T_COMPLEX => Class::Other("complex"),
+            _ => Class::Other("unknown"),
+        }
+    }
+
+    /// Bytes of one item in a file or buffer of this type; 0 if HDF5 cannot tell.
+    pub(in super::super) fn size(&self) -> usize {
+        plain!(H5Tget_size(self.0.raw())).unwrap_or(0)
+    }
+
+    pub(in super::super) fn is_signed(&self) -> bool {
+        // SAFETY: an id only; the signs are variants of the enum.
+        locked(|| unsafe { H5Tget_sign(self.0.raw()) }) == H5T_SGN_2
+    }
+
+    pub(in super::super) fn is_big_endian(&self) -> bool {
+        // SAFETY: an id only; the orders are variants of the enum.
+        locked(|| unsafe { H5Tget_order(self.0.raw()) }) == H5T_ORDER_BE
+    }
+
+    pub(in super::super) fn is_vlen_text(&self) -> bool {
+        plain!(H5Tis_variable_str(self.0.raw())).is_ok_and(|yes| yes > 0)
+    }
+
+    pub(in super::super) fn is_utf8(&self) -> bool {
+        // SAFETY: an id only; all 16 values of the field are variants of the enum.
+        locked(|| unsafe { H5Tget_cset(self.0.raw()) }) == H5T_CSET_UTF8
+    }
+
+    /// What follows a text in its field: a NUL at the first of which it ends, NULs, or blanks.
+    pub(in super::super) fn trim<'a>(&self, field: &'a [u8]) -> &'a [u8] {
+        // SAFETY: an id only; all 16 values of the field are variants of the enum.
+        let pad = locked(|| unsafe { H5Tget_strpad(self.0.raw()) });
+        let trailing = |pad: u8| field.iter().rposition(|&b| b != pad).map_or(0, |last| last + 1);
+        let end = match pad {
+            H5T_STR_NULLPAD => trailing(0),
+            H5T_STR_SPACEPAD => trailing(b' '),
+            _ => field.iter().position(|&b| b == 0).unwrap_or(field.len()),
+        };
+        &field[..end]
+    }
+
+    /// Bits of a float: where the exponent begins, its width, the width of the mantissa.
+    pub(in super::super) fn float_bits(&self) -> Option<(usize, usize, usize)> {
+        let [mut sign, mut exp_at, mut exp, mut man_at, mut man] = [0_usize; 5];
+        check(|| {
+            // SAFETY: the five pointers are to locals that outlive the call.
+            unsafe {
+                H5Tget_fields(self.0.raw(), &raw mut sign, &raw mut exp_at, &raw mut exp, &raw mut man_at, &raw mut man)
+            }
+        })
+        .ok()?;
+        Some((exp_at, exp, man))
+    }
+
+    /// Names of the members of an enum or compound.
+    pub(in super::super) fn members(&self) -> Vec<String> {
+        let count = plain!(H5Tget_nmembers(self.0.raw())).unwrap_or(0);
+        (0..count.unsigned_abs())
+            .filter_map(|i| {
+                locked(|| {
+                    // SAFETY: an id and a number; the text is ours to free, once, after it has been copied.
+                    unsafe {
+                        let raw = H5Tget_member_name(self.0.raw(), i);
+                        let name = text(raw);
+                        H5free_memory(raw.cast());
+                        name
+                    }
+                })
+            })
+            .collect()
+    }
+
+    pub(in super::super) fn member(&self, i: u32) -> Option<Self> {
+        plain!(H5Tget_member_type(self.0.raw(), i)).ok().map(owned)
+    }
+
+    /// The value of a member of an enum that is one byte wide.
+    pub(in super::super) fn byte_value(&self, i: u32) -> Option<u8> {
+        if self.size() != 1 {
+            return None;
+        }
+        let mut value = 0_u8;
+        // SAFETY: the member is written in the enum's own type, one byte wide as was just checked.
+        check(|| unsafe { H5Tget_member_value(self.0.raw(), i, (&raw mut value).cast::<c_void>()) }).ok()?;
+        Some(value)
+    }
+
+    pub(in super::super) fn is_object_reference(&self) -> bool {
+        plain!(H5Tequal(self.0.raw(), *H5T_STD_REF_OBJ)).is_ok_and(|yes| yes > 0)
+    }
+
+    /// A little-endian integer of 1, 2, 4 or 8 bytes.
+    pub(in super::super) fn integer(size: usize, signed: bool) -> Outcome<Self> {
+        plain!(H5Tcopy(match (size, signed) {
+            (1, true) => *H5T_STD_I8LE,
+            (2, true) => *H5T_STD_I16LE,
+            (4, true) => *H5T_STD_I32LE,
+            (8, true) => *H5T_STD_I64LE,
+            (1, false) => *H5T_STD_U8LE,
+            (2, false) => *H5T_STD_U16LE,
+            (4, false) => *H5T_STD_U32LE,
+            (8, false) => *H5T_STD_U64LE,
+            _ => -1,
+        }))
+        .map(owned)
+    }
+
+    /// A little-endian IEEE float of 2, 4 or 8 bytes.
+    pub(in super::super) fn float(size: usize) -> Outcome<Self> {
+        match size {
+            2 => Self::half(),
+            4 => plain!(H5Tcopy(*H5T_IEEE_F32LE)).map(owned),
+            8 => plain!(H5Tcopy(*H5T_IEEE_F64LE)).map(owned),
+            _ => Err(Failure::new(format!("no float of {size} bytes"))),
+        }
+    }
+
+    /// Made by hand as h5py does: libraries before 2.0 have no constant for it.
+    fn half() -> Outcome<Self> {
+        let half = Self::float(4)?;
+        plain!(H5Tset_fields(half.0.raw(), 15, 10, 5, 0, 10))?;
+        plain!(H5Tset_size(half.0.raw(), 2))?;
+        plain!(H5Tset_ebias(half.0.raw(), 15))?;
+        Ok(half)
+    }
+
+    /// numpy's bool: an enum of int8 with members FALSE and TRUE.
+    pub(in super::super) fn boolean() -> Outcome<Self> {
+        let out = owned(plain!(H5Tenum_create(*H5T_STD_I8LE))?);
+        for (name, value) in [(c"FALSE", 0_i8), (c"TRUE", 1)] {
+            // SAFETY: the name is a literal, the value an int8 as the enum's base is, both outlive the call.
+            check(|| unsafe { H5Tenum_insert(out.0.raw(), name.as_ptr(), (&raw const value).cast()) })?;
+        }
+        Ok(out)
+    }
+
+    /// A compound of these members, packed in this order.
+    pub(in super::super) fn compound(members: &[(&str, Self)]) -> Outcome<Self> {
+        let size = members.iter().map(|(_, t)| t.size()).sum();
+        let out = owned(plain!(H5Tcreate(H5T_COMPOUND, size))?);
+        let mut offset = 0;
+        for (name, member) in members {
+            let name = c_text(name)?;
+            // SAFETY: the name outlives the call; HDF5 checks offset and size.
+            check(|| unsafe { H5Tinsert(out.0.raw(), name.as_ptr(), offset, member.0.raw()) })?;
+            offset += member.size();
+        }
+        Ok(out)
+    }
+
+    /// A variable-length text ending with NUL.
+    pub(in super::super) fn vlen_text(utf8: bool) -> Outcome<Self> {
+        let out = owned(plain!(H5Tcopy(*H5T_C_S1))?);
+        plain!(H5Tset_size(out.0.raw(), H5T_VARIABLE))?;
+        plain!(H5Tset_strpad(out.0.raw(), H5T_STR_NULLTERM))?;
+        plain!(H5Tset_cset(out.0.raw(), if utf8 { H5T_CSET_UTF8 } else { H5T_CSET_ASCII }))?;
+        Ok(out)
+    }
+}

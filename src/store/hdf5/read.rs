@@ -1,0 +1,213 @@
+//! Reading selections: chunk by chunk where there are chunks, in few contiguous spans where there are none.
+
+use super::ffi::{self, Failure, Filter, Id, Items, Outcome, Space, Type};
+use super::types::{Decoder, describe};
+use crate::index::{AxisPlan, ChunkPart, Rows, Run};
+use crate::store::Meter;
+use crate::value::{Array, Scatter};
+
+/// Most bytes that one result may declare: beyond, a shape is damage rather than data.
+const MAX_BYTES: usize = 1 << 47;
+/// Unchunked datasets are read in blocks of about this many bytes, so that a large read does not hold its data twice.
+const BLOCK_BYTES: usize = 8 << 20;
+/// Wanted rows with fewer bytes between them are read together: one longer read is cheaper than two.
+const GAP_BYTES: usize = 64 << 10;
+
+/// Why a dataset cannot be read.
+#[derive(Debug)]
+pub(super) enum Refusal {
+    /// This crate does not know how.
+    Unsupported(String),
+    /// The file is to blame, or the system.
+    Failed(Failure),
+}
+
+impl From<Failure> for Refusal {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+/// A dataset open for reading.
+#[derive(Debug)]
+pub(super) struct Source {
+    dataset: Id,
+    decoder: Decoder,
+    shape: Vec<usize>,
+    chunks: Option<Vec<usize>>,
+    /// Stored bytes of one item before filters.
+    item_bytes: usize,
+}
+
+impl Source {
+    pub(super) fn new(dataset: Id) -> Result<Self, Refusal> {
+        let (stored, layout) = (Type::of_dataset(&dataset)?, ffi::layout(&dataset)?);
+        if let Some(elsewhere) = layout.elsewhere {
+            return Err(Refusal::Unsupported(elsewhere.to_owned()));
+        }
+        if let Some(unknown) = layout.filters.iter().find(|f| !f.is_known()) {
+            return Err(Refusal::Unsupported(unknown_filter(unknown)));
+        }
+        let (words, item_bytes) = (describe(&stored), stored.size());
+        let Some(decoder) = Decoder::new(stored) else {
+            return Err(Refusal::Unsupported(format!("the data type is {words}")));
+        };
+        let Some(shape) = Space::of_dataset(&dataset)?.shape()? else {
+            return Err(Refusal::Unsupported("it has no value (null dataspace)".to_owned()));
+        };
+        Ok(Self { dataset, decoder, shape, chunks: layout.chunks, item_bytes })
+    }
+
+    pub(super) fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    /// Reads the selection, which has been checked against the shape; `wanted` is the result's shape.
+    pub(super) fn read(&self, rows: &[Rows], wanted: &[usize], meter: &Meter) -> Outcome<Array> {
+        let dtype = self.decoder.dtype();
+        check_size(wanted, dtype.size().unwrap_or(size_of::<String>()))?;
+        let mut out = Scatter::new(dtype, wanted);
+        if !wanted.contains(&0) {
+            match &self.chunks {
+                Some(chunks) => self.read_chunks(rows, chunks, &mut out, meter)?,
+                None => self.read_spans(rows, &mut out, meter)?,
+            }
+        }
+        Ok(out.finish())
+    }
+
+    /// Fetches every touched chunk once.
+    fn read_chunks(&self, rows: &[Rows], chunks: &[usize], out: &mut Scatter, meter: &Meter) -> Outcome<()> {
+        if chunks.len() != rows.len() {
+            return Err(Failure::new("chunks of another number of axes than the dataset"));
+        }
+        let plans: Vec<AxisPlan> = rows.iter().zip(chunks).map(|(rows, &n)| AxisPlan::new(rows, n)).collect();
+        each_combination(&plans, |parts| {
+            let corner: Vec<usize> = parts.iter().zip(chunks).map(|(part, &n)| part.chunk * n).collect();
+            let stored = ffi::chunk_bytes(&self.dataset, &corner)?;
+            if stored > 0 {
+                meter.chunk();
+                meter.read(stored);
+            }
+            let runs: Vec<&[Run]> = parts.iter().map(|part| &part.runs[..]).collect();
+            self.fetch(&corner, &runs, out).map(drop)
+        })
+    }
+
+    /// Reads a dataset that is one block in the file, or a scalar.
+    fn read_spans(&self, rows: &[Rows], out: &mut Scatter, meter: &Meter) -> Outcome<()> {
+        let row_bytes = self.shape.iter().skip(1).product::<usize>().saturating_mul(self.item_bytes).max(1);
+        // Axes after the first are one chunk each, the first is cut into blocks.
+        let block = (BLOCK_BYTES / row_bytes).max(1);
+        let length = |axis: usize| if axis == 0 { block } else { self.shape[axis] };
+        let plans: Vec<AxisPlan> = rows.iter().enumerate().map(|(axis, r)| AxisPlan::new(r, length(axis))).collect();
+        each_combination(&plans, |parts| {
+            let corner: Vec<usize> = parts.iter().enumerate().map(|(axis, p)| p.chunk * length(axis)).collect();
+            let Some((first, rest)) = parts.split_first() else {
+                return self.fetch_span(&corner, &[], out, meter);
+            };
+            for span in spans(&first.runs, GAP_BYTES / row_bytes) {
+                let runs: Vec<&[Run]> = std::iter::once(&span[..]).chain(rest.iter().map(|p| &p.runs[..])).collect();
+                self.fetch_span(&corner, &runs, out, meter)?;
+            }
+            Ok(())
+        })
+    }
+
+    fn fetch_span(&self, corner: &[usize], runs: &[&[Run]], out: &mut Scatter, meter: &Meter) -> Outcome<()> {
+        let items = self.fetch(corner, runs, out)?;
+        meter.chunk();
+        meter.read((items * self.item_bytes) as u64);
+        Ok(())
+    }
+
+    /// Reads the smallest block that holds all runs (counted from `corner`) and puts them in their places. Gives the
+    /// number of items read.
+    fn fetch(&self, corner: &[usize], runs: &[&[Run]], out: &mut Scatter) -> Outcome<usize> {
+        let bounds: Vec<(usize, usize)> = runs.iter().map(|runs| bounds(runs)).collect();
+        let origin: Vec<usize> = bounds.iter().map(|&(first, _)| first).collect();
+        let start: Vec<usize> = corner.iter().zip(&origin).map(|(a, b)| a + b).collect();
+        let count: Vec<usize> = bounds.iter().map(|&(first, end)| end - first).collect();
+        check_size(&count, self.item_bytes)?;
+        let items = match runs {
+            [] => Items::Whole(&self.dataset),
+            _ => Items::Block { dataset: &self.dataset, start: &start, count: &count },
+        };
+        let block = self.decoder.read(items, &count)?;
+        let read = block.len();
+        if !out.put(block, &origin, runs) {
+            return Err(Failure::new("a chunk does not have the shape it should"));
+        }
+        Ok(read)
+    }
+}
+
+fn bounds(runs: &[Run]) -> (usize, usize) {
+    let first = runs.iter().map(|r| r.src).min().unwrap_or(0);
+    (first, runs.iter().map(|r| r.src + r.len).max().unwrap_or(first))
+}
+
+/// Calls `each` with every combination of one part per axis, the last axis fastest; once if there are no axes.
+fn each_combination(plans: &[AxisPlan], mut each: impl FnMut(&[&ChunkPart]) -> Outcome<()>) -> Outcome<()> {
+    fn walk<'a>(
+        plans: &'a [AxisPlan],
+        chosen: &mut Vec<&'a ChunkPart>,
+        each: &mut impl FnMut(&[&ChunkPart]) -> Outcome<()>,
+    ) -> Outcome<()> {
+        let Some((plan, rest)) = plans.split_first() else { return each(chosen) };
+        for part in &plan.parts {
+            chosen.push(part);
+            walk(rest, chosen, each)?;
+            chosen.pop();
+        }
+        Ok(())
+    }
+    walk(plans, &mut Vec::new(), &mut each)
+}
+
+/// Runs in groups that are read together: neighbours with at most `gap` positions between them.
+fn spans(runs: &[Run], gap: usize) -> Vec<Vec<Run>> {
+    let mut sorted = runs.to_vec();
+    sorted.sort_by_key(|r| r.src);
+    let (mut out, mut end): (Vec<Vec<Run>>, usize) = (Vec::new(), 0);
+    for run in sorted {
+        match out.last_mut() {
+            Some(last) if run.src <= end.saturating_add(gap) => last.push(run),
+            _ => out.push(vec![run]),
+        }
+        end = end.max(run.src + run.len);
+    }
+    out
+}
+
+/// Whether memory for an array of this shape can be had at all; asked before it is taken, for running out of it would
+/// end the process.
+fn check_size(shape: &[usize], item: usize) -> Outcome<()> {
+    // Axes of length 0 left out: array libraries multiply the others all the same.
+    let bytes = shape.iter().filter(|&&n| n > 0).try_fold(item.max(1), |n, &k| n.checked_mul(k));
+    let Some(bytes) = bytes.filter(|&n| n <= MAX_BYTES) else {
+        return Err(Failure::new(format!("the shape {shape:?} is more than any memory holds")));
+    };
+    if !shape.contains(&0) && Vec::<u8>::new().try_reserve_exact(bytes).is_err() {
+        return Err(Failure::new(format!("there is no memory for {bytes} bytes (shape {shape:?})")));
+    }
+    Ok(())
+}
+
+fn unknown_filter(filter: &Filter) -> String {
+    let known = match filter.id {
+        4 => "szip",
+        5 => "n-bit",
+        6 => "scale-offset",
+        307 => "bzip2",
+        32001 => "blosc",
+        32004 => "lz4",
+        32008 => "bitshuffle",
+        32013 => "zfp",
+        32015 => "zstd",
+        32026 => "blosc2",
+        _ if filter.name.is_empty() => "unknown",
+        _ => &filter.name,
+    };
+    format!("it is compressed with HDF5 filter {} ({known}), which is not built in", filter.id)
+}
