@@ -1,0 +1,22 @@
+#!/usr/bin/env bash
+# Puts what building and testing need into the checkout: `.venv` (CMake for HDF5, and the Python packages that the tests
+# compare with) and, with --fixtures, the fixture stores in `target/fixtures`. Does nothing that is done already.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+requirements=tests/python/requirements.txt
+stamp=.venv/.installed
+if ! cmp -s "$requirements" "$stamp"; then
+    echo "setting up .venv"
+    python3 -m venv --clear .venv
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check -r "$requirements"
+    cp "$requirements" "$stamp"
+fi
+
+if [ "${1:-}" = --fixtures ] && ! cmp -s tests/python/make_fixtures.py target/fixtures/.made-by; then
+    echo "writing fixtures"
+    rm -rf target/fixtures
+    mkdir -p target/fixtures
+    .venv/bin/python tests/python/make_fixtures.py target/fixtures
+    cp tests/python/make_fixtures.py target/fixtures/.made-by
+fi
