@@ -14,6 +14,7 @@ use crate::index::Rows;
 use crate::path::ElemPath;
 use crate::value::{Array, DType};
 
+pub use hdf5::Hdf5Store;
 pub use memory::MemoryStore;
 pub use meter::IoStats;
 pub use open::{Format, Opened, open_read, open_write};

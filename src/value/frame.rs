@@ -1,11 +1,13 @@
 //! The way between this crate's columns and polars: [`Series`] and [`DataFrame`] for users, [`Element`] for the format.
 
 use polars::prelude::{
-    CategoricalPhysical, DataFrame, DataType, FrozenCategories, IntoColumn, NamedFrom, PlSmallStr, PolarsError, Series,
+    BooleanChunked, CategoricalPhysical, DataFrame, DataType, FrozenCategories, IntoColumn, NamedFrom, PlSmallStr,
+    PolarsError, Series,
 };
 
 use super::column::texts;
 use super::{Array, Categorical, Element, Item, NaValue, Nullable, Table};
+use crate::index::Select;
 
 /// A one-dimensional element as a polars series.
 ///
@@ -162,6 +164,19 @@ pub(crate) fn table_to_frame(table: &Table) -> Result<DataFrame, String> {
         columns.push(column_to_series(name, column).map_err(|why| format!("column `{name}`: {why}"))?.into_column());
     }
     DataFrame::new(table.n_rows(), columns).map_err(|e| e.to_string())
+}
+
+impl From<&BooleanChunked> for Select {
+    /// A mask; null selects nothing.
+    fn from(mask: &BooleanChunked) -> Self {
+        Self::Mask(mask.iter().map(|m| m.unwrap_or(false)).collect())
+    }
+}
+
+impl From<BooleanChunked> for Select {
+    fn from(mask: BooleanChunked) -> Self {
+        Self::from(&mask)
+    }
 }
 
 impl Table {

@@ -1,0 +1,25 @@
+# Two commands: `make demo` shows the main job on real data, `make test` runs every test. Both set up what they need.
+
+# HDF5 wants a newer CMake than many systems have; the set-up puts one into .venv.
+export CMAKE := $(CURDIR)/.venv/bin/cmake
+
+.PHONY: demo test lint bench setup
+
+demo: setup
+	cargo build --workspace --bins --examples
+	cargo run --quiet --example demo
+
+test:
+	tools/setup.sh --fixtures
+	cargo test --workspace --bins --lib --tests --examples
+	cargo test --workspace --doc
+
+lint: setup
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --all-features -- -D warnings
+
+bench: setup
+	cargo bench --bench shadow
+
+setup:
+	tools/setup.sh
