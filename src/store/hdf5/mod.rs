@@ -261,7 +261,7 @@ impl WriteStore for Hdf5Store {
             types::write(Items::Whole(&dataset), &dtype, data)?;
             Ok(Some(dataset))
         })?;
-        self.staged.lock().data_bytes += data.nbytes() as u64;
+        self.staged.lock().data_bytes += (data.len() * dtype_bytes(data.dtype())) as u64;
         Ok(())
     }
 

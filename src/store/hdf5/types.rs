@@ -1,8 +1,10 @@
 //! Which stored types are which [`DType`], how they are read, and how each dtype is stored.
 
 use super::ffi::memory_bytes;
-use super::ffi::{Class, Failure, Items, Outcome, Type, read_fixed, read_texts, write_fixed, write_texts};
-use crate::value::{Array, DType, Item, with_array};
+use super::ffi::{
+    Class, Failure, Items, Outcome, Type, read_fixed, read_numbers, read_texts, write_fixed, write_texts,
+};
+use crate::value::{Array, DType, Item, with_array, with_dtype};
 
 /// How to read a stored type.
 #[derive(Debug)]
@@ -45,8 +47,14 @@ impl Decoder {
 
     /// Reads items and gives them this shape.
     pub(super) fn read(&self, items: Items<'_>, shape: &[usize]) -> Outcome<Array> {
+        fn numbers<T: Item>(items: Items<'_>, memory: &Type, shape: &[usize]) -> Outcome<Option<Array>> {
+            match read_numbers::<T>(items, memory)? {
+                Some(numbers) => Ok(Array::from_shape_vec(shape, numbers)),
+                None => Ok(Array::from_le_bytes(T::DTYPE, shape, &read_fixed(items, memory)?)),
+            }
+        }
         let array = match self {
-            Self::Fixed(dtype, memory) => Array::from_le_bytes(*dtype, shape, &read_fixed(items, memory)?),
+            Self::Fixed(dtype, memory) => with_dtype!(*dtype, T => numbers::<T>(items, memory, shape))?,
             Self::Padded(stored) => {
                 let bytes = read_fixed(items, stored)?;
                 let texts = bytes.chunks_exact(stored.size().max(1)).map(|field| padded(stored, field));

@@ -15,6 +15,7 @@ use hdf5_metno_sys::h5z::{H5Z_FILTER_CONFIG_ENCODE_ENABLED, H5Zfilter_avail, H5Z
 use super::objects::{new_attr, track_attrs};
 use super::types::{Class, Type};
 use super::{Failure, Id, Outcome, buffer, check, locked, plain};
+use crate::value::{DType, Item};
 
 unsafe extern "C" {
     /// Missing from the bindings. Looks one chunk up, where `H5Dget_chunk_info_by_coord` walks through all of them.
@@ -336,6 +337,21 @@ pub(in super::super) fn read_fixed(items: Items<'_>, dtype: &Type) -> Outcome<Ve
     Ok(out)
 }
 
+/// Numbers, converted to `dtype`, straight into memory of their Rust type; `None` where that is no option (bools and
+/// texts, for which not all bytes are valid, and memory of another byte order).
+pub(in super::super) fn read_numbers<T: Item>(items: Items<'_>, dtype: &Type) -> Outcome<Option<Vec<T>>> {
+    let valid = T::DTYPE != DType::Bool && T::DTYPE.size() == Some(size_of::<T>()) && dtype.size() == size_of::<T>();
+    if !valid || cfg!(target_endian = "big") {
+        return Ok(None);
+    }
+    let mut out = buffer(items.len()?, T::default())?;
+    if !out.is_empty() {
+        // SAFETY: the buffer has one place for each item, of the same size, and any bytes are valid numbers.
+        unsafe { items.read(dtype, out.as_mut_ptr().cast()) }?;
+    }
+    Ok(Some(out))
+}
+
 /// Variable-length texts; those never written are empty.
 pub(in super::super) fn read_texts(items: Items<'_>, utf8: bool) -> Outcome<Vec<String>> {
     let (shape, count) = (items.shape()?, items.len()?);
@@ -398,7 +414,7 @@ pub(in super::super) fn write_texts<'a>(items: Items<'_>, texts: impl Iterator<I
 }
 
 /// The little-endian bytes of a slice of numbers as they lie in memory; `None` where memory has another order.
-pub(in super::super) fn memory_bytes<T: crate::value::Item>(items: &[T]) -> Option<&[u8]> {
+pub(in super::super) fn memory_bytes<T: Item>(items: &[T]) -> Option<&[u8]> {
     if T::DTYPE.size() != Some(size_of::<T>()) || cfg!(target_endian = "big") {
         return None;
     }

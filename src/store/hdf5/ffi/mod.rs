@@ -12,8 +12,8 @@ use hdf5_metno_sys::h5e::{H5E_DEFAULT, H5E_direction_t, H5E_error2_t, H5Ewalk2};
 use hdf5_metno_sys::h5i::{H5Idec_ref, hid_t};
 
 pub(super) use data::{
-    Filter, Items, Layout, SavedAttr, Space, chunk_bytes, layout, memory_bytes, new_dataset, read_fixed, read_texts,
-    write_fixed, write_texts,
+    Filter, Items, Layout, SavedAttr, Space, chunk_bytes, layout, memory_bytes, new_dataset, read_fixed, read_numbers,
+    read_texts, write_fixed, write_texts,
 };
 pub(super) use hdf5_metno::sync::sync as locked;
 pub(super) use objects::{

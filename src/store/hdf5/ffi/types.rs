@@ -196,6 +196,12 @@ impl Type {
         Ok(out)
     }
 
+    /// For tests: what this crate reads but does not write.
+    #[cfg(test)]
+    pub(in super::super) fn big_endian_i32() -> Outcome<Self> {
+        plain!(H5Tcopy(*H5T_STD_I32BE)).map(owned)
+    }
+
     /// A variable-length text ending with NUL.
     pub(in super::super) fn vlen_text(utf8: bool) -> Outcome<Self> {
         let out = owned(plain!(H5Tcopy(*H5T_C_S1))?);
