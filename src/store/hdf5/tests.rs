@@ -309,3 +309,20 @@ fn what_hdf5_cannot_hold_is_unsupported() {
     assert_eq!(store.node(&path("late")).unwrap().unwrap().attrs, wide);
     assert!(store.node(&path("narrow")).unwrap().unwrap().attrs.is_empty());
 }
+
+#[test]
+fn abandoned_space_is_given_back() {
+    let temp = temp();
+    let store = Hdf5Store::create(&temp.path).unwrap();
+    store.create_array(&path("x"), &ints(1000), PLAIN, &Attrs::new()).unwrap();
+    store.publish().unwrap();
+    drop(store);
+    let before = fs::metadata(&temp.path).unwrap().len();
+    let store = Hdf5Store::open_write(&temp.path).unwrap();
+    store.create_group(&path("g"), &attrs(json!({"a": 1}))).unwrap();
+    store.create_array(&path("g/y"), &ints(1_000_000), PLAIN, &Attrs::new()).unwrap();
+    store.set_attrs(&path("x"), &attrs(json!({"a": 1}))).unwrap();
+    drop(store);
+    let after = fs::metadata(&temp.path).unwrap().len();
+    assert!(after <= before + 4096, "{before} bytes became {after}");
+}

@@ -124,13 +124,15 @@ fn found(file: &Id, at: &ElemPath) -> Outcome<Id> {
 #[derive(Debug, Default)]
 struct Done {
     links: Vec<(Id, String)>,
-    /// Attributes replaced (with their old value) or added (without).
-    attrs: Vec<(Id, Vec<(String, Option<SavedAttr>)>)>,
+    attrs: Vec<(Id, Replaced)>,
 }
+
+/// Attributes replaced (with their old value) or added (without).
+type Replaced = Vec<(String, Option<SavedAttr>)>;
 
 impl Done {
     fn change(&mut self, object: Id, changes: &NewAttrs) -> Outcome<()> {
-        let mut replaced = Vec::new();
+        let mut replaced = Replaced::new();
         let result = changes.0.iter().try_for_each(|(name, value)| {
             let old = if ffi::attr_exists(&object, name)? {
                 let old = SavedAttr::save(&ffi::open_attr(&object, name)?)?;
