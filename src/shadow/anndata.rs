@@ -16,7 +16,7 @@ use super::slots::{self, Axis, SlotSpec};
 use super::view::View;
 use crate::codec::{Info, Kind};
 use crate::commit::{Change, Receipt};
-use crate::error::{Error, Result};
+use crate::error::{Error, Place, Result};
 use crate::index::{Rows, Select};
 use crate::overlay::Mark;
 use crate::path::ElemPath;
@@ -341,7 +341,9 @@ impl AnnDataShadow {
         let rows = match place {
             Err(crate::index::SelectError::UnknownName { nearest: mut near, .. }) => {
                 near.extend(crate::error::nearest(key, columns.iter().map(String::as_str)));
-                return Err(Error::NotFound { at: self.root.place(&frame.at()?.join(key)?), nearest: near });
+                let of = if across == Axis::Var { "variables" } else { "observations" };
+                let path = format!("{} (nor {key} among the {of})", frame.at()?.join(key)?);
+                return Err(Error::NotFound { at: Place::new(&self.root.here().file, path), nearest: near });
             }
             other => other.map_err(|e| self.bad_selection(across, &e))?,
         };

@@ -18,6 +18,7 @@ pub use hdf5::Hdf5Store;
 pub use memory::MemoryStore;
 pub use meter::IoStats;
 pub use open::{Format, Opened, open_read, open_write};
+pub use zarr::{Flavour, ZarrStore};
 
 pub(crate) use meter::Meter;
 
