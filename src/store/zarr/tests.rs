@@ -1,4 +1,5 @@
 //! Tests of the Zarr store.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a failing check is a panic")]
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -168,6 +169,18 @@ fn a_store_that_is_not_consolidated_stays_so() {
         assert!(!dir.join(".zmetadata").exists());
         assert!(flavour == Flavour::V2 || json_file(&dir.join("zarr.json")).get("consolidated_metadata").is_none());
     }
+}
+
+#[test]
+fn a_map_that_cannot_be_parsed_is_passed_over_and_removed() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = temp.path().join("s.zarr");
+    let store = nested(&dir, Flavour::V2);
+    fs::write(dir.join(".zmetadata"), "{\"metadata\": NaN}").unwrap();
+    assert_eq!(ZarrStore::open_read(&dir).unwrap().children(&ElemPath::root()).unwrap(), ["tables"]);
+    store.create_group(&at("new"), &Attrs::new()).unwrap();
+    store.publish().unwrap();
+    assert!(!dir.join(".zmetadata").exists());
 }
 
 #[test]
