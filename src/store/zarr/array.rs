@@ -4,15 +4,16 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use ndarray::ArrayD;
 use parking_lot::Mutex;
 use rayon::prelude::*;
 
 use super::codec::{Codec, index_codec};
-use super::meta::{Layout, Sharding};
+use super::meta::{Keys, Layout, Sharding, name_of};
 use super::source::{Fault, Source};
 use crate::index::{AxisPlan, ChunkPart, Rows, Run};
 use crate::path::ElemPath;
-use crate::value::{Array, DType, Scatter, with_array};
+use crate::value::{Array, DType, Item, Scatter, with_array};
 
 /// An array ready to be read.
 #[derive(Debug)]
@@ -21,7 +22,7 @@ pub(super) struct OpenArray {
     dtype: DType,
     /// Lengths of the chunks that are decoded one by one: the inner ones of shards.
     chunks: Vec<usize>,
-    keys: super::meta::Keys,
+    keys: Keys,
     codec: Codec,
     shards: Option<Shards>,
     fill: Array,
@@ -46,6 +47,9 @@ struct Spot {
     key: String,
     range: Option<(u64, u64)>,
 }
+
+/// What is wanted of one chunk along each axis, and where the chunk is; `None` if it is missing from its shard.
+type Wish<'a> = (Vec<&'a ChunkPart>, Option<Spot>);
 
 /// Results beyond this are refused: the shape is damaged or hostile.
 const MAX_RESULT_BYTES: usize = 1 << 47;
@@ -108,7 +112,7 @@ impl OpenArray {
         at: &ElemPath,
         plans: &'a [AxisPlan],
         walk: &mut Walk,
-    ) -> Result<Vec<(Vec<&'a ChunkPart>, Option<Spot>)>, Fault> {
+    ) -> Result<Vec<Wish<'a>>, Fault> {
         let mut batch = Vec::new();
         for step in walk.take(BATCH * rayon::current_num_threads()) {
             let parts: Vec<&ChunkPart> = step.iter().zip(plans).map(|(&i, plan)| &plan.parts[i]).collect();
@@ -145,12 +149,14 @@ impl OpenArray {
             .collect();
         let shape: Vec<usize> = packed.iter().map(|runs| runs.iter().map(|r| r.len).sum()).collect();
         let runs: Vec<&[Run]> = packed.iter().map(Vec::as_slice).collect();
-        let items = shape.iter().product::<usize>();
-        let chunk = with_array!(&self.fill, a => {
-            a.first().and_then(|x| Array::from_shape_vec(&shape, vec![x.clone(); items]))
-        });
+        let chunk = with_array!(&self.fill, a => repeated(a, &shape));
         chunk.is_some_and(|chunk| out.put(chunk, &vec![0; shape.len()], &runs))
     }
+}
+
+/// An array of this shape, all of the one item of `scalar`.
+fn repeated<T: Item>(scalar: &ArrayD<T>, shape: &[usize]) -> Option<Array> {
+    Array::from_shape_vec(shape, vec![scalar.first()?.clone(); shape.iter().product()])
 }
 
 /// Whether all bytes are zero (`-0.0` is not) and all text is empty.
@@ -172,20 +178,14 @@ fn check_size(dtype: DType, shape: &[usize]) -> Result<(), Fault> {
 impl Shards {
     fn new(sharding: &Sharding, shard: &[usize]) -> Result<Self, Fault> {
         let counts: Vec<usize> = shard.iter().zip(&sharding.inner).map(|(s, i)| s / i).collect();
-        let checked = sharding.index_codecs.iter().any(|c| super::meta::name_of(c) == Some("crc32c"));
+        let checked = sharding.index_codecs.iter().any(|c| name_of(c) == Some("crc32c"));
         let entries = counts.iter().product::<usize>() as u64;
         let index_bytes = 16 * entries + if checked { 4 } else { 0 };
         let codec = index_codec(&sharding.index_codecs, &counts)?;
         Ok(Self { counts, codec, index_bytes, at_end: sharding.at_end, seen: Mutex::default() })
     }
 
-    fn find(
-        &self,
-        source: &Source,
-        at: &ElemPath,
-        keys: &super::meta::Keys,
-        chunk: &[usize],
-    ) -> Result<Option<Spot>, Fault> {
+    fn find(&self, source: &Source, at: &ElemPath, keys: &Keys, chunk: &[usize]) -> Result<Option<Spot>, Fault> {
         let shard: Vec<usize> = chunk.iter().zip(&self.counts).map(|(c, n)| c / n).collect();
         let key = keys.key(&shard);
         let Some(index) = self.index(source, at, &key, shard)? else { return Ok(None) };

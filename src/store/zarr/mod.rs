@@ -90,7 +90,7 @@ impl ZarrStore {
         let store = Self { source: Source::new(path), access: Access::Write(Mutex::default()), shard: false };
         check_dir(&store.source)?;
         let root = ElemPath::root();
-        if !store.document(&root)?.is_some_and(|doc| !doc.is_array) {
+        if store.document(&root)?.is_none_or(|doc| doc.is_array) {
             let why = "the directory is not a Zarr group (no `zarr.json` or `.zgroup`)".into();
             return Err(Error::NotAnnData { at: store.source.place(&root), why });
         }

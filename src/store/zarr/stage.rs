@@ -129,7 +129,7 @@ fn consolidate_above<'a>(journal: &mut Journal<'_>, changed: impl Iterator<Item 
     groups.dedup();
     for at in groups {
         for version in consolidated::present(journal.source, &at)? {
-            journal.consolidate(&at, version)?;
+            journal.renew(&at, version)?;
         }
     }
     Ok(())
@@ -208,6 +208,20 @@ impl<'a> Journal<'a> {
         let old = self.source.document(at, name)?;
         let bytes = consolidated::rebuild(self.source, at, version)?;
         self.replace(at, name, old, &bytes)
+    }
+
+    /// As [`consolidate`](Self::consolidate), but a map that cannot be parsed is removed: what it lists, and other tools may
+    /// be able to read, could be lost in a new one. No map at all is always right.
+    fn renew(&mut self, at: &ElemPath, version: Version) -> Result<()> {
+        let name = consolidated::file_name(version);
+        match self.source.document(at, name)? {
+            Some(old) if object(&old).is_err() => {
+                let path = self.source.dir(at).join(name);
+                self.undo.push(Undo::Replaced(path.clone(), Some(old)));
+                fs::remove_file(&path).map_err(self.source.io(at))
+            }
+            _ => self.consolidate(at, version),
+        }
     }
 
     /// Takes everything back, last change first. What cannot be taken back is left: the error that led here is reported.

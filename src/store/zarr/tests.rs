@@ -1,4 +1,5 @@
 //! Tests of the Zarr store.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a failing check is a panic")]
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -171,6 +172,18 @@ fn a_store_that_is_not_consolidated_stays_so() {
 }
 
 #[test]
+fn a_map_that_cannot_be_parsed_is_passed_over_and_removed() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = temp.path().join("s.zarr");
+    let store = nested(&dir, Flavour::V2);
+    fs::write(dir.join(".zmetadata"), "{\"metadata\": NaN}").unwrap();
+    assert_eq!(ZarrStore::open_read(&dir).unwrap().children(&ElemPath::root()).unwrap(), ["tables"]);
+    store.create_group(&at("new"), &Attrs::new()).unwrap();
+    store.publish().unwrap();
+    assert!(!dir.join(".zmetadata").exists());
+}
+
+#[test]
 fn a_failed_publish_is_undone() {
     for flavour in FLAVOURS {
         let temp = tempfile::tempdir().unwrap();
@@ -254,6 +267,9 @@ fn v2_array(change: Value) -> Value {
     doc
 }
 
+/// Name, what is changed, a chunk, whether the node can be described, whether the failure is one of support.
+type Case = (&'static str, Value, Option<&'static [u8]>, bool, bool);
+
 #[test]
 fn hostile_metadata_are_errors_and_spoil_nothing_else() {
     let temp = tempfile::tempdir().unwrap();
@@ -262,12 +278,13 @@ fn hostile_metadata_are_errors_and_spoil_nothing_else() {
     let put = |name: &str, doc: &str, chunk: Option<&[u8]>| {
         fs::create_dir(dir.join(name)).unwrap();
         fs::write(dir.join(name).join(".zarray"), doc).unwrap();
-        chunk.map(|bytes| fs::write(dir.join(name).join("0"), bytes).unwrap());
+        if let Some(bytes) = chunk {
+            fs::write(dir.join(name).join("0"), bytes).unwrap();
+        }
     };
     let big = 1_u64 << 60;
     let vlen = json!([{"id": "vlen-utf8"}]);
-    // Name, what is changed, a chunk, whether the node can be described, whether the failure is one of support.
-    let cases: Vec<(&str, Value, Option<&[u8]>, bool, bool)> = vec![
+    let cases: Vec<Case> = vec![
         ("zero-chunk", json!({"chunks": [0]}), None, false, false),
         ("huge-chunk", json!({"chunks": [big]}), None, false, false),
         ("axes", json!({"chunks": [2, 2]}), None, false, false),
