@@ -1,0 +1,144 @@
+//! What reading and writing costs, counted in documents, chunks and bytes, never in time.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod stores;
+
+use anndata_shadow::ndarray::Array2;
+use anndata_shadow::sprs::CsMat;
+use anndata_shadow::{AnnDataShadow, Array, Element, IoStats, Mode, Sparse, SparseFormat, WriteOptions};
+use stores::{CELLS, Copy, data};
+
+/// What `act` reads and writes.
+fn cost<T>(shadow: &AnnDataShadow, act: impl FnOnce() -> T) -> IoStats {
+    let before = shadow.io_stats();
+    act();
+    shadow.io_stats() - before
+}
+
+/// Chunks of an element along each axis.
+fn grid(shadow: &AnnDataShadow, path: &str) -> Vec<u64> {
+    let info = shadow.member(path).unwrap().info().unwrap().unwrap();
+    let chunks = info.chunks.unwrap_or_else(|| info.shape.clone());
+    info.shape.iter().zip(chunks).map(|(&n, c)| n.div_ceil(c.max(1)) as u64).collect()
+}
+
+#[test]
+fn opening_and_showing_a_consolidated_store_reads_one_document() {
+    for name in &CELLS[1..] {
+        let shadow = AnnDataShadow::open(data(name)).unwrap();
+        assert!(shadow.to_string().contains("louvain"), "{name}");
+        assert!(shadow.elements().unwrap().len() > 40);
+        let stats = shadow.io_stats();
+        assert_eq!((stats.documents, stats.chunks), (1, 0), "{name}");
+    }
+}
+
+#[test]
+fn one_obs_column_reads_the_chunks_of_that_column_alone() {
+    for name in CELLS {
+        let shadow = AnnDataShadow::open(data(name)).unwrap();
+        let _ = shadow.to_string();
+        // Codes and categories, one chunk each; and nothing the second time.
+        assert_eq!(cost(&shadow, || shadow.obs().column("louvain").unwrap()).chunks, 2, "{name}");
+        assert_eq!(cost(&shadow, || shadow.obs().column("louvain").unwrap()), IoStats::default(), "{name}");
+        assert_eq!(cost(&shadow, || shadow.obs().column("n_genes").unwrap()).chunks, 1, "{name}");
+    }
+}
+
+#[test]
+fn ten_rows_of_dense_x_read_the_chunks_of_these_rows_alone() {
+    for name in CELLS {
+        let shadow = AnnDataShadow::open(data(name)).unwrap();
+        let across = grid(&shadow, "X");
+        assert!(across[0] > 1, "{name} has one chunk only: {across:?}");
+        let rows = cost(&shadow, || shadow.select(3..13, ..).unwrap().x().read::<Array2<f32>>().unwrap());
+        assert_eq!(rows.chunks, across[1], "{name}");
+        let gene = cost(&shadow, || shadow.select(.., 7).unwrap().x().read::<Array2<f32>>().unwrap());
+        assert_eq!(gene.chunks, across[0], "{name}");
+        let cell = cost(&shadow, || shadow.select(-1, [0, 0]).unwrap().x().read::<Array2<f32>>().unwrap());
+        assert_eq!(cell.chunks, 1, "{name}");
+        let whole = cost(&shadow, || shadow.x().read::<Array2<f32>>().unwrap());
+        assert_eq!(whole.chunks, across[0] * across[1], "{name}: each chunk once");
+        assert!(rows.bytes_read * 3 < whole.bytes_read, "{name}");
+    }
+}
+
+/// A CSR matrix wide enough for several chunks, written into each container.
+fn with_big_sparse(name: &str, format: SparseFormat) -> (Copy, Sparse) {
+    let copy = Copy::of(name);
+    let shadow = copy.open_to_write();
+    let (n_obs, n_vars) = shadow.shape();
+    let (major, minor) = if format == SparseFormat::Csr { (n_obs, n_vars) } else { (n_vars, n_obs) };
+    let (mut indices, mut indptr) = (Vec::new(), vec![0]);
+    for m in 0..major {
+        indices.extend((0..minor as u64).filter(|k| !(k + m as u64).is_multiple_of(3)));
+        indptr.push(indices.len() as u64);
+    }
+    let values = Array::from_vec((0..indices.len()).map(|i| 1.0 + (i % 977) as f64).collect());
+    let matrix = Sparse::new(format, [n_obs, n_vars], values, indices, indptr).unwrap();
+    shadow.layers().insert("big", Element::Sparse(matrix.clone())).unwrap();
+    shadow.write(WriteOptions::default().clear_cache(true)).unwrap();
+    (copy, matrix)
+}
+
+#[test]
+fn rows_of_csr_and_columns_of_csc_read_indptr_and_their_spans() {
+    for name in CELLS {
+        for format in [SparseFormat::Csr, SparseFormat::Csc] {
+            let (copy, matrix) = with_big_sparse(name, format);
+            let shadow = copy.open();
+            let part = |from: usize, n: usize| {
+                let at = from..from + n;
+                if format == SparseFormat::Csr { shadow.select(at, ..) } else { shadow.select(.., at) }.unwrap()
+            };
+            let whole = cost(&shadow, || shadow.layers().read::<CsMat<f64>>("big").unwrap());
+            let ten = cost(&shadow, || part(300, 10).layers().read::<CsMat<f64>>("big").unwrap());
+            // Of data, indices and indptr at most two neighbouring chunks each.
+            assert!(ten.chunks <= 6, "{name} {format}: {ten:?}");
+            assert!(whole.chunks > 12 || ten.bytes_read * 8 < whole.bytes_read, "{name} {format}: {whole:?} {ten:?}");
+            let rows = anndata_shadow::Rows::span(300, 310);
+            let cut = if format == SparseFormat::Csr {
+                matrix.take(Some(&rows), None)
+            } else {
+                matrix.take(None, Some(&rows))
+            };
+            assert_eq!(part(300, 10).layers().read::<Sparse>("big").unwrap(), cut, "{name} {format}");
+        }
+    }
+}
+
+#[test]
+fn one_column_of_csr_reads_all_indices_and_only_the_values_it_needs() {
+    let (copy, matrix) = with_big_sparse(CELLS[0], SparseFormat::Csr);
+    let shadow = copy.open();
+    let whole = cost(&shadow, || shadow.layers().read::<Sparse>("big").unwrap());
+    let rows = cost(&shadow, || {
+        let got = shadow.select(10..30, 5).unwrap().layers().read::<Sparse>("big").unwrap();
+        let cut = matrix.take(Some(&anndata_shadow::Rows::span(10, 30)), Some(&anndata_shadow::Rows::span(5, 6)));
+        assert_eq!(got, cut);
+    });
+    assert!(rows.chunks < 10 && rows.bytes_read * 5 < whole.bytes_read, "{rows:?} {whole:?}");
+}
+
+#[test]
+fn adding_an_embedding_writes_its_bytes_and_little_more() {
+    for name in CELLS {
+        let copy = Copy::of(name);
+        let shadow = copy.open();
+        // Noise: no compressor makes room for carelessness elsewhere.
+        let embedding = Array2::from_shape_fn((700, 50), |(r, c)| {
+            f32::from_bits(0x3f80_0000 | (((r * 50 + c) as u32).wrapping_mul(2_654_435_761) >> 9))
+        });
+        shadow.obsm().insert("X_new", embedding.clone()).unwrap();
+        let before = copy.size();
+        let receipt = shadow.reopen(Mode::ReadWrite).unwrap().write(WriteOptions::default()).unwrap();
+        shadow.close().unwrap();
+        let payload = 700 * 50 * 4;
+        assert!(receipt.bytes_written < payload + 65_536, "{name}: {receipt}");
+        let grown = copy.size() - before;
+        assert!(grown < payload + 65_536, "{name}: {grown}");
+        assert!(receipt.bytes_written >= grown, "{name}: the receipt says {}, the disk {grown}", receipt.bytes_written);
+        assert_eq!(copy.open().obsm().read::<Array2<f32>>("X_new").unwrap(), embedding);
+        println!("{name}: {} bytes for a payload of {payload}", receipt.bytes_written);
+    }
+}

@@ -1,0 +1,73 @@
+//! Copies of the stores in `data/`, for tests that look at behaviour rather than at values.
+#![allow(dead_code, reason = "every test binary uses a part of it")]
+
+use std::path::{Path, PathBuf};
+
+use anndata_shadow::{AnnDataShadow, Mode, OpenOptions};
+
+/// The same 700 cells in every container: h5ad, Zarr v2 and v3, both consolidated, and v3 as anndata 0.13 writes it.
+pub const CELLS: [&str; 4] =
+    ["pbmc68k_reduced.h5ad", "pbmc68k_reduced_v2.zarr", "pbmc68k_reduced_v3.zarr", "pbmc68k_reduced_v013.zarr"];
+
+/// A store in `data/`, to read.
+pub fn data(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("data").join(name)
+}
+
+/// A private copy of a store in `data/`.
+pub struct Copy {
+    pub path: PathBuf,
+    _keep: tempfile::TempDir,
+}
+
+impl Copy {
+    pub fn of(name: &str) -> Self {
+        let keep = tempfile::tempdir().unwrap();
+        let path = keep.path().join(name);
+        copy(&data(name), &path);
+        Self { path, _keep: keep }
+    }
+
+    pub fn open(&self) -> AnnDataShadow {
+        AnnDataShadow::open(&self.path).unwrap()
+    }
+
+    pub fn open_to_write(&self) -> AnnDataShadow {
+        AnnDataShadow::open_with(&self.path, &OpenOptions::default().mode(Mode::ReadWrite)).unwrap()
+    }
+
+    /// Every file below, with its bytes.
+    pub fn bytes(&self) -> Vec<(PathBuf, Vec<u8>)> {
+        let mut files = Vec::new();
+        collect(&self.path, &mut files);
+        files.sort();
+        files
+    }
+
+    /// Bytes of all files.
+    pub fn size(&self) -> u64 {
+        self.bytes().iter().map(|(_, b)| b.len() as u64).sum()
+    }
+}
+
+pub fn copy(from: &Path, to: &Path) {
+    if from.is_dir() {
+        std::fs::create_dir_all(to).unwrap();
+        for entry in std::fs::read_dir(from).unwrap() {
+            let entry = entry.unwrap();
+            copy(&entry.path(), &to.join(entry.file_name()));
+        }
+    } else {
+        std::fs::copy(from, to).unwrap();
+    }
+}
+
+fn collect(at: &Path, files: &mut Vec<(PathBuf, Vec<u8>)>) {
+    if at.is_dir() {
+        for entry in std::fs::read_dir(at).unwrap() {
+            collect(&entry.unwrap().path(), files);
+        }
+    } else {
+        files.push((at.to_owned(), std::fs::read(at).unwrap()));
+    }
+}
