@@ -123,11 +123,10 @@ fn plan<'a>(store: &dyn ReadStore, base: &ElemPath, pending: &'a [Pending]) -> R
             return Err(Error::Exists { at: Place::new(store.location(), &change.path) });
         }
         let parent = change.path.parent().unwrap_or_default();
-        for group in missing_groups(store, &parent, &made)? {
+        for group in missing_groups(store, &parent, |at| made.contains(at) || brought(pending, at))? {
             steps.push(Step::Group(group.clone()));
             made.push(group);
         }
-        made.push(change.path.clone());
         if let Some(columns) = frame_columns(store, &parent)? {
             let place = frames.iter().position(|(f, _)| *f == parent).unwrap_or_else(|| {
                 frames.push((parent.clone(), columns));
@@ -156,19 +155,24 @@ fn stage(store: &dyn WriteStore, base: &ElemPath, step: &Step<'_>) -> Result<()>
 }
 
 /// Groups from `parent` upwards that exist neither on disk nor in what this write makes, topmost first.
-fn missing_groups(store: &dyn ReadStore, parent: &ElemPath, made: &[ElemPath]) -> Result<Vec<ElemPath>> {
+fn missing_groups(store: &dyn ReadStore, parent: &ElemPath, made: impl Fn(&ElemPath) -> bool) -> Result<Vec<ElemPath>> {
     let mut missing = Vec::new();
     for at in std::iter::once(parent.clone()).chain(parent.ancestors()) {
         match store.node(&at)? {
             Some(node) if node.is_group() => break,
             Some(_) => return Err(Error::Exists { at: Place::new(store.location(), &at) }),
             // What an element of this write makes is a group already; so is all above it.
-            None if made.contains(&at) => break,
+            None if made(&at) => break,
             None => missing.push(at),
         }
     }
     missing.reverse();
     Ok(missing)
+}
+
+/// Whether a pending element is, or has inside it, something at `at`.
+fn brought(pending: &[Pending], at: &ElemPath) -> bool {
+    pending.iter().any(|p| at.strip_prefix(&p.path).is_some_and(|rest| p.value.below(rest.components()).is_some()))
 }
 
 /// The columns of the frame at `at`; `None` if it is not a frame on disk.

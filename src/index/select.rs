@@ -222,7 +222,7 @@ macro_rules! from_integers {
         }
     )*};
 }
-from_integers!(i32, i64, u32, u64, usize);
+from_integers!(i32, i64, u32, u64, usize, isize);
 
 /// The exclusive bound just past an inclusive one; `..=-1` means to the end.
 fn after(last: i64) -> Option<i64> {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use parking_lot::{Mutex, RwLock};
+use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 
 use super::link::{Link, Mode, OpenOptions};
 use super::slots::Axis;
@@ -44,6 +44,8 @@ struct State {
     fingerprint: Vec<Option<(SystemTime, u64)>>,
     /// What handles that are closed by now have read and written.
     past: IoStats,
+    /// The handle is being swapped: new reads wait at the gate.
+    draining: bool,
 }
 
 impl Root {
@@ -60,6 +62,7 @@ impl Root {
             generation: 0,
             fingerprint: fingerprint(&file),
             past: IoStats::default(),
+            draining: false,
         };
         Ok(Self {
             path: path.to_owned(),
@@ -99,8 +102,20 @@ impl Root {
         self.place(&self.base)
     }
 
+    /// The state, once no swap of the handle is under way.
+    fn settled(&self) -> RwLockReadGuard<'_, State> {
+        loop {
+            let state = self.state.read();
+            if !state.draining {
+                return state;
+            }
+            drop(state);
+            drop(self.gate.lock());
+        }
+    }
+
     pub(crate) fn mode(&self) -> Option<Mode> {
-        self.state.read().link.mode()
+        self.settled().link.mode()
     }
 
     pub(crate) fn generation(&self) -> u64 {
@@ -113,14 +128,15 @@ impl Root {
         state.past + now
     }
 
-    /// The store to read from.
-    pub(crate) fn reader(&self, what: impl FnOnce() -> String) -> Result<Arc<dyn ReadStore>> {
-        let store = self.state.read().link.reader();
-        store.ok_or_else(|| Error::Closed { at: self.here(), what: what() })
+    /// The store to read from; `None` when closed. Whoever holds one must not ask for another: a swap of the handle lets
+    /// the first finish and keeps the second waiting.
+    fn store(&self) -> Option<Arc<dyn ReadStore>> {
+        self.settled().link.reader()
     }
 
-    fn read_link(&self, at: &ElemPath) -> Result<Arc<dyn ReadStore>> {
-        self.reader(|| format!("reading `{}`", self.relative(at)))
+    fn reader(&self, at: &ElemPath) -> Result<Arc<dyn ReadStore>> {
+        let what = || format!("reading `{}`", self.relative(at));
+        self.store().ok_or_else(|| Error::Closed { at: self.here(), what: what() })
     }
 
     pub(crate) fn length(&self, axis: Axis) -> Result<usize> {
@@ -142,7 +158,7 @@ impl Root {
                 n_rows: table.n_rows(),
             });
         }
-        let mut meta = codec::frame_meta(&*self.read_link(at)?, at)?;
+        let mut meta = codec::frame_meta(&*self.reader(at)?, at)?;
         let state = self.state.read();
         meta.columns.extend(
             state
@@ -170,7 +186,7 @@ impl Root {
         if let Some(element) = self.state.read().overlay.get(at) {
             return Ok(Some(Info::of(&element)));
         }
-        let stored = codec::describe(&*self.read_link(at)?, at)?;
+        let stored = codec::describe(&*self.reader(at)?, at)?;
         let pending = self.pending_names(at);
         Ok(match stored {
             None if pending.is_empty() => None,
@@ -183,7 +199,7 @@ impl Root {
     /// Names of the elements directly below the group `at`, pending ones included, sorted. Empty if there is no such group.
     pub(crate) fn names(&self, at: &ElemPath) -> Result<Vec<String>> {
         let held = self.pending_names(at);
-        let stored = match self.state.read().link.reader() {
+        let stored = match self.store() {
             None => self.held_names(at),
             Some(store) if store.node(at)?.is_some_and(|n| n.is_group()) => store.children(at)?,
             Some(_) => Vec::new(),
@@ -221,10 +237,11 @@ impl Root {
         if let Some(element) = held {
             return Ok(cut_held(element, cut));
         }
-        let store = self.read_link(at)?;
+        let lengths = axes.iter().map(|&a| self.length(a)).collect::<Result<Vec<_>>>()?;
+        let store = self.reader(at)?;
         let stored = match codec::describe(&*store, at)? {
             Some(info) => {
-                self.check_axes(at, &info, axes)?;
+                self.check_axes(at, &info, axes, &lengths)?;
                 Some(codec::decode(&*store, at, cut)?)
             }
             None => None,
@@ -259,12 +276,11 @@ impl Root {
     }
 
     /// A stored element that does not fit the axes of its slot is damage: its rows would be those of other cells.
-    fn check_axes(&self, at: &ElemPath, info: &Info, axes: &[Axis]) -> Result<()> {
-        let lengths = axes.iter().map(|&a| self.length(a)).collect::<Result<Vec<_>>>()?;
-        if matches!(info.kind, Kind::Null | Kind::Opaque) || info.shape.starts_with(&lengths) {
+    fn check_axes(&self, at: &ElemPath, info: &Info, axes: &[Axis], lengths: &[usize]) -> Result<()> {
+        if matches!(info.kind, Kind::Null | Kind::Opaque) || info.shape.starts_with(lengths) {
             return Ok(());
         }
-        let named: Vec<String> = axes.iter().zip(&lengths).map(|(a, n)| format!("{} {n}", a.name())).collect();
+        let named: Vec<String> = axes.iter().zip(lengths).map(|(a, n)| format!("{} {n}", a.name())).collect();
         Err(Error::Malformed {
             at: self.place(at),
             what: format!("its shape is {:?}, but its axes are {}", info.shape, named.join(" × ")),
@@ -305,8 +321,7 @@ impl Root {
 
     /// Sets an element to be written. The caller has checked that it fits.
     pub(crate) fn set(&self, at: &ElemPath, value: Element) -> Result<()> {
-        let mut state = self.state.write();
-        if let Some(store) = state.link.reader() {
+        if let Some(store) = self.store() {
             for above in std::iter::once(at.clone()).chain(at.ancestors()) {
                 match store.node(&above)? {
                     Some(_) if above == *at => return Err(Error::Exists { at: self.place(at) }),
@@ -316,9 +331,10 @@ impl Root {
                 }
             }
         }
+        let mut state = self.state.write();
         let blocked = at.ancestors().find(|a| {
-            state.overlay.pending_below(a).any(|p| p == a)
-                && !matches!(state.overlay.get(a).as_deref(), Some(Element::Mapping(_)))
+            state.overlay.mark(a) == Some(Mark::New)
+                && !matches!(state.overlay.get(a).as_deref(), None | Some(Element::Mapping(_)))
         });
         if let Some(above) = blocked {
             return Err(Error::BadName {
@@ -386,26 +402,15 @@ impl Root {
     pub(crate) fn reopen(&self, mode: Mode) -> Result<()> {
         let _gate = self.gate.lock();
         let before = self.disconnect()?;
-        let opened = connect(&self.path, mode).and_then(|(link, _, _)| {
-            let store = link.reader().ok_or_else(|| closed_now(&self.path))?;
-            let n_obs = codec::frame_meta(&*store, &self.base.child("obs"))?.n_rows;
-            let lengths = [n_obs, n_vars(&*store, &self.base)?];
-            if lengths != self.lengths {
-                let what = format!("it was {:?} when first opened and is {lengths:?} now; open it anew", self.lengths);
-                return Err(Error::Malformed { at: self.here(), what });
-            }
-            Ok(link)
-        });
+        let opened = self.connect_again(mode);
         let (link, result) = match opened {
             Ok(link) => (link, Ok(())),
-            Err(error) => {
-                let back = before.and_then(|mode| connect(&self.path, mode).ok());
-                (back.map_or(Link::Closed, |(link, _, _)| link), Err(error))
-            }
+            Err(error) => (before.and_then(|mode| self.connect_again(mode).ok()).unwrap_or(Link::Closed), Err(error)),
         };
         let now = fingerprint(&self.file);
         let mut state = self.state.write();
         state.link = link;
+        state.draining = false;
         if state.fingerprint != now {
             // Somebody else changed the file meanwhile: what was read of it may be stale.
             state.fingerprint = now;
@@ -415,30 +420,44 @@ impl Root {
         result
     }
 
-    pub(crate) fn close(&self) -> Result<()> {
-        let _gate = self.gate.lock();
-        self.disconnect().map(|_| ())
+    /// A new handle, if the file still has the shape that views and pending changes were made for.
+    fn connect_again(&self, mode: Mode) -> Result<Link> {
+        let (link, _, _) = connect(&self.path, mode)?;
+        let store = link.reader().ok_or_else(|| closed_now(&self.path))?;
+        let n_obs = codec::frame_meta(&*store, &self.base.child("obs"))?.n_rows;
+        let lengths = [n_obs, n_vars(&*store, &self.base)?];
+        if lengths != self.lengths {
+            let what = format!("it was {:?} when first opened and is {lengths:?} now; open it anew", self.lengths);
+            return Err(Error::Malformed { at: self.here(), what });
+        }
+        Ok(link)
     }
 
-    /// Takes the handle away, waiting for reads in flight. Gives the mode it had.
+    pub(crate) fn close(&self) -> Result<()> {
+        let _gate = self.gate.lock();
+        self.disconnect()?;
+        self.state.write().draining = false;
+        Ok(())
+    }
+
+    /// Takes the handle away once reads in flight are done; new ones wait until `draining` is unset. Gives the mode it had.
     fn disconnect(&self) -> Result<Option<Mode>> {
         let started = Instant::now();
         loop {
-            {
-                let mut state = self.state.write();
-                if !state.link.in_use() {
-                    let mode = state.link.mode();
-                    let stats = state.link.reader().map(|s| s.stats()).unwrap_or_default();
-                    state.past = state.past + stats;
-                    state.link = Link::Closed;
-                    return Ok(mode);
-                }
+            let mut state = self.state.write();
+            state.draining = true;
+            if !state.link.in_use() {
+                let stats = state.link.reader().map(|s| s.stats()).unwrap_or_default();
+                state.past = state.past + stats;
+                return Ok(std::mem::replace(&mut state.link, Link::Closed).mode());
             }
             if started.elapsed() > PATIENCE {
+                state.draining = false;
                 let why =
                     format!("reads are still under way after {} s; try again when they are done", PATIENCE.as_secs());
                 return Err(Error::Busy { at: self.here(), why });
             }
+            drop(state);
             std::thread::sleep(Duration::from_millis(1));
         }
     }

@@ -1,0 +1,449 @@
+//! The shadow itself: slots, overlay and marks, modes, writing, views of pending changes.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod stores;
+
+use anndata_shadow::ndarray::{Array1, Array2};
+use anndata_shadow::polars::prelude::{ChunkCompareEq, DataType, NamedFrom, Series};
+use anndata_shadow::sprs::CsMat;
+use anndata_shadow::{
+    AnnDataShadow, Array, Categorical, Element, Error, Format, Mark, Mode, NaValue, Nullable, OpenOptions, Sparse,
+    Table, WriteOptions,
+};
+use stores::{CELLS, Copy, data};
+
+fn embedding() -> Array2<f32> {
+    Array2::from_shape_fn((700, 3), |(r, c)| (r * 3 + c) as f32)
+}
+
+/// Equality to the bit: NaN equals NaN.
+fn same(a: &Element, b: &Element) -> bool {
+    match (a, b) {
+        (Element::Array(a), Element::Array(b)) => {
+            (a.dtype(), a.shape(), a.to_le_bytes()) == (b.dtype(), b.shape(), b.to_le_bytes())
+        }
+        (Element::Mapping(a), Element::Mapping(b)) => {
+            a.keys().eq(b.keys()) && a.values().zip(b.values()).all(|(a, b)| same(a, b))
+        }
+        _ => a == b,
+    }
+}
+
+#[test]
+fn the_same_cells_show_alike_in_every_container() {
+    let shown: Vec<String> = CELLS[..3].iter().map(|n| AnnDataShadow::open(data(n)).unwrap().to_string()).collect();
+    assert_eq!(shown[0], shown[1]);
+    assert_eq!(shown[0], shown[2]);
+    let expected = "AnnData Shadow object with n_obs × n_vars = 700 × 765
+  X
+  raw:\tX, var, varm
+  obs:\tindex, bulk_labels, n_genes, percent_mito, n_counts, S_score, G2M_score, phase, louvain
+  var:\tindex, n_counts, means, dispersions, dispersions_norm, highly_variable
+  obsm:\tX_pca, X_umap
+  varm:\tPCs
+  obsp:\tconnectivities, distances
+  uns:\tbulk_labels_colors, louvain, louvain_colors, neighbors, pca, rank_genes_groups";
+    assert_eq!(shown[0], expected);
+}
+
+#[test]
+fn the_same_cells_read_alike_in_every_container() {
+    let first = AnnDataShadow::open(data(CELLS[0])).unwrap();
+    assert_eq!(first.format(), Format::Hdf5);
+    for name in &CELLS[1..] {
+        let other = AnnDataShadow::open(data(name)).unwrap();
+        assert_eq!(other.format(), Format::Zarr);
+        let mut compared = 0;
+        for element in first.elements().unwrap() {
+            let path = &element.path;
+            // The file that anndata 0.13 wrote has no raw.
+            if path.starts_with("raw") && name.contains("013") {
+                continue;
+            }
+            let (ours, theirs) = (first.member(path).unwrap(), other.member(path).unwrap());
+            match (ours.element(), theirs.element()) {
+                (Ok(a), Ok(b)) => {
+                    assert!(same(&a, &b), "{name} {path}: {a:?} is not {b:?}");
+                    compared += 1;
+                }
+                (Err(Error::Unsupported { .. }), Err(Error::Unsupported { .. })) => {}
+                (a, b) => panic!("{name} {path}: {a:?} {b:?}"),
+            }
+        }
+        assert!(compared > 35, "{compared}");
+    }
+}
+
+#[test]
+fn marks_follow_an_element_from_the_cache_to_the_file() {
+    for name in CELLS {
+        let copy = Copy::of(name);
+        let shadow = copy.open();
+        assert_eq!(shadow.obsm().to_string(), "obsm:\tX_pca, X_umap");
+        let pca: Array2<f32> = shadow.obsm().read("X_pca").unwrap();
+        shadow.obsm().insert("X_pca_copy", pca.clone()).unwrap();
+        assert_eq!(shadow.obsm().to_string(), "obsm:\tX_pcaᐁ, X_pca_copy▲, X_umap");
+        shadow.obs().insert(Series::new("score".into(), vec![0.5_f64; 700])).unwrap();
+        shadow.uns().insert("made/by/hand", "me").unwrap();
+        let shown = shadow.to_string();
+        assert!(shown.contains("score▲") && shown.contains("made▲"), "{shown}");
+        assert_eq!(shadow.obs().columns().unwrap().last().unwrap(), "score");
+        assert_eq!(
+            shadow.changes().iter().map(|c| c.path.as_str()).collect::<Vec<_>>(),
+            ["obsm/X_pca_copy", "obs/score", "uns/made/by/hand"]
+        );
+
+        shadow.clear_cache();
+        assert_eq!(shadow.obsm().to_string(), "obsm:\tX_pca, X_pca_copy▲, X_umap");
+        assert_eq!(shadow.cache_bytes(), 0);
+
+        let receipt = shadow.reopen(Mode::ReadWrite).unwrap().write(WriteOptions::default()).unwrap();
+        assert_eq!(receipt.elements.len(), 3);
+        assert_eq!(shadow.obsm().to_string(), "obsm:\tX_pca, X_pca_copyᐁ, X_umap");
+        assert!(shadow.changes().is_empty());
+        shadow.clear_cache();
+        shadow.reopen(Mode::Read).unwrap();
+        assert_eq!(shadow.obsm().to_string(), "obsm:\tX_pca, X_pca_copy, X_umap");
+        assert_eq!(shadow.obsm().read::<Array2<f32>>("X_pca_copy").unwrap(), pca);
+        assert_eq!(shadow.uns().read::<String>("made/by/hand").unwrap(), "me");
+        assert_eq!(shadow.obs().column("score").unwrap().f64().unwrap().get(699), Some(0.5));
+        assert_eq!(copy.open().to_string(), shadow.to_string().replace('ᐁ', ""));
+    }
+}
+
+#[test]
+fn every_slot_can_be_set_seen_unset_and_written() {
+    for name in CELLS {
+        let copy = Copy::of(name);
+        let shadow = copy.open();
+        let dense = |r: usize, c: usize| Array2::from_shape_fn((r, c), |(i, j)| (i * 7 + j) as f64);
+        let sparse = |n: usize| CsMat::<f32>::eye(n);
+        let set = |shadow: &AnnDataShadow| {
+            shadow.layers().insert("halved", dense(700, 765)).unwrap();
+            shadow.obs().insert(Series::new("o".into(), (0..700_i32).collect::<Vec<_>>())).unwrap();
+            shadow.var().insert(Series::new("v".into(), vec![true; 765])).unwrap();
+            shadow.obsm().insert("m", embedding()).unwrap();
+            shadow.varm().insert("loadings", dense(765, 2)).unwrap();
+            shadow.obsp().insert("graph", sparse(700)).unwrap();
+            shadow.varp().insert("corr", sparse(765)).unwrap();
+            shadow.uns().insert("settings", Element::from([("k", Element::from(15_i64))])).unwrap();
+        };
+        set(&shadow);
+        let paths: Vec<String> = shadow.changes().into_iter().map(|c| c.path).collect();
+        assert_eq!(paths.len(), 8);
+        for path in &paths {
+            let member = shadow.member(path).unwrap();
+            assert_eq!(member.mark(), Some(Mark::New), "{path}");
+            member.element().unwrap();
+            member.unset().unwrap();
+            assert!(member.info().unwrap().is_none(), "{path}");
+        }
+        assert!(shadow.changes().is_empty());
+        set(&shadow);
+        let pending: Vec<_> = paths.iter().map(|p| shadow.member(p).unwrap().element().unwrap()).collect();
+        shadow.reopen(Mode::ReadWrite).unwrap().write(WriteOptions::default().clear_cache(true)).unwrap();
+        shadow.close().unwrap();
+        let again = copy.open();
+        for (path, element) in paths.iter().zip(pending) {
+            assert_eq!(again.member(path).unwrap().element().unwrap(), element, "{name} {path}");
+        }
+    }
+}
+
+#[test]
+fn columns_of_every_kind_survive_the_file() {
+    for name in CELLS {
+        let copy = Copy::of(name);
+        let shadow = copy.open_to_write();
+        let n = 700;
+        let missing: Vec<bool> = (0..n).map(|i| i % 7 == 0).collect();
+        let text: Vec<String> = (0..n).map(|i| format!("cell größe {i}")).collect();
+        let codes = Array::from_vec((0..n).map(|i| (i % 4) as i8 - 1).collect::<Vec<i8>>());
+        let names = Array::from_vec(["low", "mid", "high", "unused"].map(str::to_owned).to_vec());
+        let mut columns: Vec<(&str, Element)> = vec![
+            ("cat", Categorical::new(codes.clone(), names.clone(), false).unwrap().into()),
+            ("cat_ordered", Categorical::new(codes.clone(), names, true).unwrap().into()),
+            ("cat_int", Categorical::new(codes, Array::from_vec(vec![10_i64, 20, 30]), false).unwrap().into()),
+            (
+                "text_missing",
+                Nullable::new(Array::from_vec(text.clone()), missing.clone(), NaValue::Nan).unwrap().into(),
+            ),
+            (
+                "int_missing",
+                Nullable::new(Array::from_vec(vec![5_u16; n]), missing.clone(), NaValue::Na).unwrap().into(),
+            ),
+            ("bool_missing", Nullable::new(Array::from_vec(vec![true; n]), missing, NaValue::Na).unwrap().into()),
+            ("f16", Array::from_vec(vec![anndata_shadow::half::f16::from_f32(1.5); n]).into()),
+            ("complex", Array::from_vec(vec![anndata_shadow::num_complex::Complex64::new(1.0, -2.0); n]).into()),
+        ];
+        if !name.contains("013") {
+            columns.push(("text", Array::from_vec(text).into()));
+        }
+        for (column, value) in &columns {
+            shadow.obs().insert_element(column, value.clone()).unwrap();
+        }
+        shadow.write(WriteOptions::default().clear_cache(true)).unwrap();
+        shadow.reopen(Mode::Read).unwrap();
+        let order: Vec<String> = shadow.obs().columns().unwrap();
+        assert!(order.ends_with(&columns.iter().map(|(c, _)| (*c).to_owned()).collect::<Vec<_>>()), "{order:?}");
+        for (column, value) in &columns {
+            assert_eq!(&*shadow.obs().element(column).unwrap(), value, "{name} {column}");
+        }
+        assert!(matches!(shadow.obs().column("cat").unwrap().dtype(), DataType::Enum(..)));
+        assert!(matches!(shadow.obs().column("complex"), Err(Error::WrongType { .. })));
+    }
+}
+
+#[test]
+fn views_see_pending_changes_and_keep_to_the_parent_file() {
+    for name in CELLS {
+        let copy = Copy::of(name);
+        let shadow = copy.open();
+        let mask = shadow.obs().column("louvain").unwrap().equal("1").unwrap();
+        let mono = shadow.select(mask, ["CST3", "LYZ"]).unwrap();
+        let inner = mono.select([3, 1, -1], ..).unwrap();
+        assert_eq!(
+            inner.to_string().lines().next().unwrap(),
+            "View of AnnData Shadow object with n_obs × n_vars = 3 × 2 (original 700 × 765)"
+        );
+        shadow.obsm().insert("m", embedding()).unwrap();
+        shadow.obs().insert(Series::new("at".into(), (0..700_i64).collect::<Vec<_>>())).unwrap();
+        assert!(inner.to_string().contains("m▲"));
+        let at: Vec<i64> = inner.obs().column("at").unwrap().i64().unwrap().iter().flatten().collect();
+        let cut: Array2<f32> = inner.obsm().read("m").unwrap();
+        assert_eq!(cut.column(0).to_vec(), at.iter().map(|&i| (i * 3) as f32).collect::<Vec<_>>());
+        // Whatever is aligned to both axes is cut on both.
+        let whole: Array2<f32> = shadow.x().read().unwrap();
+        let genes = shadow.var_names().unwrap();
+        let lyz = genes.iter().position(|g| g == "LYZ").unwrap();
+        let x: Array2<f32> = inner.x().read().unwrap();
+        assert_eq!(x.column(1).to_vec(), at.iter().map(|&i| whole[[i as usize, lyz]]).collect::<Vec<_>>());
+        assert_eq!(inner.obsp().read::<Sparse>("distances").unwrap().shape(), [3, 3]);
+        assert_eq!(inner.varm().read::<Array2<f64>>("PCs").unwrap().dim(), (2, 50));
+        assert_eq!(inner.var_names().unwrap(), ["CST3", "LYZ"]);
+        if let Some(raw) = inner.raw().unwrap() {
+            let shape = raw.x().unwrap().read::<Sparse>().unwrap().shape();
+            assert_eq!((shape, raw.n_vars().unwrap()), ([3, 765], 765), "raw keeps its own variables");
+        }
+        // Changing and writing are the parent's.
+        assert!(matches!(inner.obsm().insert("z", Array2::<f32>::zeros((3, 1))), Err(Error::View { .. })));
+        assert!(matches!(inner.write(WriteOptions::default()), Err(Error::View { .. })));
+        // The view lives through the writing.
+        shadow.reopen(Mode::ReadWrite).unwrap().write(WriteOptions::default().clear_cache(true)).unwrap();
+        shadow.reopen(Mode::Read).unwrap();
+        assert_eq!(inner.obsm().read::<Array2<f32>>("m").unwrap(), cut);
+    }
+}
+
+#[test]
+fn vectors_by_gene_and_cell_name() {
+    for name in CELLS {
+        let shadow = AnnDataShadow::open(data(name)).unwrap();
+        let x: Array2<f32> = shadow.x().read().unwrap();
+        let genes = shadow.var_names().unwrap();
+        let cells = shadow.obs_names().unwrap();
+        let lyz = genes.iter().position(|g| g == "LYZ").unwrap();
+        let gene = shadow.obs_vector("LYZ", None).unwrap();
+        assert_eq!(gene.f32().unwrap().iter().flatten().collect::<Vec<_>>(), x.column(lyz).to_vec());
+        let cell = shadow.var_vector(&cells[41], None).unwrap();
+        assert_eq!(cell.f32().unwrap().iter().flatten().collect::<Vec<_>>(), x.row(41).to_vec());
+        assert_eq!(shadow.obs_vector("n_genes", None).unwrap(), shadow.obs().column("n_genes").unwrap());
+        let view = shadow.select([5, 3], [lyz]).unwrap();
+        let cut = view.obs_vector("LYZ", None).unwrap();
+        assert_eq!(cut.f32().unwrap().iter().flatten().collect::<Vec<_>>(), [x[[5, lyz]], x[[3, lyz]]]);
+        let missing = shadow.obs_vector("lyz", None).unwrap_err();
+        assert!(missing.to_string().contains("LYZ"), "{missing}");
+        assert!(shadow.obs_vector("LYZ", Some("no")).is_err());
+    }
+}
+
+#[test]
+fn modes_say_what_to_do() {
+    for name in CELLS {
+        let copy = Copy::of(name);
+        let shadow = copy.open();
+        shadow.obsm().insert("m", embedding()).unwrap();
+        let refused = shadow.write(WriteOptions::default()).unwrap_err();
+        assert!(matches!(refused, Error::ReadOnly { .. }));
+        let text = refused.to_string();
+        assert!(text.contains(name) && text.contains("reopen(Mode::ReadWrite)"), "{text}");
+        assert_eq!(shadow.changes().len(), 1, "still pending");
+
+        let _: Array2<f32> = shadow.obsm().read("X_pca").unwrap();
+        shadow.close().unwrap();
+        shadow.close().unwrap();
+        assert_eq!(shadow.mode(), None);
+        let shown = shadow.to_string();
+        assert!(shown.starts_with("AnnData Shadow object with n_obs × n_vars = 700 × 765 (closed)"), "{shown}");
+        assert!(shown.contains("obsm:\tX_pcaᐁ, m▲"), "{shown}");
+        assert!(shadow.obsm().read::<Array2<f32>>("X_pca").is_ok(), "what it holds can be had");
+        let refused = shadow.obsm().read::<Array2<f64>>("X_umap").unwrap_err();
+        assert!(matches!(refused, Error::Closed { .. }) && refused.to_string().contains("reopen"), "{refused}");
+        assert!(matches!(shadow.write(WriteOptions::default()), Err(Error::Closed { .. })));
+
+        shadow.reopen(Mode::ReadWrite).unwrap();
+        assert_eq!(shadow.mode(), Some(Mode::ReadWrite));
+        shadow.write(WriteOptions::default()).unwrap();
+        assert!(shadow.write(WriteOptions::default()).unwrap().elements.is_empty(), "nothing left to write");
+        shadow.reopen(Mode::Read).unwrap();
+        assert_eq!(copy.open().obsm().read::<Array2<f32>>("m").unwrap(), embedding());
+    }
+}
+
+#[test]
+fn what_is_stored_is_not_replaced_or_deleted() {
+    for name in CELLS {
+        let copy = Copy::of(name);
+        let before = copy.bytes();
+        let shadow = copy.open_to_write();
+        assert!(matches!(shadow.obsm().insert("X_pca", embedding()), Err(Error::Exists { .. })));
+        assert!(matches!(
+            shadow.obs().insert(Series::new("louvain".into(), vec![1_i32; 700])),
+            Err(Error::Exists { .. })
+        ));
+        assert!(matches!(shadow.x().set(Array2::<f32>::zeros((700, 765))), Err(Error::Exists { .. })));
+        assert!(matches!(shadow.obsm().remove("X_pca"), Err(Error::Unsupported { .. })));
+        assert!(matches!(shadow.obs().remove("louvain"), Err(Error::Unsupported { .. })));
+        assert!(matches!(shadow.obsm().remove("nothing"), Err(Error::NotFound { .. })));
+        assert!(shadow.write(WriteOptions::default()).unwrap().elements.is_empty());
+        shadow.close().unwrap();
+        assert!(copy.bytes() == before, "{name} was touched");
+    }
+}
+
+#[test]
+fn a_failing_write_leaves_file_and_overlay_as_they_were() {
+    for name in CELLS {
+        let copy = Copy::of(name);
+        let (mine, other) = (copy.open(), copy.open());
+        mine.uns().insert("first", 1_i64).unwrap();
+        mine.obsm().insert("m", embedding()).unwrap();
+        mine.obs().insert(Series::new("score".into(), vec![1_i64; 700])).unwrap();
+        // Meanwhile somebody else adds an element of that name.
+        mine.close().unwrap();
+        other.obsm().insert("m", Array2::<f64>::ones((700, 1))).unwrap();
+        other.reopen(Mode::ReadWrite).unwrap().write(WriteOptions::default()).unwrap();
+        other.close().unwrap();
+        let before = copy.bytes();
+        let error = mine.reopen(Mode::ReadWrite).unwrap().write(WriteOptions::default()).unwrap_err();
+        assert!(matches!(error, Error::Exists { .. }) && error.to_string().contains("obsm/m"), "{error}");
+        assert_eq!(mine.changes().len(), 3);
+        mine.close().unwrap();
+        assert!(copy.bytes() == before, "{name} was touched");
+        // Without the clash the rest goes through.
+        mine.obsm().remove("m").unwrap();
+        mine.reopen(Mode::ReadWrite).unwrap().write(WriteOptions::default()).unwrap();
+        assert_eq!(mine.uns().read::<i64>("first").unwrap(), 1);
+        assert_eq!(mine.obsm().read::<Array2<f64>>("m").unwrap(), Array2::<f64>::ones((700, 1)));
+    }
+}
+
+#[test]
+fn uns_nests_to_any_depth_pending_and_stored() {
+    for name in CELLS {
+        let copy = Copy::of(name);
+        let shadow = copy.open();
+        shadow.uns().insert("neighbors/extra", Array1::from_vec(vec![1_u8, 2])).unwrap();
+        let all: Element = shadow.uns().read("neighbors").unwrap();
+        assert!(all.below(["extra"]).is_some() && all.below(["params", "method"]).is_some());
+        shadow.uns().insert("a", Element::from([("b", Element::from([("c", Element::from("deep"))]))])).unwrap();
+        shadow.uns().insert("a/b/d", 2.5_f64).unwrap();
+        assert_eq!(shadow.uns().read::<String>("a/b/c").unwrap(), "deep");
+        assert_eq!(shadow.uns().read::<f64>("a/b/d").unwrap(), 2.5);
+        assert!(matches!(shadow.uns().insert("a/b/c/x", 1_i64), Err(Error::BadName { .. })), "c is no dict");
+        assert!(matches!(shadow.uns().insert("louvain_colors/x", 1_i64), Err(Error::Exists { .. })));
+        shadow.reopen(Mode::ReadWrite).unwrap().write(WriteOptions::default().clear_cache(true)).unwrap();
+        assert_eq!(shadow.uns().read::<String>("a/b/c").unwrap(), "deep");
+        assert_eq!(shadow.uns().read::<f64>("a/b/d").unwrap(), 2.5);
+        assert_eq!(shadow.uns().read::<Array1<u8>>("neighbors/extra").unwrap().to_vec(), [1, 2]);
+        assert!(shadow.uns().contains("neighbors/params").unwrap());
+    }
+}
+
+#[test]
+fn raw_can_be_set_where_there_is_none() {
+    for name in CELLS {
+        let copy = Copy::of(name);
+        let shadow = copy.open();
+        let names = Array::from_vec(vec!["g1".to_owned(), "g2".to_owned()]);
+        let symbols = Array::from_vec(vec!["A".to_owned(), "B".to_owned()]);
+        let var = Table::new(None, names.into(), vec![("symbol".to_owned(), symbols.into())]).unwrap();
+        let x = Array2::from_shape_fn((700, 2), |(r, c)| (r + c) as f32);
+        // A raw that is there, and the null that Zarr files keep in its place, are not replaced.
+        assert!(matches!(shadow.set_raw(x, var), Err(Error::Exists { .. })), "{name}");
+    }
+    // This one has neither raw nor a null.
+    let copy = Copy::of("archive_v0.13.h5ad");
+    let shadow = copy.open();
+    let n = shadow.n_obs();
+    let names = Array::from_vec(vec!["g1".to_owned(), "g2".to_owned()]);
+    let var = Table::new(None, names.into(), Vec::new()).unwrap();
+    let x = Array2::from_shape_fn((n, 2), |(r, c)| (r + c) as f32);
+    assert!(matches!(shadow.set_raw(Array2::<f32>::zeros((n, 3)), var.clone()), Err(Error::Shape { .. })));
+    shadow.set_raw(x.clone(), var).unwrap();
+    assert!(shadow.to_string().contains("raw:\tX▲, var▲, varm▲"), "{shadow}");
+    let check = |shadow: &AnnDataShadow| {
+        let raw = shadow.raw().unwrap().unwrap();
+        assert_eq!(raw.var_names().unwrap(), ["g1", "g2"]);
+        assert_eq!(raw.x().unwrap().read::<Array2<f32>>().unwrap(), x);
+    };
+    check(&shadow);
+    shadow.reopen(Mode::ReadWrite).unwrap().write(WriteOptions::default().clear_cache(true)).unwrap();
+    check(&shadow);
+    shadow.close().unwrap();
+    check(&copy.open());
+}
+
+#[test]
+fn the_cache_keeps_to_its_budget() {
+    let shadow = AnnDataShadow::open_with(data(CELLS[0]), &OpenOptions::default().cache_budget(150_000)).unwrap();
+    let _: Array2<f32> = shadow.obsm().read("X_pca").unwrap();
+    assert_eq!(shadow.cache_bytes(), 140_000);
+    let _ = shadow.obs().column("n_genes").unwrap();
+    let _: Array2<f64> = shadow.obsm().read("X_umap").unwrap();
+    assert!(shadow.cache_bytes() <= 150_000);
+    assert_eq!(shadow.obsm().member("X_pca").unwrap().mark(), None, "the longest unused gave way");
+    let _: Array2<f32> = shadow.x().read().unwrap();
+    assert!(shadow.cache_bytes() <= 150_000, "what is larger than the budget is not kept");
+    shadow.set_cache_budget(0);
+    assert_eq!(shadow.cache_bytes(), 0);
+}
+
+#[test]
+fn shapes_and_names_are_checked_when_set() {
+    let shadow = AnnDataShadow::open(data(CELLS[1])).unwrap();
+    let wrong = shadow.obsm().insert("m", Array2::<f32>::zeros((699, 2))).unwrap_err();
+    assert!(matches!(wrong, Error::Shape { .. }) && wrong.to_string().contains("700"), "{wrong}");
+    assert!(matches!(shadow.layers().insert("l", Array2::<f32>::zeros((700, 764))), Err(Error::Shape { .. })));
+    assert!(matches!(shadow.obsp().insert("p", Array2::<f32>::zeros((700, 765))), Err(Error::Shape { .. })));
+    assert!(matches!(shadow.obs().insert(Series::new("s".into(), vec![1_i32; 3])), Err(Error::Shape { .. })));
+    assert!(matches!(shadow.obsm().insert("s", 1.0_f64), Err(Error::WrongType { .. })));
+    assert!(matches!(shadow.layers().insert("s", "text"), Err(Error::WrongType { .. })));
+    for name in ["", "a/b", "a\\b", "..", "zarr.json"] {
+        assert!(matches!(shadow.obsm().insert(name, embedding()), Err(Error::BadName { .. })), "{name:?}");
+    }
+    for name in ["", "_index", "index", "a/b"] {
+        let column = Series::new(name.into(), vec![1_i32; 700]);
+        assert!(matches!(shadow.obs().insert(column), Err(Error::BadName { .. })), "{name:?}");
+    }
+    assert!(matches!(shadow.uns().insert("x/../y", 1_i64), Err(Error::BadName { .. })));
+    let frame = Table::new(None, Array::from_vec(vec!["other".to_owned(); 700]).into(), Vec::new()).unwrap();
+    assert!(matches!(shadow.obsm().insert("f", frame), Err(Error::Shape { .. })), "its index is another");
+    assert!(shadow.changes().is_empty());
+}
+
+#[test]
+fn types_are_exact_and_errors_say_what_is_there() {
+    let shadow = AnnDataShadow::open(data(CELLS[2])).unwrap();
+    let wrong = shadow.obsm().read::<Array2<f32>>("X_umap").unwrap_err();
+    assert!(wrong.to_string().contains("float64") && wrong.to_string().contains("obsm/X_umap"), "{wrong}");
+    let absent = shadow.obsm().read::<Array2<f32>>("X_PCA").unwrap_err();
+    assert!(absent.to_string().contains("nearest: `X_pca`"), "{absent}");
+    let absent = shadow.obs().column("luvain").unwrap_err();
+    assert!(absent.to_string().contains("louvain"), "{absent}");
+    assert!(matches!(shadow.select(700, ..), Err(Error::Selection { .. })));
+    assert!(matches!(shadow.select(vec![true; 5], ..), Err(Error::Selection { .. })));
+    let absent = shadow.select(.., ["lyz"]).unwrap_err();
+    assert!(absent.to_string().contains("LYZ"), "{absent}");
+    assert!(matches!(shadow.member("obsn/X_pca"), Err(Error::NotFound { .. })));
+}
