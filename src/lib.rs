@@ -1,5 +1,53 @@
 //! AnnData objects that never leave their file.
-#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+//!
+//! An [`AnnDataShadow`] is an open h5ad file or Zarr store plus an overlay in memory: what was read, and what was set and
+//! is not on disk yet. Reading fetches what is asked for and no more; a view is one selection per axis over the same open
+//! file; [`write`](AnnDataShadow::write) adds exactly the new elements.
+//!
+//! ```text
+//!  AnnDataShadow ─┐                       ┌─ link: closed │ r │ r+ ──▶ h5ad, Zarr v2, Zarr v3
+//!  view of it ────┼──▶ root (one lock) ───┤
+//!  view of view ──┘                       └─ overlay: path ──▶ element, cached ᐁ or new ▲
+//! ```
+//!
+//! Look into a file, and read parts of it:
+//!
+//! ```no_run
+//! use anndata_shadow::{AnnDataShadow, ndarray::Array2, sprs::CsMat};
+//!
+//! # fn main() -> anndata_shadow::Result<()> {
+//! let shadow = AnnDataShadow::open("pbmc.zarr")?;
+//! println!("{shadow}");
+//! let pca: Array2<f32> = shadow.obsm().read("X_pca")?;
+//! let x: CsMat<f32> = shadow.select(0..100, ..)?.x().read()?; // these rows only
+//! # Ok(()) }
+//! ```
+//!
+//! Cut it by labels and names, and cut the cut:
+//!
+//! ```no_run
+//! use anndata_shadow::{AnnDataShadow, polars::prelude::ChunkCompareEq};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let shadow = AnnDataShadow::open("pbmc.h5ad")?;
+//! let mono = shadow.select(shadow.obs().column("louvain")?.equal("1")?, ["CD14", "LYZ"])?;
+//! let inner = mono.select([3, 1, -1], ..)?;
+//! assert_eq!(inner.shape(), (3, 2));
+//! # Ok(()) }
+//! ```
+//!
+//! Add an embedding to the file:
+//!
+//! ```no_run
+//! use anndata_shadow::{AnnDataShadow, Mode, WriteOptions, ndarray::Array2};
+//!
+//! # fn main() -> anndata_shadow::Result<()> {
+//! let shadow = AnnDataShadow::open("pbmc.h5ad")?;
+//! shadow.obsm().insert("X_new", Array2::<f32>::zeros((shadow.n_obs(), 2)))?; // in memory
+//! let receipt = shadow.reopen(Mode::ReadWrite)?.write(WriteOptions::default())?;
+//! println!("{receipt}");
+//! # Ok(()) }
+//! ```
 
 mod codec;
 mod commit;
@@ -26,3 +74,7 @@ pub use value::{
 };
 
 pub use {half, ndarray, num_complex, polars, sprs};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadmeIsCompiled;

@@ -1,0 +1,72 @@
+//! Every example runs, as `cargo run --example` would run it.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+fn built(example: &str) -> PathBuf {
+    let here = std::env::current_exe().unwrap();
+    let dir = here.ancestors().find(|d| d.join("examples").is_dir()).expect("target directory");
+    let path = dir.join("examples").join(format!("{example}{}", std::env::consts::EXE_SUFFIX));
+    assert!(path.exists(), "{} is not built: run `cargo build --examples`", path.display());
+    path
+}
+
+fn run(example: &str) -> String {
+    let out = Command::new(built(example)).current_dir(env!("CARGO_MANIFEST_DIR")).output().unwrap();
+    let text = String::from_utf8(out.stdout).unwrap();
+    assert!(out.status.success(), "{example}: {text}{}", String::from_utf8_lossy(&out.stderr));
+    text
+}
+
+#[test]
+fn every_example_is_run_here() {
+    let mut found: Vec<String> = std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("examples"))
+        .unwrap()
+        .map(|e| e.unwrap().path())
+        .filter(|p| p.extension().is_some_and(|e| e == "rs"))
+        .map(|p| p.file_stem().unwrap().to_string_lossy().into_owned())
+        .collect();
+    found.sort();
+    assert_eq!(found, ["add_embedding", "demo", "first_minute", "views"]);
+}
+
+#[test]
+fn first_minute() {
+    let text = run("first_minute");
+    assert!(text.contains("n_obs × n_vars = 700 × 765") && text.contains("X_pca is (700, 50)"), "{text}");
+    assert!(text.contains("rank_genes_groups/names"), "{text}");
+}
+
+#[test]
+fn views() {
+    let text = run("views");
+    assert!(
+        text.contains("View of AnnData Shadow object with n_obs × n_vars = 129 × 3 (original 700 × 765)"),
+        "{text}"
+    );
+    assert!(text.contains("[3, 3] (3, 50)"), "{text}");
+}
+
+#[test]
+fn add_embedding() {
+    let text = run("add_embedding");
+    assert!(text.contains("2 elements written"), "{text}");
+    assert!(text.contains("X_two") && text.contains("distance"), "{text}");
+}
+
+#[test]
+fn demo() {
+    let text = run("demo");
+    for name in ["pbmc68k_reduced_v2.zarr", "pbmc68k_reduced_v3.zarr", "pbmc68k_reduced.h5ad"] {
+        assert!(text.contains(&format!("════════ {name} ════════")), "{text}");
+    }
+    assert_eq!(text.matches("X_centred▲, X_pcaᐁ, X_umap").count(), 3, "{text}");
+    assert_eq!(text.matches("call reopen(Mode::ReadWrite) first").count(), 3, "{text}");
+    assert_eq!(
+        text.matches("X_centred: (700, 50) float32, first -7.940; score: float64, first -7.940").count(),
+        3,
+        "{text}"
+    );
+    assert_eq!(text.matches("obsm/X_centred --rows 0:2`:\n\n").count(), 0, "the other process said nothing: {text}");
+}
