@@ -204,7 +204,7 @@ impl<'a> Ctx<'a> {
     }
 
     fn describe_child(&self, name: &str) -> Result<Info> {
-        self.child(name, |c| describe_node(c))
+        self.child(name, describe_node)
     }
 
     fn decode_child(&self, name: &str, cut: Cut<'_>) -> Result<Element> {

@@ -122,8 +122,7 @@ mod tests {
             let room = if step > 0 { (n - 1 - start) / step as usize } else { start / step.unsigned_abs() } + 1;
             Rows::Range { start, step, len: want.min(room) }
         });
-        prop_oneof![Just(Rows::All(n)), range, proptest::collection::vec(0..n, 0..12).prop_map(|p| Rows::picks(p)),]
-            .boxed()
+        prop_oneof![Just(Rows::All(n)), range, proptest::collection::vec(0..n, 0..12).prop_map(Rows::picks),].boxed()
     }
 
     proptest! {

@@ -299,7 +299,7 @@ mod tests {
         assert_eq!(positions(-3.., 5), [2, 3, 4]);
         assert_eq!(positions(..-3, 5), [0, 1]);
         assert_eq!(positions(2..100, 5), [2, 3, 4]);
-        assert_eq!(positions(4..2, 5), [] as [usize; 0]);
+        assert_eq!(positions(Select::Slice { start: Some(4), stop: Some(2), step: 1 }, 5), [] as [usize; 0]);
         assert_eq!(positions(1..=3, 5), [1, 2, 3]);
         assert_eq!(positions(-2..=-1, 5), [3, 4]);
         let s = |t: &str| positions(Select::parse_slice(t).unwrap(), 5);

@@ -10,6 +10,7 @@ use super::member::Member;
 use super::repr;
 use super::slots::SlotSpec;
 use crate::error::{Error, Result, nearest};
+use crate::overlay::Mark;
 use crate::path::{ElemPath, check_new_name};
 use crate::value::{Element, column_to_series, series_to_column, texts};
 
@@ -137,8 +138,7 @@ impl Frame {
         if name == "_index" || name == meta.index {
             return Err(Error::BadName { name: name.to_owned(), why: "it names the index of the frame".into() });
         }
-        let pending_frame = root.is_pending(&at) && !root.names(&at)?.iter().any(|n| *n == meta.index);
-        if pending_frame {
+        if root.mark(&at) == Some(Mark::New) {
             let why = format!("`{at}` itself is pending; set it again with the column in it");
             return Err(Error::BadName { name: name.to_owned(), why });
         }

@@ -78,7 +78,7 @@ impl Array {
         let size = dtype.size()?;
         with_dtype!(dtype, T => {
             let items: Option<Vec<T>> = bytes.chunks_exact(size).map(T::read_le).collect();
-            if bytes.len() % size == 0 { Self::from_shape_vec(shape, items?) } else { None }
+            if bytes.len().is_multiple_of(size) { Self::from_shape_vec(shape, items?) } else { None }
         })
     }
 
