@@ -18,6 +18,12 @@ pub(crate) fn run(args: &AddArgs) -> Outcome<()> {
     let shadow = AnnDataShadow::open_with(&args.path, &OpenOptions::default().mode(mode))?;
     let path = args.element.trim_matches('/');
     let (slot, name) = path.split_once('/').unwrap_or((path, ""));
+    if slot == "raw" {
+        return Err(Failure::element(&args.path, path, "elements of raw cannot be added"));
+    }
+    if matches!(path, "layers" | "obsm" | "varm" | "obsp" | "varp" | "uns") {
+        return Err(Failure::element(&args.path, path, format!("say which element: `{slot}/NAME`")));
+    }
     let (axis, _) = axes(slot);
     let index_names = index_names(&shadow, axis)?;
     let last = path.rsplit('/').next().unwrap_or(path);
@@ -88,11 +94,10 @@ fn put(shadow: &AnnDataShadow, slot: &str, name: &str, element: Element) -> Resu
         ("obsp", name) => shadow.obsp().insert(name, element),
         ("varp", name) => shadow.varp().insert(name, element),
         ("uns", name) => shadow.uns().insert(name, element),
-        // The library's message for paths that lead nowhere.
+        // The library's message for paths that lead nowhere; `run` has sent away those into raw.
         (slot, name) => {
             let path = if name.is_empty() { slot.to_owned() } else { format!("{slot}/{name}") };
-            let member = shadow.member(&path)?;
-            Err(Error::BadName { name: format!("{member:?}"), why: "elements of raw cannot be added".into() })
+            shadow.member(&path)?.set(element)
         }
     }
 }

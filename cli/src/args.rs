@@ -53,7 +53,7 @@ Output files, by suffix:
   .npy      dense numbers and booleans
   .npz      sparse matrices as scipy.sparse.load_npz reads them; dense as numpy.savez does
   .csv      frames, columns, matrices: row names first, categories as text (float16 widened to float32)
-  .parquet  the same with types; categoricals stay categorical
+  .parquet  the same with types; categoricals stay categorical, all categories in their order
 
 Examples:
   adshadow get cells.h5ad X --rows louvain=B --cols CD14,LYZ -o b_cells.csv

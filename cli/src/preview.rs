@@ -39,7 +39,7 @@ fn tree(shadow: &AnnDataShadow, path: &str, name: &str, depth: usize, shown: &mu
     let indent = "  ".repeat(depth);
     if path == "raw/var" {
         let columns = shadow.raw()?.map(|raw| raw.var().columns()).transpose()?.unwrap_or_default();
-        let _ = writeln!(shown, "{indent}{name}: dataframe of {}", columns.join(", "));
+        let _ = writeln!(shown, "{indent}{name}: dataframe of {} columns {}", columns.len(), columns.join(", "));
         return Ok(());
     }
     let group = path == "raw/varm";
@@ -86,7 +86,7 @@ fn describe(info: &Info) -> String {
         }
         Kind::Categorical => format!("categorical of {dtype}"),
         Kind::Nullable => format!("nullable {dtype}"),
-        Kind::Opaque => format!("{dtype} (cannot be read)"),
+        Kind::Opaque => format!("{} (cannot be read)", text::clip(dtype.to_owned())).trim_start().to_owned(),
         other => text::kind(other).to_owned(),
     };
     let shape = text::shape(&info.shape);

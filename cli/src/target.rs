@@ -205,11 +205,6 @@ impl Target {
         !matches!(self.first, Axis::Free(_))
     }
 
-    /// Whether this is a frame, stored as one or as `obs` and `var` are.
-    pub(crate) fn is_frame(&self) -> bool {
-        self.slot == Slot::Frame || self.info.as_ref().is_some_and(|i| i.kind == anndata_shadow::Kind::Table)
-    }
-
     /// The element at these positions, one selection per axis; `None` takes all. Only that part is read where the axis
     /// is obs or var.
     pub(crate) fn read(&self, cut: &[Option<Rows>; 2]) -> Outcome<Element> {
