@@ -1,0 +1,123 @@
+//! The command line as it is typed.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+/// Look into, cut and add to AnnData files (.h5ad, Zarr) without loading them.
+#[derive(Parser, Debug)]
+#[command(name = "adshadow", version, about)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum Command {
+    Show(ShowArgs),
+    Get(GetArgs),
+    Add(AddArgs),
+    Consolidate(ConsolidateArgs),
+}
+
+/// List what is in a file; reads no array data, however large the file.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "Examples:\n  adshadow show cells.h5ad\n  adshadow show study.h5mu/mod/rna --json")]
+pub(crate) struct ShowArgs {
+    /// File or Zarr directory; may end inside it (`x.h5mu/mod/rna`).
+    pub(crate) path: PathBuf,
+    /// One JSON document with path, kind, shape, dtype, encoding and chunks of every element.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+const SELECTIONS: &str = "\
+Selections (SEL):
+  0:100  -5:  ::2       a slice, as in Python
+  3,1,-1                positions, in this order; negative ones count from the end
+  CD14,LYZ              names, in this order (a list of integers only is always positions)
+  louvain=B,NK          where the column of obs (or var) has, as text, one of these values
+  @names.txt            the names in a file, one a line, whatever they look like";
+
+/// Show an element, or part of it, or save it to a file.
+///
+/// ELEMENT is a path inside the AnnData: X, layers/counts, obs, obs/louvain, obsm/X_pca, raw/X, raw/var, uns/a/b.
+/// Without -o a small corner is shown, and only that corner is read where the file allows it.
+#[derive(clap::Args, Debug)]
+#[command(after_help = format!("{SELECTIONS}
+
+--rows cuts the first axis of the element, --cols the second: obs and var of X and layers, positions (or names of
+columns) of obsm and varm, obs twice of obsp. Of obs and var, --cols takes columns.
+
+Output files, by suffix:
+  .npy      dense numbers and booleans
+  .npz      sparse matrices as scipy.sparse.load_npz reads them; dense as numpy.savez does
+  .csv      frames, columns, matrices: row names first, categories as text (float16 widened to float32)
+  .parquet  the same with types; categoricals stay categorical, all categories in their order
+
+Examples:
+  adshadow get cells.h5ad X --rows louvain=B --cols CD14,LYZ -o b_cells.csv
+  adshadow get cells.h5ad obsm/X_pca --rows 0:100 -o pca.npy
+  adshadow get cells.h5ad raw/X -o raw.npz
+  adshadow get cells.h5ad uns/neighbors"))]
+pub(crate) struct GetArgs {
+    /// File or Zarr directory; may end inside it (`x.h5mu/mod/rna`).
+    pub(crate) path: PathBuf,
+    /// Path of the element inside the AnnData.
+    pub(crate) element: String,
+    /// Which rows.
+    #[arg(long, value_name = "SEL", allow_hyphen_values = true)]
+    pub(crate) rows: Option<String>,
+    /// Which columns.
+    #[arg(long, value_name = "SEL", allow_hyphen_values = true)]
+    pub(crate) cols: Option<String>,
+    /// File to write: .npy, .npz, .csv or .parquet. Replaced if it is there, and only when all has been read.
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+}
+
+/// Add an element from a file. Elements that are there already are never replaced.
+///
+/// ELEMENT is X, obs/NAME, var/NAME, layers/NAME, obsm/NAME, varm/NAME, obsp/NAME, varp/NAME or uns/PATH; `obs` or
+/// `var` alone adds every column of a .csv or .parquet file.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "\
+Input files, by suffix:
+  .npy      an array; dtype kept exactly
+  .npz      a sparse matrix from scipy.sparse.save_npz, or numpy.savez with one array (or one of the element's name)
+  .csv, .parquet
+            columns. For obs/NAME the column NAME, or the only one. For obsm and varm numeric columns become an array
+            (float32 if all are, else float64), others a dataframe. For X, layers, obsp and varp a dense matrix whose
+            columns are matched by name if the header has exactly the names of the axis, else taken in order.
+
+Rows are matched by name, in any order, if the file has a column named `_index`, `index`, `obs_names` (`var_names`),
+`__index_level_0__`, as the index of the frame, or (.csv) without a name; every name must then be there exactly once.
+Otherwise rows are taken in order.
+
+In .csv, empty fields and NA, N/A, NaN, nan, <NA>, NULL, null are missing values. As anndata does, text columns of .csv
+with fewer distinct values than rows become categorical, with sorted categories; other text stays text.
+
+Examples:
+  adshadow add cells.h5ad obsm/X_umap --from umap.npy
+  adshadow add cells.h5ad obs/doublet --from doublets.csv --dry-run
+  adshadow add cells.h5ad layers/counts --from counts.npz")]
+pub(crate) struct AddArgs {
+    /// File or Zarr directory; may end inside it (`x.h5mu/mod/rna`).
+    pub(crate) path: PathBuf,
+    /// Path of the new element inside the AnnData.
+    pub(crate) element: String,
+    /// File with the values: .npy, .npz, .csv or .parquet.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) from: PathBuf,
+    /// Check everything and say what would be added; write nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+/// Renew or create the consolidated metadata of a Zarr store.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "Example:\n  adshadow consolidate cells.zarr")]
+pub(crate) struct ConsolidateArgs {
+    /// Zarr directory; the whole store is consolidated if the path ends inside it.
+    pub(crate) path: PathBuf,
+}

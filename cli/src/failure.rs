@@ -1,0 +1,78 @@
+//! [`Failure`]: why a command did not do what it was asked for.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Result of the commands and of what they are made of.
+pub(crate) type Outcome<T> = Result<T, Failure>;
+
+/// Why a command failed. Shown after `adshadow: error: `.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// The library's own error; its message names file and path.
+    Library(anndata_shadow::Error),
+    /// A value from a file did not fit where it was to go.
+    Refused {
+        /// The file that the value came from.
+        from: PathBuf,
+        /// What the value is.
+        what: String,
+        /// The library's error.
+        error: anndata_shadow::Error,
+    },
+    /// Something is wrong with an input or output file.
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        why: String,
+    },
+    /// An element cannot be had in the way asked for.
+    Element {
+        /// The AnnData file.
+        file: PathBuf,
+        /// Path inside it.
+        path: String,
+        /// Why not, and what to do.
+        why: String,
+    },
+    /// The terminal or pipe cannot be written to.
+    Output(io::Error),
+}
+
+impl Failure {
+    /// Something is wrong with the file at `path`.
+    pub(crate) fn file(path: &Path, why: impl fmt::Display) -> Self {
+        Self::File { path: path.to_owned(), why: why.to_string() }
+    }
+
+    /// The element `path` of `file` cannot be had in the way asked for.
+    pub(crate) fn element(file: &Path, path: &str, why: impl fmt::Display) -> Self {
+        Self::Element { file: file.to_owned(), path: path.to_owned(), why: why.to_string() }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Library(error) => error.fmt(f),
+            Self::Refused { from, what, error } => write!(f, "{error} (from `{}`, {what})", from.display()),
+            Self::File { path, why } => write!(f, "`{}`: {why}", path.display()),
+            Self::Element { file, path, why } => write!(f, "`{path}` in `{}`: {why}", file.display()),
+            Self::Output(error) => write!(f, "standard output: {error}"),
+        }
+    }
+}
+
+impl From<anndata_shadow::Error> for Failure {
+    fn from(error: anndata_shadow::Error) -> Self {
+        Self::Library(error)
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::Output(error)
+    }
+}
