@@ -162,7 +162,8 @@ impl Plan<'_> {
     /// The row names, if a column holds them, and the other columns.
     fn split<'f>(&self, frame: &'f DataFrame, kind: Kind) -> Outcome<(Option<Vec<String>>, Vec<&'f Column>)> {
         let columns = frame.columns();
-        let wanted = |c: &Column| matches!(self.slot, "obs" | "var") && c.name().as_str() == self.name;
+        let wanted =
+            |c: &Column| matches!(self.slot, "obs" | "var") && !self.name.is_empty() && c.name().as_str() == self.name;
         let unnamed = (kind == Kind::Csv).then_some("");
         let index = self
             .index_names
