@@ -1,6 +1,6 @@
 //! `adshadow add`: a new element from a file.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::{self, Write};
 use std::path::Path;
 
@@ -34,7 +34,7 @@ pub(crate) fn run(args: &AddArgs) -> Outcome<()> {
         put(&shadow, slot, &name, element).map_err(|error| Failure::Refused {
             from: args.from.clone(),
             what,
-            error,
+            error: Box::new(error),
         })?;
     }
     let mut out = io::stdout().lock();
@@ -162,7 +162,8 @@ impl Plan<'_> {
     /// The row names, if a column holds them, and the other columns.
     fn split<'f>(&self, frame: &'f DataFrame, kind: Kind) -> Outcome<(Option<Vec<String>>, Vec<&'f Column>)> {
         let columns = frame.columns();
-        let wanted = |c: &Column| matches!(self.slot, "obs" | "var") && c.name().as_str() == self.name;
+        let wanted =
+            |c: &Column| matches!(self.slot, "obs" | "var") && !self.name.is_empty() && c.name().as_str() == self.name;
         let unnamed = (kind == Kind::Csv).then_some("");
         let index = self
             .index_names
@@ -185,7 +186,7 @@ impl Plan<'_> {
     fn order(&self, names: Option<&[String]>, height: usize) -> Outcome<Option<Rows>> {
         let (Some(names), false) = (names, matches!(self.axis, Axis::Free(_))) else { return Ok(None) };
         let expected = self.axis.names(self.shadow, height)?;
-        matched(&expected, names, &format!("{} names", self.axis)).map(Some).map_err(|why| self.bad(why))
+        matched(&expected, names, "row", &format!("{} names", self.axis)).map(Some).map_err(|why| self.bad(why))
     }
 
     fn pick<'c>(&self, columns: &'c [(String, Series)]) -> Outcome<&'c (String, Series)> {
@@ -207,15 +208,18 @@ impl Plan<'_> {
         Ok(rows.map_or_else(|| element.clone(), |r| element.take(std::slice::from_ref(r))))
     }
 
-    /// The columns in the order of the second axis, if the header has exactly its names; else as they are.
+    /// The columns in the order of the second axis, if the header has its names; as they are, if it has none of them.
     fn by_header(&self, columns: Vec<(String, Series)>) -> Outcome<Vec<(String, Series)>> {
         let (_, across) = axes(self.slot);
         let expected = across.names(self.shadow, columns.len())?;
+        let known: HashSet<&str> = expected.iter().map(String::as_str).collect();
+        if !columns.iter().any(|(n, _)| known.contains(n.as_str())) {
+            return Ok(columns);
+        }
         let header: Vec<String> = columns.iter().map(|(n, _)| n.clone()).collect();
-        Ok(match matched(&expected, &header, "") {
-            Ok(order) => order.iter().filter_map(|i| columns.get(i).cloned()).collect(),
-            Err(_) => columns,
-        })
+        // Some names and not others: in order of the file, values could end up under the wrong name.
+        let order = matched(&expected, &header, "column", &format!("{across} names")).map_err(|why| self.bad(why))?;
+        Ok(order.iter().filter_map(|i| columns.get(i).cloned()).collect())
     }
 
     fn matrix(&self, columns: &[(String, Series)], rows: Option<&Rows>, height: usize) -> Outcome<Element> {
@@ -283,11 +287,11 @@ const fn is_number(dtype: &DataType) -> bool {
 }
 
 /// For each of `expected`, its place in `found`, which must hold each once and nothing else.
-fn matched(expected: &[String], found: &[String], what: &str) -> Result<Rows, String> {
+fn matched(expected: &[String], found: &[String], noun: &str, what: &str) -> Result<Rows, String> {
     let mut places: HashMap<&str, usize> = HashMap::with_capacity(found.len());
     for (i, name) in found.iter().enumerate() {
         if places.insert(name, i).is_some() {
-            return Err(format!("row `{name}` stands there twice"));
+            return Err(format!("{noun} `{name}` stands there twice"));
         }
     }
     let mut order = Vec::with_capacity(expected.len());
@@ -296,11 +300,11 @@ fn matched(expected: &[String], found: &[String], what: &str) -> Result<Rows, St
             Some(i) => order.push(i),
             // Taken already: the axis has this name twice.
             None if found.contains(name) => return Err(format!("`{name}` stands twice among the {what}")),
-            None => return Err(format!("there is no row `{name}`; rows are matched by the {what}")),
+            None => return Err(format!("there is no {noun} `{name}`; {noun}s are matched by the {what}")),
         }
     }
     match places.keys().min() {
         None => Ok(Rows::picks(order)),
-        Some(extra) => Err(format!("row `{extra}` is not among the {what} ({} such rows)", places.len())),
+        Some(extra) => Err(format!("{noun} `{extra}` is not among the {what} ({} such {noun}s)", places.len())),
     }
 }

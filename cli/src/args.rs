@@ -87,8 +87,8 @@ Input files, by suffix:
   .npz      a sparse matrix from scipy.sparse.save_npz, or numpy.savez with one array (or one of the element's name)
   .csv, .parquet
             columns. For obs/NAME the column NAME, or the only one. For obsm and varm numeric columns become an array
-            (float32 if all are, else float64), others a dataframe. For X, layers, obsp and varp a dense matrix whose
-            columns are matched by name if the header has exactly the names of the axis, else taken in order.
+            (float32 if all are, else float64), others a dataframe. For X, layers, obsp and varp a dense matrix, whose
+            columns are matched by name if the header has any name of the axis, else taken in order.
 
 Rows are matched by name, in any order, if the file has a column named `_index`, `index`, `obs_names` (`var_names`),
 `__index_level_0__`, as the index of the frame, or (.csv) without a name; every name must then be there exactly once.

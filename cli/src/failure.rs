@@ -19,7 +19,7 @@ pub(crate) enum Failure {
         /// What the value is.
         what: String,
         /// The library's error.
-        error: anndata_shadow::Error,
+        error: Box<anndata_shadow::Error>,
     },
     /// Something is wrong with an input or output file.
     File {

@@ -320,6 +320,12 @@ fn rows_are_matched_by_name() {
         bench.fails("add", &["obs/z", "--from", "few.csv"], &["few.csv", &names[0]]);
         std::fs::write(bench.path("twice.csv"), format!("index,z\n{}\n{},1\n", two.join("\n"), names[1])).unwrap();
         bench.fails("add", &["obs/z", "--from", "twice.csv"], &["twice.csv", &names[1], "twice"]);
+        bench.ok("get", &["X", "--cols", "::-1", "-o", "back.csv"]);
+        bench.ok("add", &["layers/back", "--from", "back.csv"]);
+        let [x, back] = ["X", "layers/back"].map(|p| bench.shadow().member(p).unwrap().read::<Array>().unwrap());
+        assert!(x.to_f64().unwrap().iter().zip(back.to_f64().unwrap()).all(|(a, b)| (a - b).abs() < 1e-6));
+        bench.ok("get", &["X", "--cols", "1:", "-o", "short.csv"]);
+        bench.fails("add", &["layers/short", "--from", "short.csv"], &["short.csv", "HES4"]);
         let numbers: String = (0..700).map(|i| format!("{i}.5\n")).collect();
         std::fs::write(bench.path("bare.csv"), format!("any\n{numbers}")).unwrap();
         bench.ok("add", &["obs/bare", "--from", "bare.csv"]);

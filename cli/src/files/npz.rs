@@ -54,9 +54,8 @@ pub(crate) fn write_sparse<W: Write + Seek>(out: W, sparse: &Sparse) -> Result<(
 }
 
 fn put<W: Write + Seek>(npz: &mut NpzWriter<W>, name: &str, array: &Array) -> Result<(), String> {
-    let text = |e: std::io::Error| e.to_string();
-    // The entry is started by the typed writer, which goes unused: its item type does not matter.
-    drop(npz.array::<u8>(name, Default::default()).map_err(text)?);
+    let entry = npyz::npz::file_name_from_array_name(name);
+    npz.zip_writer().start_file(entry, Default::default()).map_err(|e| e.to_string())?;
     npy::write(npz.zip_writer(), array)
 }
 
