@@ -3,12 +3,11 @@
 
 mod stores;
 
-use anndata_shadow::ndarray::{Array1, Array2};
+use anndata_shadow::ndarray::{Array1, Array2, Axis};
 use anndata_shadow::polars::prelude::{ChunkCompareEq, DataType, NamedFrom, Series};
 use anndata_shadow::sprs::CsMat;
 use anndata_shadow::{
-    AnnDataShadow, Array, Categorical, Element, Error, Format, Mark, Mode, NaValue, Nullable, OpenOptions, Sparse,
-    Table, WriteOptions,
+    AnnDataShadow, Array, Categorical, Element, Error, Format, Mark, Mode, NaValue, Nullable, OpenOptions, Select, Sparse, Table, WriteOptions,
 };
 use stores::{CELLS, Copy, data};
 
@@ -254,6 +253,31 @@ fn vectors_by_gene_and_cell_name() {
         let missing = shadow.obs_vector("lyz", None).unwrap_err();
         assert!(missing.to_string().contains("LYZ"), "{missing}");
         assert!(shadow.obs_vector("LYZ", Some("no")).is_err());
+    }
+}
+
+#[test]
+fn parts_are_cut_on_every_axis() {
+    for name in CELLS {
+        let shadow = AnnDataShadow::open(data(name)).unwrap();
+        let pca: Array2<f32> = AnnDataShadow::open(data(name)).unwrap().obsm().read("X_pca").unwrap();
+        let member = shadow.obsm().member("X_pca").unwrap();
+        let part: Array2<f32> = member.read_part(&[(-3..).into(), [4, 0, 4].into()]).unwrap();
+        assert_eq!(part, pca.select(Axis(0), &[697, 698, 699]).select(Axis(1), &[4, 0, 4]), "{name}");
+        assert_eq!(member.mark(), None, "a part is not kept");
+        // Counted within a view, by name where there are names.
+        let cells = shadow.obs_names().unwrap();
+        let view = shadow.select([9, 5, 1], ..).unwrap();
+        let of_view = view.obsm().member("X_pca").unwrap();
+        let part: Array2<f32> = of_view.read_part(&[cells[1].as_str().into(), (..2).into()]).unwrap();
+        assert_eq!(part, pca.select(Axis(0), &[1]).select(Axis(1), &[0, 1]), "{name}");
+        let graph: Sparse = view.obsp().member("distances").unwrap().read_part(&[(..).into(), 0.into()]).unwrap();
+        assert_eq!(graph.shape(), [3, 1]);
+        let colour: Array1<String> = shadow.member("uns/louvain_colors").unwrap().read_part(&[(-1).into()]).unwrap();
+        assert_eq!(colour.len(), 1);
+        for bad in [vec![Select::All, Select::from("a name")], vec![Select::All; 3], vec![Select::from(700)]] {
+            assert!(matches!(member.read_part::<Array>(&bad), Err(Error::Selection { .. })), "{bad:?}");
+        }
     }
 }
 

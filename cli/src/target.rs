@@ -205,51 +205,28 @@ impl Target {
         !matches!(self.first, Axis::Free(_))
     }
 
-    /// The element at these positions, one selection per axis; `None` takes all. Only that part is read where the axis
-    /// is obs or var.
+    /// The element at these positions, one selection per axis; `None` takes all. Only that part is read.
     pub(crate) fn read(&self, cut: &[Option<Rows>; 2]) -> Outcome<Element> {
-        let shape = self.shape()?;
-        let (rows, cols) = (cut[0].as_ref(), cut[1].as_ref());
-        match self.slot {
-            Slot::Frame => self.read_frame(rows, cols),
-            Slot::Matrix => self.viewed(rows, cols),
-            Slot::Pairwise if rows.is_some() && rows == cols => self.viewed_square(rows),
-            Slot::Pairwise => match (rows, cols) {
-                (Some(rows), Some(cols)) => {
-                    // A view takes the same positions on both axes: read what either needs, then cut.
-                    let all: std::collections::BTreeSet<usize> = rows.iter().chain(cols.iter()).collect();
-                    let all: Vec<usize> = all.into_iter().collect();
-                    let within =
-                        |r: &Rows| Rows::picks(r.iter().filter_map(|i| all.binary_search(&i).ok()).collect::<Vec<_>>());
-                    let inner = [within(rows), within(cols)];
-                    Ok(self.viewed_square(Some(&Rows::picks(all.clone())))?.take(&inner))
-                }
-                _ => self.in_memory(self.viewed_square(None)?, cut, &shape),
-            },
-            Slot::RawMatrix | Slot::Aligned | Slot::Column if self.first == Axis::Obs => {
-                let element = self.viewed(rows, None)?;
-                self.in_memory(element, &[None, cut[1].clone()], &shape)
+        if self.slot == Slot::Frame {
+            return self.read_frame(cut[0].as_ref(), cut[1].as_ref());
+        }
+        // The second axis of a frame is its columns, and cut here.
+        let axes = if self.columns.is_empty() { self.shape()?.len().min(2) } else { 1 };
+        let at: Vec<Select> = cut[..axes].iter().map(|rows| rows.clone().map_or(Select::All, Select::from)).collect();
+        match (self.shadow.member(&self.path)?.read_part(&at)?, &cut[1]) {
+            (Element::Table(table), Some(cols)) => {
+                let columns = cols.iter().filter_map(|i| table.columns().get(i).cloned()).collect();
+                let name = table.index_name().map(str::to_owned);
+                self.table(name, table.index().clone(), columns)
             }
-            Slot::Aligned | Slot::Column if self.first == Axis::Var => {
-                let element = self.viewed(None, rows)?;
-                self.in_memory(element, &[None, cut[1].clone()], &shape)
-            }
-            _ => self.in_memory(self.viewed(None, None)?, cut, &shape),
+            (element, _) => Ok(element),
         }
     }
 
-    fn viewed(&self, obs: Option<&Rows>, var: Option<&Rows>) -> Outcome<Element> {
-        let select = |rows: Option<&Rows>| rows.map_or(Select::All, |r| Select::from(r.clone()));
-        let view = if obs.is_none() && var.is_none() {
-            self.shadow.clone()
-        } else {
-            self.shadow.select(select(obs), select(var))?
-        };
-        Ok(view.member(&self.path)?.read()?)
-    }
-
-    fn viewed_square(&self, rows: Option<&Rows>) -> Outcome<Element> {
-        if self.first == Axis::Obs { self.viewed(rows, None) } else { self.viewed(None, rows) }
+    fn table(&self, name: Option<String>, index: Element, columns: Vec<(String, Element)>) -> Outcome<Element> {
+        Table::new(name, index, columns)
+            .map(Element::Table)
+            .map_err(|why| Failure::element(self.shadow.path(), &self.path, why))
     }
 
     fn read_frame(&self, rows: Option<&Rows>, cols: Option<&Rows>) -> Outcome<Element> {
@@ -268,30 +245,7 @@ impl Target {
             columns.push((name.clone(), cut(&*frame.element(name)?)));
         }
         let name = (index != "_index").then_some(index);
-        Table::new(name, index_values, columns)
-            .map(Element::Table)
-            .map_err(|why| Failure::element(self.shadow.path(), &self.path, why))
-    }
-
-    /// Cuts what is in memory; the columns of a frame are its second axis.
-    fn in_memory(&self, element: Element, cut: &[Option<Rows>; 2], shape: &[usize]) -> Outcome<Element> {
-        if cut.iter().all(Option::is_none) || shape.is_empty() {
-            return Ok(element);
-        }
-        let length = |i: usize| element.shape().get(i).copied().unwrap_or(0);
-        let rows: Vec<Rows> =
-            (0..shape.len().min(2)).map(|i| cut[i].clone().unwrap_or_else(|| Rows::All(length(i)))).collect();
-        match (&element, &cut[1]) {
-            (Element::Table(table), Some(cols)) => {
-                let table = table.take(&rows[0]);
-                let columns = cols.iter().filter_map(|i| table.columns().get(i).cloned()).collect();
-                let name = table.index_name().map(str::to_owned);
-                Table::new(name, table.index().clone(), columns)
-                    .map(Element::Table)
-                    .map_err(|why| Failure::element(self.shadow.path(), &self.path, why))
-            }
-            _ => Ok(element.take(&rows)),
-        }
+        self.table(name, index_values, columns)
     }
 }
 

@@ -8,6 +8,7 @@ use crate::error::{Error, Place, Result};
 use crate::overlay::Pending;
 use crate::path::ElemPath;
 use crate::store::{Attrs, ReadStore, WriteStore};
+use crate::value::Element;
 
 /// One element that a write adds.
 #[derive(Debug, Clone, PartialEq)]
@@ -127,7 +128,10 @@ fn plan<'a>(store: &dyn ReadStore, base: &ElemPath, pending: &'a [Pending]) -> R
             steps.push(Step::Group(group.clone()));
             made.push(group);
         }
-        if let Some(columns) = frame_columns(store, &parent)? {
+        let columns = frame_columns(store, &parent)?;
+        // As anndata 0.13: what pandas holds is nullable, what numpy holds is not.
+        let of_frame = columns.is_some() || matches!(*change.value, Element::Table(_));
+        if let Some(columns) = columns {
             let place = frames.iter().position(|(f, _)| *f == parent).unwrap_or_else(|| {
                 frames.push((parent.clone(), columns));
                 frames.len() - 1
@@ -135,7 +139,7 @@ fn plan<'a>(store: &dyn ReadStore, base: &ElemPath, pending: &'a [Pending]) -> R
             frames[place].1.push(change.path.name().to_owned());
         }
         let like = neighbour(store, base, &parent)?;
-        steps.push(Step::Element(change, Dialect { like, nullable_strings }));
+        steps.push(Step::Element(change, Dialect { like, nullable_strings: nullable_strings && of_frame }));
     }
     steps.extend(frames.into_iter().map(|(frame, columns)| Step::Columns(frame, columns)));
     Ok(steps)
@@ -181,7 +185,7 @@ fn frame_columns(store: &dyn ReadStore, at: &ElemPath) -> Result<Option<Vec<Stri
     if is_frame { codec::frame_meta(store, at).map(|m| Some(m.columns)) } else { Ok(None) }
 }
 
-/// Whether the file keeps its row names as `nullable-string-array` (anndata 0.13 with pandas 3): then new text does, too.
+/// Whether the file keeps its row names as `nullable-string-array` (anndata 0.13 with pandas 3): then new columns do, too.
 fn writes_nullable_strings(store: &dyn ReadStore, base: &ElemPath) -> Result<bool> {
     let obs = base.child("obs");
     let Some(node) = store.node(&obs)? else { return Ok(false) };

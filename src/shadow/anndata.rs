@@ -305,7 +305,7 @@ impl AnnDataShadow {
         self.axis_names(Axis::Var)
     }
 
-    fn axis_names(&self, axis: Axis) -> Result<Vec<String>> {
+    pub(crate) fn axis_names(&self, axis: Axis) -> Result<Vec<String>> {
         let all = self.root.axis_names(axis)?;
         Ok(match self.view.as_ref().and_then(|v| v.on(axis)) {
             Some(rows) => rows.iter().filter_map(|i| all.get(i).cloned()).collect(),

@@ -8,7 +8,7 @@ use super::repr;
 use super::slots::{Admits, Axis, SlotSpec};
 use crate::codec::{Info, Kind};
 use crate::error::{Error, Result};
-use crate::index::Rows;
+use crate::index::{Rows, Select};
 use crate::overlay::Mark;
 use crate::path::{ElemPath, check_new_name};
 use crate::value::{Element, FromElement, Table};
@@ -44,12 +44,7 @@ impl Member {
     /// [`Error::NotFound`], [`Error::WrongType`] if it is of another type than asked for, [`Error::Malformed`],
     /// [`Error::Unsupported`] for encodings that are not read, [`Error::Closed`].
     pub fn read<T: FromElement>(&self) -> Result<T> {
-        let element = self.element()?;
-        T::from_element(Arc::unwrap_or_clone(element)).map_err(|m| Error::WrongType {
-            at: self.shadow.root.place(&self.at),
-            wanted: m.wanted,
-            found: m.found,
-        })
+        self.convert(self.element()?)
     }
 
     /// The element, shared with the cache.
@@ -58,6 +53,47 @@ impl Member {
     /// As [`read`](Self::read), but for the type.
     pub fn element(&self) -> Result<Arc<Element>> {
         self.shadow.read(&self.at, self.spec.axes)
+    }
+
+    /// The part at these positions, one selection per leading axis (axes beyond the list are whole), counted within the
+    /// view. Nothing else is read, and nothing is kept in memory. Names may be used on axes that have them; the columns of a
+    /// frame are not an axis.
+    ///
+    /// ```no_run
+    /// # use anndata_shadow::{AnnDataShadow, Select, ndarray::Array2};
+    /// # fn main() -> anndata_shadow::Result<()> {
+    /// # let shadow = AnnDataShadow::open("pbmc.h5ad")?;
+    /// // The first two components of 100 cells.
+    /// let two: Array2<f32> = shadow.obsm().member("X_pca")?.read_part(&[(0..100).into(), (..2).into()])?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`read`](Self::read); [`Error::Selection`] if a selection does not fit its axis.
+    pub fn read_part<T: FromElement>(&self, at: &[Select]) -> Result<T> {
+        let info = self.info()?.ok_or_else(|| self.shadow.root.not_found(&self.at))?;
+        let axes = if info.kind == Kind::Table { 1 } else { info.shape.len() };
+        let refuse = |axis: &str, why: String| Error::Selection {
+            at: self.shadow.root.place(&self.at),
+            axis: axis.to_owned(),
+            why,
+        };
+        if at.len() > axes {
+            return Err(refuse(&format!("number {axes}"), format!("{} selections for {axes} axes", at.len())));
+        }
+        let mut cut = Vec::with_capacity(at.len());
+        for (i, select) in at.iter().enumerate() {
+            let axis = self.spec.axes.get(i).copied();
+            let name = axis.map_or_else(|| format!("number {i}"), |a| a.name().to_owned());
+            let names = match axis.filter(|_| select.needs_names()) {
+                Some(axis) => self.shadow.axis_names(axis)?,
+                None if select.needs_names() => return Err(refuse(&name, "it has no names".into())),
+                None => Vec::new(),
+            };
+            let rows = select.resolve(info.shape[i], &names).map_err(|e| refuse(&name, e.to_string()))?;
+            cut.push(Some(rows).filter(|r| !matches!(r, Rows::All(_))));
+        }
+        self.convert(self.part(&cut)?)
     }
 
     /// Only these rows (and columns) of the element, counted within the view, without keeping them in memory.
@@ -70,6 +106,14 @@ impl Member {
             }
         }
         self.shadow.root.read(&self.at, self.spec.axes, &whole)
+    }
+
+    fn convert<T: FromElement>(&self, element: Arc<Element>) -> Result<T> {
+        T::from_element(Arc::unwrap_or_clone(element)).map_err(|m| Error::WrongType {
+            at: self.shadow.root.place(&self.at),
+            wanted: m.wanted,
+            found: m.found,
+        })
     }
 
     /// The mark of the element: cached, new, or none.
