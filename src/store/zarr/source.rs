@@ -1,0 +1,147 @@
+//! [`Source`]: the files of a Zarr directory, by path and key, with everything read from them counted.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Place, Result};
+use crate::path::ElemPath;
+use crate::store::Meter;
+
+/// Names that begin so belong to this crate: staging areas, never nodes.
+pub(super) const OURS: &str = ".adshadow-";
+
+/// What went wrong below the level that knows the path.
+#[derive(Debug)]
+pub(super) enum Fault {
+    Malformed(String),
+    Unsupported(String),
+    Io(io::Error),
+}
+
+impl Fault {
+    pub(super) fn at(self, at: Place) -> Error {
+        match self {
+            Self::Malformed(what) => Error::Malformed { at, what },
+            Self::Unsupported(what) => Error::Unsupported { at, what },
+            Self::Io(source) => Error::Io { at, source },
+        }
+    }
+}
+
+impl From<io::Error> for Fault {
+    fn from(e: io::Error) -> Self {
+        Self::Io(e)
+    }
+}
+
+/// The directory of a store.
+#[derive(Debug)]
+pub(super) struct Source {
+    pub(super) location: String,
+    pub(super) root: PathBuf,
+    pub(super) meter: Meter,
+}
+
+impl Source {
+    pub(super) fn new(root: &Path) -> Self {
+        Self { location: root.display().to_string(), root: root.to_owned(), meter: Meter::default() }
+    }
+
+    pub(super) fn place(&self, at: &ElemPath) -> Place {
+        Place::new(&self.location, at)
+    }
+
+    pub(super) fn not_found(&self, at: &ElemPath) -> Error {
+        Error::NotFound { at: self.place(at), nearest: Vec::new() }
+    }
+
+    pub(super) fn malformed(&self, at: &ElemPath, what: impl Into<String>) -> Error {
+        Error::Malformed { at: self.place(at), what: what.into() }
+    }
+
+    pub(super) fn io(&self, at: &ElemPath) -> impl Fn(io::Error) -> Error {
+        let at = self.place(at);
+        move |source| Error::Io { at: at.clone(), source }
+    }
+
+    /// Where the node `at` lies.
+    pub(super) fn dir(&self, at: &ElemPath) -> PathBuf {
+        at.components().fold(self.root.clone(), |dir, name| dir.join(name))
+    }
+
+    /// The directory of `at` if every step to it is a real directory: links could lead out of the store.
+    fn real_dir(&self, at: &ElemPath) -> Option<PathBuf> {
+        let mut dir = self.root.clone();
+        for name in at.components() {
+            dir.push(name);
+            if !fs::symlink_metadata(&dir).is_ok_and(|m| m.is_dir()) || name.starts_with(OURS) {
+                return None;
+            }
+        }
+        Some(dir)
+    }
+
+    /// A metadata document, whole; `None` if there is none.
+    pub(super) fn document(&self, at: &ElemPath, name: &str) -> Result<Option<Vec<u8>>> {
+        let Some(dir) = self.real_dir(at) else { return Ok(None) };
+        let file = dir.join(name);
+        if !fs::symlink_metadata(&file).is_ok_and(|m| m.is_file()) {
+            return Ok(None);
+        }
+        let bytes = fs::read(file).map_err(self.io(at))?;
+        self.meter.document(bytes.len() as u64);
+        Ok(Some(bytes))
+    }
+
+    /// Names of the directories below `at` that hold a node's metadata, sorted.
+    pub(super) fn children(&self, at: &ElemPath) -> Result<Vec<String>> {
+        let Some(dir) = self.real_dir(at) else { return Ok(Vec::new()) };
+        let mut names = Vec::new();
+        for entry in fs::read_dir(dir).map_err(self.io(at))? {
+            let entry = entry.map_err(self.io(at))?;
+            // A name that is no text, or no sound component, cannot be asked for.
+            let Some(name) = entry.file_name().to_str().map(str::to_owned) else { continue };
+            if name.starts_with(OURS) || at.join(&name).is_err() || !entry.file_type().is_ok_and(|t| t.is_dir()) {
+                continue;
+            }
+            let holds = |key| fs::symlink_metadata(entry.path().join(key)).is_ok_and(|m| m.is_file());
+            if ["zarr.json", ".zarray", ".zgroup"].into_iter().any(holds) {
+                names.push(name);
+            }
+        }
+        names.sort();
+        Ok(names)
+    }
+
+    /// A chunk file, or `len` bytes of it from `start` on; `None` if there is no such file.
+    pub(super) fn chunk(&self, at: &ElemPath, key: &str, range: Option<(u64, u64)>) -> Result<Option<Vec<u8>>, Fault> {
+        let path = self.dir(at).join(key);
+        // Looked at before it is opened: opening a pipe would wait for ever.
+        let size = match fs::metadata(&path) {
+            Ok(m) if m.is_file() => m.len(),
+            Ok(_) => return Err(Fault::Malformed(format!("chunk `{key}` is not a file"))),
+            Err(e) if absent(&e) => return Ok(None),
+            Err(e) => return Err(e.into()),
+        };
+        let (start, len) = range.unwrap_or((0, size));
+        if start.checked_add(len).is_none_or(|end| end > size) {
+            return Err(Fault::Malformed(format!("`{key}` has {size} bytes, {len} from {start} on are wanted")));
+        }
+        let mut file = File::open(path)?;
+        file.seek(SeekFrom::Start(start))?;
+        let mut bytes = vec![0; usize::try_from(len).map_err(|e| Fault::Malformed(e.to_string()))?];
+        file.read_exact(&mut bytes)?;
+        self.meter.read(len);
+        Ok(Some(bytes))
+    }
+
+    /// Size of a chunk file; `None` if there is none.
+    pub(super) fn chunk_size(&self, at: &ElemPath, key: &str) -> Option<u64> {
+        fs::metadata(self.dir(at).join(key)).ok().filter(fs::Metadata::is_file).map(|m| m.len())
+    }
+}
+
+fn absent(e: &io::Error) -> bool {
+    matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
