@@ -331,6 +331,11 @@ pub fn node_differences(path: &str, nodes: &BTreeMap<String, Value>, element: &E
         }
         Element::Categorical(c) => [check("codes", c.codes()), check("categories", c.categories())].concat(),
         Element::Nullable(n) => check("mask", &Array::from_vec(n.missing().to_vec())),
+        Element::Table(t) => {
+            let below = |name: &str, e: &Element| node_differences(&format!("{path}/{name}"), nodes, e);
+            let columns = t.columns().iter().flat_map(|(name, column)| below(name, column));
+            columns.chain(below(t.index_name().unwrap_or("_index"), t.index())).collect()
+        }
         _ => Vec::new(),
     }
 }
