@@ -397,7 +397,7 @@ fn own_reading(
     for (path, wanted) in &wanted {
         if let Some(found) = found.get_mut(path) {
             index_as_pandas_has_it(wanted, found);
-            // The attribute says NaN for text that was set without missing values; see node_faults.
+            // New text without missing values gets the attribute NaN, as pandas 3 does; anndata 0.12 ignores it.
             let is_new = leaves.contains_key(path);
             if is_new {
                 forget_na_value(found);

@@ -62,11 +62,11 @@ def nodes_of(path, container) -> list[dict]:
 
 
 def writable(x):
-    """anndata reads complex scalars as Python's own, and uint64 ones as C's `unsigned long long`: it can write neither."""
+    """anndata reads scalars as Python's own, of which it cannot write complex and very large ones."""
     if isinstance(x, dict):
         return {k: writable(v) for k, v in x.items()}
-    if isinstance(x, np.integer):
-        return np.dtype(x.dtype.name).type(x)
+    if isinstance(x, int) and x >= 2**63:
+        return np.uint64(x)
     return np.complex128(x) if isinstance(x, complex) else x
 
 
