@@ -70,7 +70,8 @@ mod tests {
         assert_eq!(guess_chunk(&[1_000_000], 4), [7813]);
         assert_eq!(guess_chunk(&[20_000, 2_000], 4), [313, 63]);
         assert_eq!(guess_chunk(&[3_000, 50], 4), [375, 13]);
-        assert_eq!(guess_chunk(&[100_000], 16), [1563]);
+        assert_eq!(guess_chunk(&[100_000], 8), [1563]);
+        assert_eq!(guess_chunk(&[3_000], 8), [1500]);
         assert_eq!(guess_chunk(&[0], 4), [1024]);
     }
 

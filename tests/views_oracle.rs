@@ -1,0 +1,181 @@
+//! Views against anndata's own slicing of the same file, element by element.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod common;
+
+use anndata_shadow::{AnnDataShadow, Select};
+use common::{describe, differences, elements_of, index_as_pandas_has_it, is_unsupported};
+use serde_json::{Value, json};
+
+/// Stores of every container and form of X.
+const FIXTURES: &[&str] = &[
+    "main.h5ad",
+    "main_gzip.h5ad",
+    "main_v2.zarr",
+    "main_v3.zarr",
+    "main_v3_sharded.zarr",
+    "chunks.h5ad",
+    "codecs_v2.zarr",
+    "codecs_v3.zarr",
+    "x_csc_f64.h5ad",
+    "x_csc_f64_v3.zarr",
+    "x_csr_int64_indptr.h5ad",
+    "x_dense_u8.h5ad",
+    "x_dense_u8_v3.zarr",
+    "x_dense_f16_v3.zarr",
+    "nullable_string_index.h5ad",
+    "nullable_string_index_v2.zarr",
+    "nullable_string_index_v3.zarr",
+    "no_x_v3.zarr",
+];
+
+/// Selections drawn for each store, and elements that must be compared in all, at least.
+const CHAINS: usize = 25;
+const FLOOR: usize = 5000;
+
+/// Not read: (fixtures, element, why); fixtures.rs keeps the whole table.
+const NOT_READ: &[(&str, &str, &str)] =
+    &[("main*", "obsm/ragged", "awkward-array"), ("codecs_v2.zarr", "layers/lz4", "codec lz4")];
+
+fn not_read(fixture: &str, path: &str) -> bool {
+    NOT_READ.iter().any(|(f, p, _)| common::is_like(fixture, f) && *p == path)
+}
+
+/// Numbers that depend on the seed alone (splitmix64).
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, n: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        ((z ^ (z >> 31)) % n.max(1) as u64) as usize
+    }
+
+    /// From `-n - 2` to `n + 2`: bounds of slices are clamped.
+    fn bound(&mut self, n: usize) -> Option<i64> {
+        let within = self.below(2 * n + 5) as i64 - n as i64 - 2;
+        (self.below(4) > 0).then_some(within)
+    }
+
+    /// A valid position, from the front or the end.
+    fn position(&mut self, n: usize) -> i64 {
+        let i = self.below(n) as i64;
+        if self.below(3) == 0 { i - n as i64 } else { i }
+    }
+}
+
+/// A selection, for us and for Python. `kind` counts through the kinds, so that all of them come.
+fn draw(dice: &mut Dice, kind: usize, names: &[String]) -> (Select, Value) {
+    let n = names.len();
+    // A name that stands twice (after a repeat) is refused by both.
+    let unique = |name: &&String| names.iter().filter(|other| other == name).count() == 1;
+    match kind % 7 {
+        0 => (Select::All, json!({"slice": [null, null, null]})),
+        1 | 2 => {
+            let (start, stop) = (dice.bound(n), dice.bound(n));
+            let step = if kind % 7 == 1 { 1 } else { [2, -1, -2, 3, -3][dice.below(5)] };
+            (Select::Slice { start, stop, step }, json!({"slice": [start, stop, step]}))
+        }
+        3 if n > 0 => {
+            let list: Vec<i64> = (0..dice.below(2 * n) + 1).map(|_| dice.position(n)).collect();
+            (Select::List(list.clone()), json!({"list": list}))
+        }
+        4 => {
+            let mask: Vec<bool> = (0..n).map(|_| dice.below(2) == 0).collect();
+            (Select::Mask(mask.clone()), json!({"mask": mask}))
+        }
+        5 if names.iter().any(|name| unique(&name)) => {
+            let known: Vec<&String> = names.iter().filter(unique).collect();
+            let mut picked: Vec<String> = Vec::new();
+            for _ in 0..dice.below(known.len()) + 1 {
+                let name = known[dice.below(known.len())];
+                if !picked.contains(name) {
+                    picked.push(name.clone());
+                }
+            }
+            (Select::Names(picked.clone()), json!({"names": picked}))
+        }
+        6 if n > 0 => {
+            let i = dice.position(n);
+            (Select::One(i), json!({"one": i}))
+        }
+        _ => (Select::All, json!({"slice": [0, n, 1]})),
+    }
+}
+
+#[test]
+fn views_are_anndatas_slices() {
+    let (mut compared, mut views) = (0, 0);
+    let mut faults = Vec::new();
+    for (seed, fixture) in FIXTURES.iter().enumerate() {
+        let path = common::fixtures().join(fixture);
+        let shadow = AnnDataShadow::open(&path).unwrap();
+        let mut dice = Dice(seed as u64);
+        let (mut chains, mut cut) = (Vec::new(), Vec::new());
+        for k in 0..CHAINS {
+            // Every third view is nested two deep, every third three deep.
+            let (mut view, mut chain) = (shadow.clone(), Vec::new());
+            for depth in 0..=k % 3 {
+                let (obs, for_python) = draw(&mut dice, k + depth, &view.obs_names().unwrap());
+                let (var, var_for_python) = draw(&mut dice, k / 2 + 3 * depth + 1, &view.var_names().unwrap());
+                view = view.select(obs, var).unwrap();
+                chain.push(json!([for_python, var_for_python]));
+            }
+            chains.push(Value::Array(chain));
+            cut.push(view);
+        }
+        let container = &common::expected(fixture)["container"];
+        let answer =
+            common::python("slices.py", &json!({"path": path, "container": container, "chains": chains.clone()}));
+        for ((view, chain), wanted) in cut.iter().zip(&chains).zip(answer.as_array().unwrap()) {
+            let (count, found) = compare(fixture, view, wanted);
+            compared += count;
+            views += 1;
+            faults.extend(found.into_iter().map(|f| format!("{fixture} {chain}: {f}")));
+        }
+    }
+    println!("{} stores, {views} views, {compared} elements compared", FIXTURES.len());
+    assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
+    assert!(compared >= FLOOR, "only {compared} elements compared");
+}
+
+fn compare(fixture: &str, view: &AnnDataShadow, wanted: &Value) -> (usize, Vec<String>) {
+    let mut faults =
+        differences("shape", &json!([wanted["n_obs"], wanted["n_vars"]]), &json!([view.n_obs(), view.n_vars()]));
+    let mut wanted = elements_of(wanted);
+    wanted.retain(|path, _| !path.starts_with("uns/"));
+    let mut compared = 0;
+    for listed in view.elements().unwrap() {
+        let Some(wanted) = wanted.remove(&listed.path) else {
+            if !not_read(fixture, &listed.path) && !listed.path.starts_with("uns/") {
+                faults.push(format!("{} is not in Python's slice", listed.path));
+            }
+            continue;
+        };
+        match view.member(&listed.path).unwrap().element() {
+            Ok(element) => {
+                let mut found = describe(&element);
+                index_as_pandas_has_it(&wanted, &mut found);
+                if wanted["type"] == "nullable-string-array" {
+                    // anndata 0.12 ignores the attribute.
+                    found["na_value"] = wanted["na_value"].clone();
+                }
+                faults.extend(differences(&listed.path, &wanted, &found));
+                if element.shape() != listed.info.shape {
+                    faults.push(format!("{} is listed with shape {:?}", listed.path, listed.info.shape));
+                }
+                compared += 1;
+            }
+            Err(e) if is_unsupported(&e) => {
+                if !not_read(fixture, &listed.path) {
+                    faults.push(e.to_string());
+                }
+            }
+            Err(e) => faults.push(e.to_string()),
+        }
+    }
+    faults.extend(wanted.keys().map(|path| format!("{path} is not in the view")));
+    (compared, faults)
+}
