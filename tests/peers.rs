@@ -347,15 +347,17 @@ fn columns(frame: &str, n: usize) -> Vec<Addition> {
 
 // ---- what comes back ----
 
-/// In stores that keep text as `nullable-string-array`, new one-dimensional text is kept so; not categories, nor the index
-/// of a frame as pandas has it.
-fn as_stored(kind: &Kind, mut wanted: Value) -> Value {
-    if !kind.nullable_strings {
-        return wanted;
-    }
+/// In stores that keep text as `nullable-string-array`, new columns of text are kept so; not text elsewhere, categories,
+/// nor the index of a frame as pandas has it.
+fn as_stored(kind: &Kind, path: &str, wanted: Value) -> Value {
+    let in_frame = path.starts_with("obs/") || path.starts_with("var/") || path.starts_with("obsm/");
+    if kind.nullable_strings && in_frame { as_column(wanted) } else { wanted }
+}
+
+fn as_column(mut wanted: Value) -> Value {
     if wanted["type"] == "dataframe" {
         let columns = wanted["columns"].as_object_mut().unwrap();
-        columns.values_mut().for_each(|c| *c = as_stored(kind, c.take()));
+        columns.values_mut().for_each(|c| *c = as_column(c.take()));
     } else if wanted["type"] == "string-array" && wanted["shape"].as_array().unwrap().len() == 1 {
         let texts = wanted["values"].as_array().cloned();
         let shown = texts.map_or_else(|| wanted["values"].clone(), Value::Array);
@@ -391,7 +393,7 @@ fn own_reading(
 ) -> Vec<String> {
     let mut wanted = before;
     for (path, (description, _)) in leaves {
-        wanted.insert(path.clone(), as_stored(kind, description.clone()));
+        wanted.insert(path.clone(), as_stored(kind, path, description.clone()));
     }
     let mut found = read_all(&AnnDataShadow::open(path).unwrap());
     for (path, wanted) in &wanted {
@@ -426,7 +428,7 @@ fn object_faults(
 ) -> usize {
     let mut wanted = elements_of(&expected["object"]);
     for (path, (description, _)) in leaves {
-        let mut description = as_stored(kind, description.clone());
+        let mut description = as_stored(kind, path, description.clone());
         // On load, the frame's index takes the name of the axis.
         let axis = path.strip_suffix("m/new_frame").map(|slot| &expected["object"][slot]);
         if let Some(frame) = axis {

@@ -13,10 +13,10 @@ if ! cmp -s "$requirements" "$stamp"; then
     cp "$requirements" "$stamp"
 fi
 
-if [ "${1:-}" = --fixtures ] && ! cmp -s tests/python/make_fixtures.py target/fixtures/.made-by; then
+if [ "${1:-}" = --fixtures ] && ! cmp -s tests/python/make_fixtures.py target/fixtures.made-by; then
     echo "writing fixtures"
     rm -rf target/fixtures
     mkdir -p target/fixtures
     .venv/bin/python tests/python/make_fixtures.py target/fixtures
-    cp tests/python/make_fixtures.py target/fixtures/.made-by
+    cp tests/python/make_fixtures.py target/fixtures.made-by
 fi

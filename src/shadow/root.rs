@@ -237,7 +237,11 @@ impl Root {
         if let Some(element) = held {
             return Ok(cut_held(element, cut));
         }
-        let lengths = axes.iter().map(|&a| self.length(a)).collect::<Result<Vec<_>>>()?;
+        let lengths = match axes.iter().map(|&a| self.length(a)).collect::<Result<Vec<_>>>() {
+            // Without the axis there is nothing along it: no `raw/X` without `raw`.
+            Err(Error::NotFound { .. }) => return Err(self.not_found(at)),
+            other => other?,
+        };
         let store = self.reader(at)?;
         let stored = match codec::describe(&*store, at)? {
             Some(info) => {
