@@ -11,7 +11,7 @@ demo: setup
 
 test:
 	tools/setup.sh --fixtures
-	cargo test --workspace --bins --lib --tests --examples
+	cargo test --workspace --bins --lib --tests --examples -- --show-output
 	cargo test --workspace --doc
 
 lint: setup

@@ -350,7 +350,8 @@ fn columns(frame: &str, n: usize) -> Vec<Addition> {
 /// In stores that keep text as `nullable-string-array`, new columns of text are kept so; not text elsewhere, categories,
 /// nor the index of a frame as pandas has it.
 fn as_stored(kind: &Kind, path: &str, wanted: Value) -> Value {
-    let in_frame = path.starts_with("obs/") || path.starts_with("var/") || path.starts_with("obsm/");
+    let in_frame =
+        path.starts_with("obs/") || path.starts_with("var/") || path.starts_with("obsm/") || path.starts_with("varm/");
     if kind.nullable_strings && in_frame { as_column(wanted) } else { wanted }
 }
 
