@@ -7,11 +7,13 @@ export CMAKE := $(CURDIR)/.venv/bin/cmake
 
 demo: setup
 	cargo build --workspace --bins --examples
-	cargo run --quiet --example demo
+	target/debug/examples/demo
 
+# The examples and the command line are built first: tests run them as a user would.
 test:
 	tools/setup.sh --fixtures
-	cargo test --workspace --bins --lib --tests --examples -- --show-output
+	cargo build --workspace --bins --examples
+	cargo test --workspace --bins --lib --tests -- --show-output
 	cargo test --workspace --doc
 
 lint: setup

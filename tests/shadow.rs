@@ -82,7 +82,7 @@ fn marks_follow_an_element_from_the_cache_to_the_file() {
         assert_eq!(shadow.obsm().to_string(), "obsm:\tX_pca, X_umap");
         let pca: Array2<f32> = shadow.obsm().read("X_pca").unwrap();
         shadow.obsm().insert("X_pca_copy", pca.clone()).unwrap();
-        assert_eq!(shadow.obsm().to_string(), "obsm:\tX_pcaᐁ, X_pca_copy▲, X_umap");
+        assert_eq!(shadow.obsm().to_string(), "obsm:\tX_pcaᐁ, X_umap, X_pca_copy▲");
         shadow.obs().insert(Series::new("score".into(), vec![0.5_f64; 700])).unwrap();
         shadow.uns().insert("made/by/hand", "me").unwrap();
         let shown = shadow.to_string();
@@ -94,7 +94,7 @@ fn marks_follow_an_element_from_the_cache_to_the_file() {
         );
 
         shadow.clear_cache();
-        assert_eq!(shadow.obsm().to_string(), "obsm:\tX_pca, X_pca_copy▲, X_umap");
+        assert_eq!(shadow.obsm().to_string(), "obsm:\tX_pca, X_umap, X_pca_copy▲");
         assert_eq!(shadow.cache_bytes(), 0);
 
         let receipt = shadow.reopen(Mode::ReadWrite).unwrap().write(WriteOptions::default()).unwrap();

@@ -163,6 +163,11 @@ impl Overlay {
         self.evict();
     }
 
+    /// The budget of the clean part, in bytes.
+    pub(crate) const fn budget(&self) -> usize {
+        self.budget
+    }
+
     /// Bytes held that may be dropped.
     pub(crate) fn clean_bytes(&self) -> usize {
         self.clean_bytes

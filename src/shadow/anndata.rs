@@ -23,9 +23,6 @@ use crate::path::ElemPath;
 use crate::store::{Format, IoStats};
 use crate::value::{Array, Element, Table, column_to_series};
 
-/// Bytes that a view keeps of what it has read.
-const VIEW_BUDGET: usize = 64 << 20;
-
 /// An AnnData object that stays in its file.
 ///
 /// Opening reads metadata only; every read fetches what it asks for and no more; what is set stays in memory, visible
@@ -380,7 +377,7 @@ impl AnnDataShadow {
     /// [`Error::Selection`] if a position, mask or name does not fit its axis; reading errors if names are needed.
     pub fn select(&self, obs: impl Into<Select>, var: impl Into<Select>) -> Result<Self> {
         let rows = [self.resolve(Axis::Obs, &obs.into())?, self.resolve(Axis::Var, &var.into())?];
-        let view = View::new(rows, VIEW_BUDGET, self.root.generation());
+        let view = View::new(rows, self.root.cache_budget(), self.root.generation());
         Ok(Self { root: self.root.clone(), view: Some(Arc::new(view)) })
     }
 
@@ -448,7 +445,7 @@ impl AnnDataShadow {
         }
     }
 
-    /// Changes how many bytes of clean elements are kept in memory.
+    /// Changes how many bytes of clean elements are kept in memory, by this object and by views cut from now on.
     pub fn set_cache_budget(&self, bytes: usize) {
         self.root.set_cache_budget(bytes);
     }

@@ -189,7 +189,7 @@ fn check_keys(value: &Element) -> Result<()> {
 
 /// A slot of named elements, such as obsm. In `uns`, a name may be a path: `neighbors/params`.
 ///
-/// Shown as its name and its elements with their marks: `obsm:\tX_pcaᐁ, X_new▲`.
+/// Shown as its name and its elements with their marks: `obsm:\tX_pcaᐁ, X_umap, X_new▲`.
 #[derive(Clone)]
 pub struct Slot {
     pub(crate) shadow: AnnDataShadow,
@@ -203,7 +203,7 @@ impl Slot {
         self.spec.name
     }
 
-    /// Names of its elements, pending ones included, sorted.
+    /// Names of its elements: those in the file, sorted, then the pending ones in the order in which they were set.
     ///
     /// # Errors
     /// Those of the store.

@@ -196,27 +196,33 @@ impl Root {
         })
     }
 
-    /// Names of the elements directly below the group `at`, pending ones included, sorted. Empty if there is no such group.
+    /// Names of the elements directly below the group `at`: those in the file, sorted, then the pending ones in the order in
+    /// which they were set. Empty if there is no such group. A closed shadow tells what it holds.
     pub(crate) fn names(&self, at: &ElemPath) -> Result<Vec<String>> {
-        let held = self.pending_names(at);
-        let stored = match self.store() {
+        let mut names = match self.store() {
             None => self.held_names(at),
             Some(store) if store.node(at)?.is_some_and(|n| n.is_group()) => store.children(at)?,
             Some(_) => Vec::new(),
         };
-        let all: std::collections::BTreeSet<String> = stored.into_iter().chain(held).collect();
-        Ok(all.into_iter().collect())
+        for pending in self.pending_names(at) {
+            if !names.contains(&pending) {
+                names.push(pending);
+            }
+        }
+        Ok(names)
     }
 
     fn pending_names(&self, at: &ElemPath) -> Vec<String> {
-        let state = self.state.read();
-        state.overlay.pending_below(at).filter_map(|p| first_below(p, at)).collect()
+        let pending = self.state.read().overlay.pending();
+        pending.iter().filter_map(|p| first_below(&p.path, at)).collect()
     }
 
-    /// Names held in memory below `at`: all that a closed shadow can tell.
+    /// Names of clean elements below `at`, sorted.
     fn held_names(&self, at: &ElemPath) -> Vec<String> {
         let state = self.state.read();
-        state.overlay.held_below(at).filter_map(|(p, _)| first_below(p, at)).collect()
+        let clean = state.overlay.held_below(at).filter(|(_, mark)| *mark == Mark::Cached);
+        let names: std::collections::BTreeSet<String> = clean.filter_map(|(p, _)| first_below(p, at)).collect();
+        names.into_iter().collect()
     }
 
     pub(crate) fn mark(&self, at: &ElemPath) -> Option<Mark> {
@@ -374,6 +380,10 @@ impl Root {
 
     pub(crate) fn set_cache_budget(&self, bytes: usize) {
         self.state.write().overlay.set_budget(bytes);
+    }
+
+    pub(crate) fn cache_budget(&self) -> usize {
+        self.state.read().overlay.budget()
     }
 
     pub(crate) fn cache_bytes(&self) -> usize {
