@@ -283,6 +283,57 @@ fn parts_are_cut_on_every_axis() {
 }
 
 #[test]
+fn views_never_show_what_was_taken_back() {
+    let shadow = AnnDataShadow::open(data(CELLS[0])).unwrap();
+    let view = shadow.select([2, 1], ..).unwrap();
+    for scale in [1.0_f32, 2.0] {
+        shadow.obsm().insert("m", embedding() * scale).unwrap();
+        let seen: Array2<f32> = view.obsm().read("m").unwrap();
+        assert_eq!(seen.row(0).to_vec(), [6.0 * scale, 7.0 * scale, 8.0 * scale]);
+        shadow.obsm().remove("m").unwrap();
+        assert!(matches!(view.obsm().read::<Array2<f32>>("m"), Err(Error::NotFound { .. })));
+    }
+}
+
+#[test]
+fn what_others_wrote_meanwhile_is_seen_after_reopen() {
+    for name in CELLS {
+        let copy = Copy::of(name);
+        let (mine, other) = (copy.open(), copy.open());
+        let before: Element = mine.uns().read("neighbors").unwrap();
+        let _: Array2<f32> = mine.obsm().read("X_pca").unwrap();
+        let view = mine.select(0..3, ..).unwrap();
+        mine.obsm().insert("pending", embedding()).unwrap();
+        mine.close().unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        other.uns().insert("neighbors/more", 1_i64).unwrap();
+        other.obsm().insert("theirs", embedding()).unwrap();
+        other.reopen(Mode::ReadWrite).unwrap().write(WriteOptions::default()).unwrap();
+        other.close().unwrap();
+        mine.reopen(Mode::Read).unwrap();
+        let after: Element = mine.uns().read("neighbors").unwrap();
+        assert!(after != before && after.below(["more"]).is_some(), "{name}");
+        assert!(mine.obsm().contains("theirs").unwrap());
+        assert_eq!(mine.obsm().member("X_pca").unwrap().mark(), None, "{name}: the cache was dropped");
+        assert_eq!(mine.changes().len(), 1, "{name}: what was pending is kept");
+        assert_eq!(view.obsm().read::<Array2<f32>>("theirs").unwrap().nrows(), 3);
+    }
+}
+
+#[test]
+fn the_cache_outlives_a_change_of_mode() {
+    for name in CELLS {
+        let copy = Copy::of(name);
+        let shadow = copy.open();
+        let _: Array2<f32> = shadow.obsm().read("X_pca").unwrap();
+        shadow.obsm().insert("m", embedding()).unwrap();
+        shadow.reopen(Mode::ReadWrite).unwrap().write(WriteOptions::default()).unwrap();
+        shadow.reopen(Mode::Read).unwrap();
+        assert_eq!(shadow.obsm().to_string(), "obsm:\tX_pcaᐁ, X_umap, mᐁ", "{name}");
+    }
+}
+
+#[test]
 fn modes_say_what_to_do() {
     for name in CELLS {
         let copy = Copy::of(name);

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 
 use super::link::{Link, Mode, OpenOptions};
-use super::slots::Axis;
+use super::slots::{self, Axis};
 use crate::codec::{self, FrameMeta, Info, Kind};
 use crate::commit::{self, Receipt};
 use crate::error::{Error, Place, Result, nearest};
@@ -39,9 +39,10 @@ pub(crate) struct Root {
 struct State {
     link: Link,
     overlay: Overlay,
-    /// Counts the times when what was read before may have become stale.
+    /// Counts the times when what views have read before may have become stale.
     generation: u64,
-    fingerprint: Vec<Option<(SystemTime, u64)>>,
+    /// The file as it was when this object last opened, wrote or closed it.
+    fingerprint: Fingerprint,
     /// What handles that are closed by now have read and written.
     past: IoStats,
     /// The handle is being swapped: new reads wait at the gate.
@@ -60,7 +61,7 @@ impl Root {
             link,
             overlay: Overlay::new(options.cache_budget),
             generation: 0,
-            fingerprint: fingerprint(&file),
+            fingerprint: fingerprint(&file, &base),
             past: IoStats::default(),
             draining: false,
         };
@@ -353,13 +354,18 @@ impl Root {
             });
         }
         state.overlay.set(at, Arc::new(value));
+        state.generation += 1;
         Ok(())
     }
 
     /// Takes back a pending element.
     pub(crate) fn unset(&self, at: &ElemPath) -> Result<()> {
-        if self.state.write().overlay.unset(at) {
-            return Ok(());
+        {
+            let mut state = self.state.write();
+            if state.overlay.unset(at) {
+                state.generation += 1;
+                return Ok(());
+            }
         }
         match self.info(at)? {
             Some(_) => Err(Error::Unsupported {
@@ -408,26 +414,26 @@ impl Root {
         if clear_cache {
             state.overlay.clear_clean();
         }
-        state.fingerprint = fingerprint(&self.file);
+        state.fingerprint = fingerprint(&self.file, &self.base);
         Ok(receipt)
     }
 
     /// Swaps the handle. After Err the shadow is open as before or, if even that fails, closed; the overlay is kept.
     pub(crate) fn reopen(&self, mode: Mode) -> Result<()> {
         let _gate = self.gate.lock();
+        // Asked before the handle goes: closing an HDF5 file that was open for writing touches it.
+        let changed = self.state.read().fingerprint != fingerprint(&self.file, &self.base);
         let before = self.disconnect()?;
-        let opened = self.connect_again(mode);
-        let (link, result) = match opened {
+        let (link, result) = match self.connect_again(mode) {
             Ok(link) => (link, Ok(())),
             Err(error) => (before.and_then(|mode| self.connect_again(mode).ok()).unwrap_or(Link::Closed), Err(error)),
         };
-        let now = fingerprint(&self.file);
         let mut state = self.state.write();
         state.link = link;
         state.draining = false;
-        if state.fingerprint != now {
-            // Somebody else changed the file meanwhile: what was read of it may be stale.
-            state.fingerprint = now;
+        state.fingerprint = fingerprint(&self.file, &self.base);
+        if changed {
+            // Somebody else wrote meanwhile: what was read of the file may be stale.
             state.overlay.clear_clean();
             state.generation += 1;
         }
@@ -450,7 +456,9 @@ impl Root {
     pub(crate) fn close(&self) -> Result<()> {
         let _gate = self.gate.lock();
         self.disconnect()?;
-        self.state.write().draining = false;
+        let mut state = self.state.write();
+        state.draining = false;
+        state.fingerprint = fingerprint(&self.file, &self.base);
         Ok(())
     }
 
@@ -508,13 +516,21 @@ fn cut_held(element: Arc<Element>, cut: &[Option<Rows>]) -> Arc<Element> {
     Arc::new(element.take(&rows))
 }
 
-/// When the file, or the metadata documents at the root of the directory, were last changed, and their sizes.
-fn fingerprint(file: &str) -> Vec<Option<(SystemTime, u64)>> {
+/// When a file, or what matters of a directory, was last changed, and how long it is.
+type Fingerprint = Vec<Option<(SystemTime, u64)>>;
+
+/// Of a file, the file; of a Zarr store, the documents at its root and the slots of the AnnData, whose directories change
+/// when an element comes or goes.
+fn fingerprint(file: &str, base: &ElemPath) -> Fingerprint {
     let root = Path::new(file);
-    let stamp =
-        |p: &Path| std::fs::metadata(p).ok().filter(|m| m.is_file()).and_then(|m| Some((m.modified().ok()?, m.len())));
-    let documents = ["zarr.json", ".zmetadata", ".zattrs", ".zgroup"];
-    std::iter::once(stamp(root)).chain(documents.iter().map(|d| stamp(&root.join(d)))).collect()
+    let stamp = |p: &Path| std::fs::metadata(p).ok().and_then(|m| Some((m.modified().ok()?, m.len())));
+    if root.is_file() {
+        return vec![stamp(root)];
+    }
+    let here = base.components().fold(root.to_owned(), |dir, name| dir.join(name));
+    let documents = ["zarr.json", ".zmetadata", ".zattrs"].map(|name| root.join(name));
+    let slots = slots::SHOWN.iter().map(|spec| here.join(spec.name));
+    documents.into_iter().chain(slots).map(|p| stamp(&p)).collect()
 }
 
 /// Where the AnnData begins: at `inner`, or at the modality of that name.
