@@ -83,7 +83,7 @@ pub enum Error {
     Shape {
         /// Where.
         at: Place,
-        /// The shape needed, free axes as `*`.
+        /// The shape needed, free axes as `…`.
         expected: String,
         /// The shape offered.
         got: String,
@@ -93,7 +93,7 @@ pub enum Error {
     Selection {
         /// The object selected from.
         at: Place,
-        /// `obs` or `var`.
+        /// `obs`, `var`, `raw var`, or the number of an axis without names.
         axis: String,
         /// What is wrong with it.
         why: String,

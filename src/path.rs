@@ -122,6 +122,7 @@ fn check_component(name: &str) -> Result<()> {
         "" => "it is empty",
         "." | ".." => "it would leave its group",
         n if n.contains('\0') => "it holds a NUL character",
+        n if cfg!(windows) && n.contains(['\\', ':']) => "it would be a path of its own",
         _ => return Ok(()),
     };
     Err(Error::BadName { name: name.to_owned(), why: why.to_owned() })

@@ -82,12 +82,48 @@ fn one_damaged_element_does_not_spoil_the_others() {
         edit_v3(&copy.path, node, damage);
         let shadow = copy.open();
         assert!(shadow.to_string().contains("X_pca"), "damage {i}: still listed");
+        let listed = shadow.elements().unwrap();
+        assert!(listed.iter().any(|e| e.path == node) && listed.iter().any(|e| e.path == "obsm/X_umap"), "damage {i}");
         let error = shadow.member(node).unwrap().element().unwrap_err();
         assert!(error.to_string().contains(node), "damage {i}: {error}");
         assert!(matches!(error, Error::Malformed { .. } | Error::Unsupported { .. }), "damage {i}: {error:?}");
         assert!(shadow.obsm().read::<Array2<f64>>("X_umap").is_ok(), "damage {i}");
         assert!(shadow.obs().column("louvain").is_ok(), "damage {i}");
     }
+}
+
+#[test]
+fn lengths_beyond_all_memory_are_errors() {
+    for huge in [1_u64 << 63, u64::MAX, 1 << 62] {
+        let copy = Copy::of("pbmc68k_reduced_v3.zarr");
+        edit_v3(&copy.path, "obs/index", |d| {
+            d["shape"] = json!([huge]);
+            d["chunk_grid"]["configuration"]["chunk_shape"] = json!([1000]);
+        });
+        match AnnDataShadow::open(&copy.path) {
+            Err(error) => assert!(error.to_string().contains("obs"), "{error}"),
+            Ok(shadow) => {
+                let _ = shadow.to_string();
+                assert!(shadow.obs_names().is_err());
+                assert!(shadow.select(0..3, ..).unwrap().x().element().is_err());
+            }
+        }
+    }
+}
+
+#[test]
+fn links_that_lead_in_circles_are_errors() {
+    let copy = Copy::of("pbmc68k_reduced.h5ad");
+    let python = std::env::var_os("ADSHADOW_PYTHON").unwrap_or_else(|| data("../.venv/bin/python").into());
+    let code = "import h5py, sys; f = h5py.File(sys.argv[1], 'r+'); \
+                f['uns/one'] = h5py.SoftLink('/uns'); f['uns/two'] = f['uns']; f.close()";
+    let done = std::process::Command::new(python).args(["-c", code]).arg(&copy.path).status();
+    assert!(done.is_ok_and(|s| s.success()), "no Python with h5py: run `make test`, or tools/setup.sh");
+    let shadow = copy.open();
+    assert!(shadow.to_string().contains("two"));
+    assert!(matches!(shadow.uns().element("one"), Err(Error::Malformed { .. })));
+    assert!(matches!(shadow.elements(), Err(Error::Malformed { .. })));
+    assert!(shadow.uns().element("pca").is_ok() && shadow.obs().column("louvain").is_ok());
 }
 
 #[test]

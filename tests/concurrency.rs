@@ -3,10 +3,12 @@
 
 mod stores;
 
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anndata_shadow::ndarray::{Array2, s};
-use anndata_shadow::{AnnDataShadow, Mode, OpenOptions, WriteOptions};
+use anndata_shadow::polars::prelude::{NamedFrom, Series};
+use anndata_shadow::{AnnDataShadow, Element, Error, FromElement, Mode, OpenOptions, WriteOptions};
 use stores::{CELLS, Copy, data};
 
 fn slice(shadow: &AnnDataShadow, i: i32) -> Array2<f32> {
@@ -91,7 +93,7 @@ fn ten_processes_agree_while_this_one_reads_too() {
 fn threads_read_while_one_sets_reopens_and_writes() {
     for name in CELLS {
         let copy = Copy::of(name);
-        let shadow = AnnDataShadow::open_with(&copy.path, &OpenOptions::default().cache_budget(0)).unwrap();
+        let shadow = AnnDataShadow::open_with(&copy.path, &OpenOptions::default()).unwrap();
         let whole: Array2<f32> = shadow.x().read().unwrap();
         std::thread::scope(|scope| {
             let readers: Vec<_> = (0..4)
@@ -99,6 +101,15 @@ fn threads_read_while_one_sets_reopens_and_writes() {
                     let (shadow, whole) = (&shadow, &whole);
                     scope.spawn(move || {
                         for k in 0..30 {
+                            // What is being written is there, whole, or not there.
+                            let columns = shadow.obs().columns().unwrap();
+                            let pending = columns.iter().filter(|c| c.starts_with("score")).count();
+                            assert!(columns.len() == 8 + pending && pending <= 3, "{name}: {columns:?}");
+                            if let Ok(Element::Mapping(made)) = shadow.uns().read("made") {
+                                let numbers: Vec<i64> =
+                                    made.into_values().map(|v| i64::from_element(v).unwrap()).collect();
+                                assert_eq!(numbers, (0..numbers.len() as i64).collect::<Vec<_>>(), "{name}");
+                            }
                             let at = (i * 30 + k) * 5 % 600;
                             let x: Array2<f32> = shadow.select(at..at + 50, ..).unwrap().x().read().unwrap();
                             assert_eq!(x, whole.slice(s![at..at + 50, ..]), "{name}");
@@ -108,25 +119,45 @@ fn threads_read_while_one_sets_reopens_and_writes() {
                 .collect();
             for k in 0..3 {
                 shadow.obsm().insert(&format!("m{k}"), Array2::<f32>::ones((700, 2))).unwrap();
+                shadow.obs().insert(Series::new(format!("score{k}").into(), vec![k; 700])).unwrap();
+                shadow.uns().insert(&format!("made/n{k}"), i64::from(k)).unwrap();
                 shadow.reopen(Mode::ReadWrite).unwrap().write(WriteOptions::default()).unwrap();
                 shadow.reopen(Mode::Read).unwrap();
             }
             readers.into_iter().for_each(|r| r.join().unwrap());
         });
+        // Nothing stale was kept on the way.
+        let made: Element = shadow.uns().read("made").unwrap();
+        assert!((0..3).all(|k| made.below([format!("n{k}").as_str()]).is_some()), "{name}: {made:?}");
+        assert_eq!(shadow.obs().columns().unwrap(), copy.open().obs().columns().unwrap());
         assert_eq!(copy.open().obsm().keys().unwrap().iter().filter(|k| k.starts_with('m')).count(), 3);
     }
+}
+
+/// Sets the permission to write of everything below.
+fn set_read_only(at: &Path, read_only: bool) {
+    let mut permissions = std::fs::metadata(at).unwrap().permissions();
+    if at.is_dir() {
+        std::fs::read_dir(at).unwrap().for_each(|e| set_read_only(&e.unwrap().path(), read_only));
+    }
+    permissions.set_readonly(read_only);
+    std::fs::set_permissions(at, permissions).unwrap();
 }
 
 #[test]
 fn a_file_that_may_not_be_written_can_be_read() {
     for name in CELLS {
         let copy = Copy::of(name);
-        let writable = std::fs::metadata(&copy.path).unwrap().permissions();
-        let mut read_only = writable.clone();
-        read_only.set_readonly(true);
-        std::fs::set_permissions(&copy.path, read_only).unwrap();
+        set_read_only(&copy.path, true);
         let shadow = copy.open();
         assert_eq!(shadow.obs().column("louvain").unwrap().len(), 700);
-        std::fs::set_permissions(&copy.path, writable).unwrap();
+        // The superuser may write all the same; everybody else is told, and reads on.
+        match shadow.reopen(Mode::ReadWrite) {
+            Ok(_) => println!("{name}: this user may write whatever the permissions say"),
+            Err(error) => assert!(matches!(error, Error::Io { .. }), "{name}: {error}"),
+        }
+        assert_eq!(shadow.obs().column("n_genes").unwrap().len(), 700);
+        shadow.close().unwrap();
+        set_read_only(&copy.path, false);
     }
 }

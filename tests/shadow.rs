@@ -6,6 +6,7 @@ mod stores;
 use anndata_shadow::ndarray::{Array1, Array2, Axis};
 use anndata_shadow::polars::prelude::{ChunkCompareEq, DataType, NamedFrom, Series};
 use anndata_shadow::sprs::CsMat;
+use anndata_shadow::store::{Flavour, WriteStore, ZarrStore};
 use anndata_shadow::{
     AnnDataShadow, Array, Categorical, Element, Error, Format, Mark, Mode, NaValue, Nullable, OpenOptions, Select,
     Sparse, Table, WriteOptions,
@@ -427,7 +428,7 @@ fn uns_nests_to_any_depth_pending_and_stored() {
         assert_eq!(shadow.uns().read::<String>("a/b/c").unwrap(), "deep");
         assert_eq!(shadow.uns().read::<f64>("a/b/d").unwrap(), 2.5);
         assert!(matches!(shadow.uns().insert("a/b/c/x", 1_i64), Err(Error::BadName { .. })), "c is no dict");
-        assert!(matches!(shadow.uns().insert("louvain_colors/x", 1_i64), Err(Error::Exists { .. })));
+        assert!(matches!(shadow.uns().insert("louvain_colors/x", 1_i64), Err(Error::Unsupported { .. })));
         shadow.reopen(Mode::ReadWrite).unwrap().write(WriteOptions::default().clear_cache(true)).unwrap();
         assert_eq!(shadow.uns().read::<String>("a/b/c").unwrap(), "deep");
         assert_eq!(shadow.uns().read::<f64>("a/b/d").unwrap(), 2.5);
@@ -456,18 +457,186 @@ fn raw_can_be_set_where_there_is_none() {
     let var = Table::new(None, names.into(), Vec::new()).unwrap();
     let x = Array2::from_shape_fn((n, 2), |(r, c)| (r + c) as f32);
     assert!(matches!(shadow.set_raw(Array2::<f32>::zeros((n, 3)), var.clone()), Err(Error::Shape { .. })));
-    shadow.set_raw(x.clone(), var).unwrap();
+    shadow.set_raw(x.clone(), var.clone()).unwrap();
     assert!(shadow.to_string().contains("raw:\tX▲, var▲, varm▲"), "{shadow}");
+    shadow.unset_raw().unwrap();
+    assert!(shadow.raw().unwrap().is_none() && shadow.changes().is_empty());
+    shadow.set_raw(x.clone(), var.clone()).unwrap();
+    shadow.set_raw(x.clone(), var).unwrap();
+    shadow.raw().unwrap().unwrap().varm().insert("PCs", Array2::<f64>::ones((2, 3))).unwrap();
     let check = |shadow: &AnnDataShadow| {
         let raw = shadow.raw().unwrap().unwrap();
         assert_eq!(raw.var_names().unwrap(), ["g1", "g2"]);
         assert_eq!(raw.x().unwrap().read::<Array2<f32>>().unwrap(), x);
+        assert_eq!(raw.varm().read::<Array2<f64>>("PCs").unwrap().dim(), (2, 3));
     };
     check(&shadow);
     shadow.reopen(Mode::ReadWrite).unwrap().write(WriteOptions::default().clear_cache(true)).unwrap();
     check(&shadow);
     shadow.close().unwrap();
     check(&copy.open());
+}
+
+#[test]
+fn x_can_be_set_where_there_is_none() {
+    let copy = Copy::without_x("pbmc68k_reduced.h5ad");
+    let shadow = copy.open();
+    assert!(!shadow.x().exists().unwrap() && !shadow.to_string().contains("\n  X"));
+    let x = Array2::from_shape_fn((700, 765), |(r, c)| ((r + c) % 5) as u16);
+    shadow.x().set(Array2::<u16>::zeros((700, 2))).unwrap_err();
+    shadow.x().set(x.clone()).unwrap();
+    assert!(shadow.to_string().contains("\n  X▲"));
+    shadow.x().unset().unwrap();
+    assert!(!shadow.x().exists().unwrap());
+    shadow.x().set(x.clone()).unwrap();
+    shadow.reopen(Mode::ReadWrite).unwrap().write(WriteOptions::default()).unwrap();
+    shadow.close().unwrap();
+    assert_eq!(copy.open().x().read::<Array2<u16>>().unwrap(), x);
+}
+
+#[test]
+fn nothing_is_put_into_what_is_no_dict() {
+    for name in CELLS {
+        let copy = Copy::of(name);
+        let shadow = copy.open_to_write();
+        let column = Array1::from_vec(vec![1_i32; 3]);
+        let frame = Table::new(None, Array::from_vec(vec!["a".to_owned()]).into(), Vec::new()).unwrap();
+        shadow.uns().insert("df", frame).unwrap();
+        shadow.uns().insert("m", CsMat::<f32>::eye(3)).unwrap();
+        assert!(matches!(shadow.uns().insert("df/col", column.clone()), Err(Error::BadName { .. })), "pending");
+        shadow.write(WriteOptions::default().clear_cache(true)).unwrap();
+        for inside in ["df/col", "m/x", "neighbors/params/method/x"] {
+            assert!(matches!(shadow.uns().insert(inside, column.clone()), Err(Error::Unsupported { .. })), "{inside}");
+        }
+        for inside in ["obsm/X_pca/x", "obsp/distances/x", "obs/louvain/x", "layers/a/b", "X/y"] {
+            let refused = shadow.member(inside).and_then(|m| m.set(Array1::from_vec(vec![1_i32; 700])));
+            assert!(refused.is_err(), "{inside}");
+        }
+        for bad in ["obs/_index", "obs/index", "obsm/a\\b", "uns/zarr.json", "uns/a/.zattrs"] {
+            let refused = shadow.member(bad).unwrap().set(Array1::from_vec(vec![1_i32; 700]));
+            assert!(matches!(refused, Err(Error::BadName { .. })), "{bad}: {refused:?}");
+        }
+        assert!(shadow.changes().is_empty());
+    }
+}
+
+#[test]
+fn a_pending_dict_is_one_change_however_it_was_built() {
+    let copy = Copy::of(CELLS[1]);
+    let shadow = copy.open();
+    shadow.uns().insert("a", Element::from([("b", 1_i64)])).unwrap();
+    shadow.uns().insert("a/d", 2_i64).unwrap();
+    shadow.uns().insert("a/b", 3_i64).unwrap();
+    shadow.uns().insert("a/e/f", 4_i64).unwrap();
+    shadow.uns().insert("a/gone", 5_i64).unwrap();
+    shadow.uns().remove("a/gone").unwrap();
+    let wanted =
+        Element::from([("b", Element::from(3_i64)), ("d", Element::from(2_i64)), ("e", Element::from([("f", 4_i64)]))]);
+    assert_eq!(&*shadow.uns().element("a").unwrap(), &wanted);
+    assert_eq!(shadow.changes().len(), 1);
+    assert_eq!(shadow.uns().info("a").unwrap().children, ["b", "d", "e"]);
+    let listed = shadow.elements().unwrap();
+    assert!(listed.iter().any(|e| e.path == "uns/a/e/f") && !listed.iter().any(|e| e.path == "uns/a/gone"));
+    shadow.reopen(Mode::ReadWrite).unwrap().write(WriteOptions::default().clear_cache(true)).unwrap();
+    assert_eq!(&*shadow.uns().element("a").unwrap(), &wanted);
+}
+
+#[test]
+fn a_closed_shadow_gives_what_it_holds() {
+    for name in CELLS {
+        let shadow = AnnDataShadow::open(data(name)).unwrap();
+        let louvain = shadow.obs().column("louvain").unwrap();
+        let names = shadow.obs_names().unwrap();
+        shadow.obs().insert(Series::new("score".into(), vec![1.0_f32; 700])).unwrap();
+        shadow.close().unwrap();
+        assert_eq!(shadow.obs().column("louvain").unwrap(), louvain);
+        assert_eq!(shadow.obs_names().unwrap(), names);
+        assert_eq!(shadow.obs().column("score").unwrap().len(), 700);
+        assert!(shadow.obs().columns().unwrap().contains(&"score".to_owned()));
+        assert!(matches!(shadow.obs().column("n_genes"), Err(Error::Closed { .. })));
+    }
+}
+
+#[test]
+fn a_column_that_others_wrote_too_is_listed_once() {
+    let copy = Copy::of(CELLS[2]);
+    let (mine, other) = (copy.open(), copy.open());
+    mine.obs().insert(Series::new("twice".into(), vec![1_i32; 700])).unwrap();
+    other.obs().insert(Series::new("twice".into(), vec![2_i32; 700])).unwrap();
+    other.reopen(Mode::ReadWrite).unwrap().write(WriteOptions::default()).unwrap();
+    mine.reopen(Mode::Read).unwrap();
+    assert_eq!(mine.obs().columns().unwrap().iter().filter(|c| *c == "twice").count(), 1);
+    assert_eq!(mine.obs().read().unwrap().height(), 700);
+}
+
+#[test]
+fn a_reopening_that_fails_leaves_the_shadow_open_as_before() {
+    for name in CELLS {
+        let copy = Copy::of(name);
+        let mine = copy.open();
+        mine.obsm().insert("m", embedding()).unwrap();
+        if name.ends_with("h5ad") {
+            // Somebody holds the file for reading: there is no writing beside that.
+            let other = copy.open();
+            assert!(matches!(mine.reopen(Mode::ReadWrite), Err(Error::Busy { .. })), "{name}");
+            drop(other);
+        } else {
+            let root = copy.path.join(if name.contains("v2") { ".zgroup" } else { "zarr.json" });
+            let document = std::fs::read(&root).unwrap();
+            std::fs::write(&root, "{").unwrap();
+            assert!(mine.reopen(Mode::ReadWrite).is_err(), "{name}");
+            std::fs::write(&root, document).unwrap();
+            mine.reopen(Mode::Read).unwrap();
+        }
+        assert_eq!(mine.mode(), Some(Mode::Read));
+        assert_eq!(mine.obsm().read::<Array2<f64>>("X_umap").unwrap().nrows(), 700);
+        mine.reopen(Mode::ReadWrite).unwrap().write(WriteOptions::default()).unwrap();
+    }
+}
+
+#[test]
+fn changes_are_named_as_inside_the_anndata() {
+    let keep = tempfile::tempdir().unwrap();
+    let outer = keep.path().join("s.zarr");
+    ZarrStore::create(&outer, Flavour::V3).unwrap();
+    let tables = outer.join("tables");
+    std::fs::create_dir(&tables).unwrap();
+    std::fs::write(tables.join("zarr.json"), r#"{"zarr_format":3,"node_type":"group","attributes":{}}"#).unwrap();
+    stores::copy(&data("pbmc68k_reduced_v3.zarr"), &tables.join("table"));
+    {
+        let store = anndata_shadow::store::open_write(&outer).unwrap().store;
+        store.consolidate().unwrap();
+    }
+    let shadow = AnnDataShadow::open(tables.join("table")).unwrap();
+    shadow.obsm().insert("m", embedding()).unwrap();
+    assert_eq!(shadow.changes()[0].path, "obsm/m");
+    assert_eq!(shadow.member(&shadow.changes()[0].path).unwrap().mark(), Some(Mark::New));
+    let receipt = shadow.reopen(Mode::ReadWrite).unwrap().write(WriteOptions::default()).unwrap();
+    assert_eq!(receipt.elements[0].path, "obsm/m");
+    // The maps of both groups list it.
+    for root in [&outer, &tables.join("table")] {
+        let text = std::fs::read_to_string(root.join("zarr.json")).unwrap();
+        assert!(text.contains("obsm/m\""), "{}", root.display());
+    }
+}
+
+#[test]
+fn a_link_into_a_store_leads_to_its_enclosing_root() {
+    let keep = tempfile::tempdir().unwrap();
+    let outer = keep.path().join("s.zarr");
+    ZarrStore::create(&outer, Flavour::V2).unwrap();
+    stores::copy(&data("pbmc68k_reduced_v2.zarr"), &outer.join("table"));
+    anndata_shadow::store::open_write(&outer).unwrap().store.consolidate().unwrap();
+    let link = keep.path().join("link");
+    #[cfg(unix)]
+    std::os::unix::fs::symlink(outer.join("table"), &link).unwrap();
+    #[cfg(not(unix))]
+    let link = outer.join("x").join("..").join("table");
+    let shadow = AnnDataShadow::open_with(&link, &OpenOptions::default().mode(Mode::ReadWrite)).unwrap();
+    shadow.obsm().insert("m", embedding()).unwrap();
+    shadow.write(WriteOptions::default()).unwrap();
+    let map = std::fs::read_to_string(outer.join(".zmetadata")).unwrap();
+    assert!(map.contains("table/obsm/m/.zarray"), "the enclosing map was not renewed");
 }
 
 #[test]

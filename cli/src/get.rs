@@ -105,7 +105,7 @@ fn as_frame(
     };
     let (rows, index) = match element {
         Element::Table(t) => {
-            let rows = crate::text::values(t.index()).unwrap_or_default();
+            let rows = t.index().texts().unwrap_or_default();
             let rows = rows.into_iter().map(|n| n.unwrap_or_else(|| "nan".to_owned())).collect();
             (rows, t.index_name().unwrap_or("_index").to_owned())
         }

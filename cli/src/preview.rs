@@ -3,10 +3,9 @@
 use std::fmt::Write as _;
 use std::io::{self, Write};
 
-use anndata_shadow::store::{array_meta, open_read};
 use anndata_shadow::{AnnDataShadow, Array, Element, Info, Kind, Rows};
 
-use crate::failure::Outcome;
+use crate::failure::{Failure, Outcome};
 use crate::target::Target;
 use crate::text;
 
@@ -43,7 +42,19 @@ fn tree(shadow: &AnnDataShadow, path: &str, name: &str, depth: usize, shown: &mu
         return Ok(());
     }
     let group = path == "raw/varm";
-    let info = if group { None } else { shadow.member(path)?.info()? };
+    // Links in HDF5 can lead in circles; no honest dict is this deep.
+    if depth > 64 {
+        let _ = writeln!(shown, "{indent}{name}: … (too deep)");
+        return Ok(());
+    }
+    let info = match shadow.member(path)?.info() {
+        _ if group => None,
+        Ok(info) => info,
+        Err(error) => {
+            let _ = writeln!(shown, "{indent}{name}: (cannot be read: {error})");
+            return Ok(());
+        }
+    };
     let Some(info) = info else {
         let _ = writeln!(shown, "{indent}{name}");
         return Ok(());
@@ -119,7 +130,7 @@ fn element(target: &Target, cut: [Option<Rows>; 2]) -> Outcome<String> {
     let mut shown = format!("{}: {head}", target.path);
     if info.as_ref().is_some_and(|i| i.kind == Kind::Sparse)
         && cut.iter().all(Option::is_none)
-        && let Some(n) = stored_values(target)
+        && let Some(n) = target.info.as_ref().and_then(|i| i.stored)
     {
         let _ = write!(shown, ", {n} stored values");
     }
@@ -151,19 +162,13 @@ fn element(target: &Target, cut: [Option<Rows>; 2]) -> Outcome<String> {
     Ok(format!("{shown}\n"))
 }
 
-/// Number of values that a sparse matrix stores, from the metadata of its data array.
-fn stored_values(target: &Target) -> Option<usize> {
-    let opened = open_read(target.shadow.path()).ok()?;
-    let data = opened.inner.join(&target.path).ok()?.join("data").ok()?;
-    array_meta(&*opened.store, &data).ok()?.shape.first().copied()
-}
-
 /// The corner as rows of cells, the header first; the first cell of each is the name of the row.
 fn grid(target: &Target, value: &Element, corner: &[Option<Rows>; 2], whole: &[usize]) -> Outcome<Vec<Vec<String>>> {
+    let refuse = |why: String| Failure::element(target.shadow.path(), &target.path, why);
     let rows = corner[0].clone().unwrap_or(Rows::All(0));
     let names = match value {
         Element::Table(t) => {
-            let names = text::values(t.index()).unwrap_or_default();
+            let names = t.index().texts().unwrap_or_default();
             names.into_iter().map(Option::unwrap_or_default).collect()
         }
         _ if target.has_names() => target.axis(0).names_at(&target.shadow, &rows, whole[0])?,
@@ -178,7 +183,7 @@ fn grid(target: &Target, value: &Element, corner: &[Option<Rows>; 2], whole: &[u
                 columns.push(column_cells(column));
             }
         }
-        Element::Sparse(s) => matrix_cells(&s.to_dense(), &mut columns),
+        Element::Sparse(s) => matrix_cells(&s.to_dense().map_err(refuse)?, &mut columns),
         Element::Array(a) if a.ndim() == 2 => matrix_cells(a, &mut columns),
         other => columns.push(column_cells(other)),
     }
@@ -197,7 +202,7 @@ fn column_cells(column: &Element) -> Vec<String> {
     match column {
         Element::Array(a) => text::cells(a),
         other => {
-            let values = text::values(other).unwrap_or_default();
+            let values = other.texts().unwrap_or_default();
             values.into_iter().map(|v| v.map_or_else(|| "NA".to_owned(), text::clip)).collect()
         }
     }

@@ -7,7 +7,6 @@ use anndata_shadow::{AnnDataShadow, Rows, Select};
 
 use crate::failure::{Failure, Outcome};
 use crate::target::Axis;
-use crate::text;
 
 /// How many of the values of a column a message lists.
 const LISTED: usize = 10;
@@ -55,7 +54,7 @@ fn matching(shadow: &AnnDataShadow, axis: Axis<'_>, sel: &str, column: &str, val
         return Err(bad(shadow, axis, sel, "this axis has no columns to compare with; use positions or a slice"));
     };
     let element = frame.element(column)?;
-    let Some(found) = text::values(&element) else {
+    let Some(found) = element.texts() else {
         return Err(bad(
             shadow,
             axis,

@@ -1,6 +1,6 @@
 //! Values as text, for the terminal and for comparisons.
 
-use anndata_shadow::{Array, Element, Kind};
+use anndata_shadow::{Array, Kind};
 
 /// The kind of an element in one lower-case word.
 pub(crate) const fn kind(kind: Kind) -> &'static str {
@@ -21,22 +21,6 @@ pub(crate) const fn kind(kind: Kind) -> &'static str {
 /// A shape as `700 × 50`.
 pub(crate) fn shape(shape: &[usize]) -> String {
     shape.iter().map(usize::to_string).collect::<Vec<_>>().join(" × ")
-}
-
-/// The values of a one-dimensional element as exact text, `None` where one is missing; `None` for what has no such
-/// values.
-pub(crate) fn values(column: &Element) -> Option<Vec<Option<String>>> {
-    match column {
-        Element::Array(a) if a.ndim() == 1 => Some(a.to_strings().into_iter().map(Some).collect()),
-        Element::Nullable(n) => {
-            Some(n.values().to_strings().into_iter().zip(n.missing()).map(|(s, &m)| (!m).then_some(s)).collect())
-        }
-        Element::Categorical(c) => {
-            let names = c.categories().to_strings();
-            Some(c.positions().into_iter().map(|p| p.and_then(|p| names.get(p).cloned())).collect())
-        }
-        _ => None,
-    }
 }
 
 /// The items of an array for reading by eye: six digits of floats, the beginning of long text.

@@ -30,5 +30,15 @@ pub(super) fn encode(
     dialect: &Dialect,
 ) -> Result<()> {
     encode_dict(store, at)?;
+    encode_entries(store, at, entries, dialect)
+}
+
+/// Stages the entries of a group that is staged already.
+pub(super) fn encode_entries(
+    store: &dyn WriteStore,
+    at: &ElemPath,
+    entries: &BTreeMap<String, Element>,
+    dialect: &Dialect,
+) -> Result<()> {
     entries.iter().try_for_each(|(name, element)| encode_element(store, &at.join(name)?, element, dialect))
 }

@@ -1,6 +1,8 @@
 //! `dataframe`: a group of columns, one of which, named by the attribute `_index`, is the index; the attribute
 //! `column-order` lists the others.
 
+use std::cell::Cell;
+
 use serde_json::{Value, json};
 
 use super::{Attrs, Ctx, Cut, Dialect, Info, Kind, encode as encode_element, tags};
@@ -40,7 +42,7 @@ pub(crate) fn frame_meta(store: &dyn ReadStore, at: &ElemPath) -> Result<FrameMe
             what: format!("a dataframe 0.2.0 is needed, found a {found}; legacy files are not supported yet"),
         });
     }
-    meta(&Ctx::new(store, at, &node, 0)?)
+    meta(&Ctx::new(store, at, &node, &Cell::new(8)))
 }
 
 fn meta(ctx: &Ctx<'_>) -> Result<FrameMeta> {

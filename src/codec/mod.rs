@@ -8,6 +8,8 @@ mod frame;
 mod nullable;
 mod sparse;
 
+use std::cell::Cell;
+
 use serde_json::{Value, json};
 
 use crate::error::{Error, Place, Result};
@@ -52,11 +54,13 @@ pub struct Info {
     pub kind: Kind,
     /// Length along each axis; empty for scalars, mappings and null.
     pub shape: Vec<usize>,
-    /// Numpy's name of the dtype (of a sparse matrix: of its values; of a categorical: of its categories); for opaque
-    /// arrays the store's own description.
+    /// Numpy's name of the dtype (of a sparse matrix: of its values; of a categorical: of its categories); of opaque
+    /// elements the store's own description, or why they cannot be read.
     pub dtype: Option<String>,
     /// Encoding type and version as on disk; `None` for untagged nodes.
     pub encoding: Option<(String, String)>,
+    /// Number of values that a sparse matrix stores (in a view: unknown).
+    pub stored: Option<usize>,
     /// Length of a chunk along each axis, of arrays that have any.
     pub chunks: Option<Vec<usize>>,
     /// Names below: of a mapping's entries, of a frame's columns.
@@ -81,14 +85,17 @@ impl Info {
             Element::Table(t) => t.columns().iter().map(|(name, _)| name.clone()).collect(),
             _ => Vec::new(),
         };
-        Self {
-            kind,
-            shape: element.shape(),
-            dtype: dtype.map(|d| d.to_string()),
-            encoding: None,
-            chunks: None,
-            children,
-        }
+        let stored = if let Element::Sparse(s) = element { Some(s.nnz()) } else { None };
+        Self { stored, children, ..Self::plain(kind, element.shape(), dtype.map(|d| d.to_string())) }
+    }
+
+    fn plain(kind: Kind, shape: Vec<usize>, dtype: Option<String>) -> Self {
+        Self { kind, shape, dtype, stored: None, encoding: None, chunks: None, children: Vec::new() }
+    }
+
+    /// An element of which no more is known than why.
+    pub(crate) fn opaque(why: String) -> Self {
+        Self::plain(Kind::Opaque, Vec::new(), Some(why))
     }
 
     /// The same with more names below it.
@@ -110,6 +117,8 @@ pub(crate) struct Ctx<'a> {
     at: &'a ElemPath,
     node: &'a Node,
     depth: usize,
+    /// Nodes that may still be visited.
+    budget: &'a Cell<usize>,
 }
 
 /// One encoding.
@@ -152,13 +161,13 @@ static UNTAGGED_GROUP: Encoding =
 static UNTAGGED_ARRAY: Encoding =
     Encoding { name: "array", version: "", describe: array::describe, decode: array::decode };
 
-/// Hard links in HDF5 can make a group its own descendant; no honest file nests this deep.
+/// Links in HDF5 can make a group its own descendant; no honest file nests this deep, or has so many nodes in an element.
 const MAX_DEPTH: usize = 64;
+const MAX_NODES: usize = 1_000_000;
 
 impl<'a> Ctx<'a> {
-    fn new(store: &'a dyn ReadStore, at: &'a ElemPath, node: &'a Node, depth: usize) -> Result<Self> {
-        let ctx = Self { store, at, node, depth };
-        if depth > MAX_DEPTH { Err(ctx.malformed("groups nest too deep")) } else { Ok(ctx) }
+    fn new(store: &'a dyn ReadStore, at: &'a ElemPath, node: &'a Node, budget: &'a Cell<usize>) -> Self {
+        Self { store, at, node, depth: 0, budget }
     }
 
     fn place(&self) -> Place {
@@ -192,7 +201,7 @@ impl<'a> Ctx<'a> {
     }
 
     fn info(&self, kind: Kind, shape: Vec<usize>, dtype: Option<String>) -> Info {
-        Info { kind, shape, dtype, encoding: self.encoding(), chunks: None, children: Vec::new() }
+        Info { encoding: self.encoding(), ..Info::plain(kind, shape, dtype) }
     }
 
     fn child<T>(&self, name: &str, then: impl FnOnce(&Ctx<'_>) -> Result<T>) -> Result<T> {
@@ -200,7 +209,12 @@ impl<'a> Ctx<'a> {
         let Some(node) = self.store.node(&at)? else {
             return Err(Error::NotFound { at: Place::new(self.store.location(), &at), nearest: Vec::new() });
         };
-        then(&Ctx::new(self.store, &at, &node, self.depth + 1)?)
+        let below = Ctx { at: &at, node: &node, depth: self.depth + 1, ..*self };
+        self.budget.set(self.budget.get().saturating_sub(1));
+        if below.depth > MAX_DEPTH || self.budget.get() == 0 {
+            return Err(below.malformed("groups nest too deep, or in circles"));
+        }
+        then(&below)
     }
 
     fn describe_child(&self, name: &str) -> Result<Info> {
@@ -236,7 +250,7 @@ fn decode_node(ctx: &Ctx<'_>, cut: Cut<'_>) -> Result<Element> {
 /// [`Error::Malformed`] if the parts of a composite element do not fit; an unknown encoding is [`Kind::Opaque`], no error.
 pub(crate) fn describe(store: &dyn ReadStore, at: &ElemPath) -> Result<Option<Info>> {
     match store.node(at)? {
-        Some(node) => describe_node(&Ctx::new(store, at, &node, 0)?).map(Some),
+        Some(node) => describe_node(&Ctx::new(store, at, &node, &Cell::new(MAX_NODES))).map(Some),
         None => Ok(None),
     }
 }
@@ -247,7 +261,7 @@ pub(crate) fn describe(store: &dyn ReadStore, at: &ElemPath) -> Result<Option<In
 /// [`Error::NotFound`], [`Error::Unsupported`] for opaque elements, [`Error::Malformed`] for damaged ones.
 pub(crate) fn decode(store: &dyn ReadStore, at: &ElemPath, cut: Cut<'_>) -> Result<Element> {
     match store.node(at)? {
-        Some(node) => decode_node(&Ctx::new(store, at, &node, 0)?, cut),
+        Some(node) => decode_node(&Ctx::new(store, at, &node, &Cell::new(MAX_NODES)), cut),
         None => Err(Error::NotFound { at: Place::new(store.location(), at), nearest: Vec::new() }),
     }
 }
@@ -288,9 +302,13 @@ pub(crate) fn encode_dict(store: &dyn WriteStore, at: &ElemPath) -> Result<()> {
     store.create_group(at, &tags(Attrs::new(), "dict", "0.1.0"))
 }
 
-/// Stages an empty `raw` group.
-pub(crate) fn encode_raw(store: &dyn WriteStore, at: &ElemPath) -> Result<()> {
-    store.create_group(at, &tags(Attrs::new(), "raw", "0.1.0"))
+/// Stages a `raw`, given as a mapping of its parts.
+pub(crate) fn encode_raw(store: &dyn WriteStore, at: &ElemPath, parts: &Element, dialect: &Dialect) -> Result<()> {
+    store.create_group(at, &tags(Attrs::new(), "raw", "0.1.0"))?;
+    match parts {
+        Element::Mapping(parts) => dict::encode_entries(store, at, parts, dialect),
+        _ => Ok(()),
+    }
 }
 
 /// `attrs` with the encoding pair, which always comes last.

@@ -30,8 +30,9 @@ impl Parts {
     fn of(ctx: &Ctx<'_>) -> Result<Self> {
         let format =
             if ctx.node.text("encoding-type") == Some("csc_matrix") { SparseFormat::Csc } else { SparseFormat::Csr };
-        let shape = ctx.node.attrs.get("shape").and_then(|s| match &s.as_array()?[..] {
-            [r, c] => Some([usize::try_from(r.as_u64()?).ok()?, usize::try_from(c.as_u64()?).ok()?]),
+        let shape: Option<[usize; 2]> = ctx.node.attrs.get("shape").and_then(|s| match &s.as_array()?[..] {
+            // Lengths beyond what memory can index are damage, and would overflow in arithmetic on positions.
+            [r, c] => Some([r.as_i64()?.try_into().ok()?, c.as_i64()?.try_into().ok()?]),
             _ => None,
         });
         let shape = shape.ok_or_else(|| ctx.malformed("the attribute `shape` is missing or not two lengths"))?;
@@ -85,9 +86,10 @@ impl Parts {
 }
 
 pub(super) fn describe(ctx: &Ctx<'_>) -> Result<Info> {
-    let Parts { shape, data_meta, .. } = Parts::of(ctx)?;
+    let Parts { shape, data_meta, nnz, .. } = Parts::of(ctx)?;
     let dtype = data_meta.dtype.map_or(data_meta.stored, |d| d.to_string());
-    Ok(Info { chunks: data_meta.chunks, ..ctx.info(Kind::Sparse, shape.to_vec(), Some(dtype)) })
+    let info = ctx.info(Kind::Sparse, shape.to_vec(), Some(dtype));
+    Ok(Info { chunks: data_meta.chunks, stored: usize::try_from(nnz).ok(), ..info })
 }
 
 pub(super) fn decode(ctx: &Ctx<'_>, cut: Cut<'_>) -> Result<Element> {

@@ -14,7 +14,7 @@ use crate::value::Element;
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Change {
-    /// Path in the store.
+    /// Path inside the AnnData.
     pub path: String,
     /// What it is: `a 2-d float32 array`, …
     pub what: String,
@@ -25,10 +25,10 @@ pub struct Change {
 }
 
 impl Change {
-    /// The change that a pending element makes.
-    pub(crate) fn of(pending: &Pending) -> Self {
+    /// The change that a pending element makes to the AnnData at `base`.
+    pub(crate) fn of(pending: &Pending, base: &ElemPath) -> Self {
         Self {
-            path: pending.path.to_string(),
+            path: pending.path.strip_prefix(base).unwrap_or_default().to_string(),
             what: pending.value.describe(),
             shape: pending.value.shape(),
             bytes: pending.value.nbytes(),
@@ -104,7 +104,7 @@ pub(crate) fn write(store: &dyn WriteStore, base: &ElemPath, pending: &[Pending]
         store.publish()?;
     }
     Ok(Receipt {
-        elements: pending.iter().map(Change::of).collect(),
+        elements: pending.iter().map(|p| Change::of(p, base)).collect(),
         bytes_written: store.stats().bytes_written - before,
         duration: started.elapsed(),
     })
@@ -130,7 +130,8 @@ fn plan<'a>(store: &dyn ReadStore, base: &ElemPath, pending: &'a [Pending]) -> R
         }
         let columns = frame_columns(store, &parent)?;
         // As anndata 0.13: what pandas holds is nullable, what numpy holds is not.
-        let of_frame = columns.is_some() || matches!(*change.value, Element::Table(_));
+        let of_frame =
+            columns.is_some() || matches!(*change.value, Element::Table(_)) || change.path == base.child("raw");
         if let Some(columns) = columns {
             let place = frames.iter().position(|(f, _)| *f == parent).unwrap_or_else(|| {
                 frames.push((parent.clone(), columns));
@@ -147,9 +148,11 @@ fn plan<'a>(store: &dyn ReadStore, base: &ElemPath, pending: &'a [Pending]) -> R
 
 fn stage(store: &dyn WriteStore, base: &ElemPath, step: &Step<'_>) -> Result<()> {
     match step {
-        // The one group below an AnnData that is no dict.
-        Step::Group(at) if *at == base.child("raw") => codec::encode_raw(store, at),
         Step::Group(at) => codec::encode_dict(store, at),
+        // The one group below an AnnData that is no dict.
+        Step::Element(pending, dialect) if pending.path == base.child("raw") => {
+            codec::encode_raw(store, &pending.path, &pending.value, dialect)
+        }
         Step::Element(pending, dialect) => codec::encode(store, &pending.path, &pending.value, dialect),
         Step::Columns(frame, columns) => {
             let attrs: Attrs = codec::column_order_attr(columns);

@@ -280,7 +280,7 @@ impl<const N: usize> From<[&str; N]> for Select {
 impl From<Rows> for Select {
     fn from(rows: Rows) -> Self {
         match rows {
-            Rows::All(_) => Self::All,
+            Rows::All(len) => Self::Slice { start: Some(0), stop: Some(bound(len)), step: 1 },
             rows => Self::List(rows.iter().map(bound).collect()),
         }
     }

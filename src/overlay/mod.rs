@@ -97,8 +97,15 @@ impl Overlay {
         self.evict();
     }
 
-    /// Sets an element to be written. Held elements below it give way.
+    /// Sets an element to be written. Held elements below it give way; below a pending mapping it becomes a part of that.
     pub(crate) fn set(&mut self, path: &ElemPath, value: Arc<Element>) {
+        if let Some((whole, rest)) = self.pending_mapping_above(path) {
+            let mut mapping = (*whole.value).clone();
+            mapping.put_below(&rest.components().collect::<Vec<_>>(), Arc::unwrap_or_clone(value));
+            whole.bytes = mapping.nbytes();
+            whole.value = Arc::new(mapping);
+            return;
+        }
         let below: Vec<ElemPath> = self.entries.keys().filter(|p| p.starts_with(path)).cloned().collect();
         for gone in &below {
             self.drop_entry(gone);
@@ -114,11 +121,26 @@ impl Overlay {
         self.entries.insert(path.clone(), entry);
     }
 
-    /// Takes back what was set at `path` and below it. Whether there was anything.
+    /// Takes back what was set at `path` and below it, or that part of a pending mapping. Whether there was anything.
     pub(crate) fn unset(&mut self, path: &ElemPath) -> bool {
+        if let Some((whole, rest)) = self.pending_mapping_above(path) {
+            let mut mapping = (*whole.value).clone();
+            let removed = mapping.remove_below(&rest.components().collect::<Vec<_>>());
+            whole.bytes = mapping.nbytes();
+            whole.value = Arc::new(mapping);
+            return removed;
+        }
         let set: Vec<ElemPath> = self.pending_below(path).cloned().collect();
         set.iter().for_each(|p| self.drop_entry(p));
         !set.is_empty()
+    }
+
+    /// The pending mapping that a path strictly below it leads into, and the rest of the path.
+    fn pending_mapping_above(&mut self, path: &ElemPath) -> Option<(&mut Entry, ElemPath)> {
+        let is_open = |e: &Entry| e.mark == Mark::New && matches!(*e.value, Element::Mapping(_));
+        let above = path.ancestors().find(|a| self.entries.get(a).is_some_and(is_open))?;
+        let rest = path.strip_prefix(&above)?;
+        self.entries.get_mut(&above).map(|entry| (entry, rest))
     }
 
     /// The pending changes, in the order they were made.

@@ -8,7 +8,7 @@ use polars::prelude::Series;
 
 use super::frame::Frame;
 use super::link::{Mode, OpenOptions, WriteOptions};
-use super::member::{Member, Slot};
+use super::member::{Member, Slot, check_keys};
 use super::raw::RawShadow;
 use super::repr;
 use super::root::Root;
@@ -16,7 +16,7 @@ use super::slots::{self, Axis, SlotSpec};
 use super::view::View;
 use crate::codec::{Info, Kind};
 use crate::commit::{Change, Receipt};
-use crate::error::{Error, Place, Result};
+use crate::error::{Error, Result};
 use crate::index::{Rows, Select};
 use crate::overlay::Mark;
 use crate::path::ElemPath;
@@ -33,6 +33,10 @@ pub struct AnnDataShadow {
     pub(crate) root: Arc<Root>,
     view: Option<Arc<View>>,
 }
+
+/// Bounds of a listing; what goes beyond leads in circles.
+const MAX_LISTED: usize = 1_000_000;
+const MAX_DEPTH: usize = 64;
 
 /// An element of a shadow, as [`AnnDataShadow::elements`] lists it.
 #[derive(Debug, Clone, PartialEq)]
@@ -186,24 +190,29 @@ impl AnnDataShadow {
         Ok(is_there.then(|| RawShadow { shadow: self.clone() }))
     }
 
-    /// Sets `raw`, in memory: X over the observations and the rows of `var`.
+    /// Sets `raw`, in memory: X over the observations and the rows of `var`. Taken back by [`unset_raw`](Self::unset_raw).
     ///
     /// # Errors
-    /// [`Error::Exists`] if the file has one (a `null` one included), [`Error::Shape`], [`Error::WrongType`],
-    /// [`Error::View`].
+    /// [`Error::Exists`] if the file has one (a `null` one, as Zarr files of anndata 0.12 keep, included),
+    /// [`Error::Shape`], [`Error::WrongType`], [`Error::BadName`], [`Error::View`].
     pub fn set_raw(&self, x: impl Into<Element>, var: Table) -> Result<()> {
         let at = self.root.at("raw")?;
         self.refuse_view(&at, "setting raw")?;
-        if self.root.info(&at)?.is_some() {
-            return Err(Error::Exists { at: self.root.place(&at) });
-        }
         let x = x.into();
-        let spec = &slots::RAW_X;
-        let x_at = self.root.at(spec.name)?;
-        spec.check(&self.root.place(&x_at), &x, &[self.n_obs(), var.n_rows()])?;
-        self.root.set(&self.root.at(slots::RAW_VAR.name)?, Element::Table(var))?;
-        self.root.set(&x_at, x)?;
-        self.root.set(&self.root.at(slots::RAW_VARM.name)?, Element::Mapping(Default::default()))
+        slots::RAW_X.check(&self.root.place(&at.child("X")), &x, &[self.n_obs(), var.n_rows()])?;
+        let raw = Element::from([("X", x), ("var", var.into()), ("varm", Element::Mapping(Default::default()))]);
+        check_keys(&raw)?;
+        self.root.set(&at, raw, false)
+    }
+
+    /// Takes back a pending `raw`.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; [`Error::Unsupported`] if it is in the file; [`Error::View`].
+    pub fn unset_raw(&self) -> Result<()> {
+        let at = self.root.at("raw")?;
+        self.refuse_view(&at, "removing raw")?;
+        self.root.unset(&at)
     }
 
     /// The element at a path inside the AnnData: `X`, `obsm/X_pca`, `obs/louvain`, `raw/X`, `uns/neighbors/params`. The
@@ -273,9 +282,21 @@ impl AnnDataShadow {
         Ok(found)
     }
 
+    /// Lists an element and what is below it. One that cannot be described is listed as opaque, so that it hides no other.
     fn list(&self, path: &str, axes: &[Axis], found: &mut Vec<ElementInfo>) -> Result<()> {
         let at = self.root.at(path)?;
-        let Some(info) = self.root.info(&at)? else { return Ok(()) };
+        let info = match self.root.info(&at) {
+            Ok(None) => return Ok(()),
+            Ok(Some(info)) => info,
+            Err(Error::Malformed { what, .. } | Error::Unsupported { what, .. }) => Info::opaque(what),
+            Err(missing @ Error::NotFound { .. }) => Info::opaque(missing.to_string()),
+            Err(other) => return Err(other),
+        };
+        // Links in HDF5 can lead in circles.
+        if found.len() > MAX_LISTED || at.components().count() > MAX_DEPTH {
+            let what = format!("there are more than {MAX_LISTED} elements, or they nest deeper than {MAX_DEPTH}");
+            return Err(Error::Malformed { at: self.root.place(&at), what });
+        }
         if info.kind == Kind::Mapping {
             for name in &info.children {
                 self.list(&format!("{path}/{name}"), &[], found)?;
@@ -314,7 +335,7 @@ impl AnnDataShadow {
     /// or in `layer`.
     ///
     /// # Errors
-    /// [`Error::NotFound`] if it is neither, and those of reading.
+    /// [`Error::Selection`] with the nearest names if it is neither, and those of reading.
     pub fn obs_vector(&self, key: &str, layer: Option<&str>) -> Result<Series> {
         self.vector(key, layer, &self.obs(), Axis::Var)
     }
@@ -339,8 +360,12 @@ impl AnnDataShadow {
             Err(crate::index::SelectError::UnknownName { nearest: mut near, .. }) => {
                 near.extend(crate::error::nearest(key, columns.iter().map(String::as_str)));
                 let of = if across == Axis::Var { "variables" } else { "observations" };
-                let path = format!("{} (nor {key} among the {of})", frame.at()?.join(key)?);
-                return Err(Error::NotFound { at: Place::new(&self.root.here().file, path), nearest: near });
+                let why = format!("`{key}` is neither a column of `{}` nor one of the {of}", frame.name());
+                return Err(Error::Selection {
+                    at: self.root.here(),
+                    axis: across.name().into(),
+                    why: did_you_mean(why, &near),
+                });
             }
             other => other.map_err(|e| self.bad_selection(across, &e))?,
         };
@@ -351,7 +376,9 @@ impl AnnDataShadow {
         let cut = if across == Axis::Var { [None, Some(rows)] } else { [Some(rows), None] };
         let element = source.part(&cut)?;
         let dense = match &*element {
-            Element::Sparse(s) => s.to_dense(),
+            Element::Sparse(s) => {
+                s.to_dense().map_err(|what| Error::Unsupported { at: self.root.place(&source.at), what })?
+            }
             Element::Array(a) => a.clone(),
             other => {
                 let at = self.root.place(&source.at);
@@ -437,7 +464,7 @@ impl AnnDataShadow {
         self.root.close()
     }
 
-    /// Frees what was read and not changed; never what is pending. Of a view: its own cache.
+    /// Frees what was read and not changed; never what is pending. Views have caches of their own, each freed by itself.
     pub fn clear_cache(&self) {
         match &self.view {
             Some(view) => view.clear_cache(),
@@ -491,7 +518,7 @@ impl AnnDataShadow {
     }
 
     pub(crate) fn mark(&self, at: &ElemPath) -> Option<Mark> {
-        let in_view = || self.view.as_ref().filter(|v| v.is_cached(at)).map(|_| Mark::Cached);
+        let in_view = || self.view.as_ref()?.cached(at, self.root.generation()).map(|_| Mark::Cached);
         self.root.mark(at).or_else(in_view)
     }
 
@@ -499,6 +526,7 @@ impl AnnDataShadow {
         for (length, &axis) in info.shape.iter_mut().zip(axes) {
             if let Some(rows) = self.view.as_ref().and_then(|v| v.on(axis)) {
                 *length = rows.len();
+                info.stored = None;
             }
         }
         info
@@ -507,6 +535,10 @@ impl AnnDataShadow {
     pub(crate) fn refuse_view(&self, at: &ElemPath, what: &str) -> Result<()> {
         if self.is_view() { Err(Error::View { at: self.root.place(at), what: what.to_owned() }) } else { Ok(()) }
     }
+}
+
+fn did_you_mean(why: String, nearest: &[String]) -> String {
+    if nearest.is_empty() { why } else { format!("{why}; nearest: {}", nearest.join(", ")) }
 }
 
 /// The columns of a frame, the index first unless it is a column too.

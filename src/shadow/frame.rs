@@ -11,8 +11,8 @@ use super::repr;
 use super::slots::SlotSpec;
 use crate::error::{Error, Result, nearest};
 use crate::overlay::Mark;
-use crate::path::{ElemPath, check_new_name};
-use crate::value::{Element, column_to_series, series_to_column, texts};
+use crate::path::ElemPath;
+use crate::value::{Element, column_to_series, series_to_column};
 
 /// A data frame on disk. Nothing is read until asked for, and then by column.
 #[derive(Clone)]
@@ -51,7 +51,7 @@ impl Frame {
     pub fn names(&self) -> Result<Vec<String>> {
         let index = self.index_name()?;
         let element = self.part(&index)?;
-        let names = texts(&element).unwrap_or_default();
+        let names = element.texts().unwrap_or_default();
         Ok(names.into_iter().map(|n| n.unwrap_or_else(|| "nan".to_owned())).collect())
     }
 
@@ -70,9 +70,10 @@ impl Frame {
     /// [`Error::NotFound`] with the nearest names; [`Error::WrongType`] for what polars cannot hold (complex numbers).
     pub fn column(&self, name: &str) -> Result<Series> {
         let element = self.element(name)?;
+        let at = self.shadow.root.place(&self.at()?.join(name)?);
         column_to_series(name, &element).map_err(|found| Error::WrongType {
-            at: self.shadow.root.here(),
-            wanted: format!("a column `{name}` that polars can hold"),
+            at,
+            wanted: "a column that polars can hold".into(),
             found,
         })
     }
@@ -106,7 +107,7 @@ impl Frame {
             series.push(self.column(name)?.into_column());
         }
         DataFrame::new(self.n_rows()?, series)
-            .map_err(|e| Error::Malformed { at: self.shadow.root.here(), what: e.to_string() })
+            .map_err(|e| Error::Unsupported { at: self.shadow.root.here(), what: format!("as a polars frame: {e}") })
     }
 
     /// Adds a column, in memory; `write()` brings it to the file. A column, not the frame: the others are not touched.
@@ -118,9 +119,10 @@ impl Frame {
     /// polars types that the format has no form for, [`Error::View`].
     pub fn insert(&self, column: Series) -> Result<()> {
         let name = column.name().to_string();
+        let at = self.shadow.root.place(&self.at()?.join(&name)?);
         let element = series_to_column(&column).map_err(|found| Error::WrongType {
-            at: self.shadow.root.here(),
-            wanted: format!("a column `{name}` that AnnData can hold"),
+            at,
+            wanted: "a column that AnnData can hold".into(),
             found,
         })?;
         self.insert_element(&name, element)
@@ -131,14 +133,8 @@ impl Frame {
     /// # Errors
     /// As [`insert`](Self::insert).
     pub fn insert_element(&self, name: &str, value: impl Into<Element>) -> Result<()> {
-        check_new_name(name)?;
-        let root = &self.shadow.root;
         let at = self.at()?;
-        let meta = root.frame(&at)?;
-        if name == "_index" || name == meta.index {
-            return Err(Error::BadName { name: name.to_owned(), why: "it names the index of the frame".into() });
-        }
-        if root.mark(&at) == Some(Mark::New) {
+        if self.shadow.root.mark(&at) == Some(Mark::New) {
             let why = format!("`{at}` itself is pending; set it again with the column in it");
             return Err(Error::BadName { name: name.to_owned(), why });
         }

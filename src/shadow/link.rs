@@ -75,7 +75,7 @@ pub struct WriteOptions {
 }
 
 impl WriteOptions {
-    /// Whether to drop from memory what was written, and everything else that is clean.
+    /// Whether to drop from memory what was written, and everything else that is clean (but not what views hold).
     #[must_use]
     pub const fn clear_cache(mut self, yes: bool) -> Self {
         self.clear_cache = yes;

@@ -134,20 +134,41 @@ impl Member {
     fn put(&self, value: Element) -> Result<()> {
         let root = &self.shadow.root;
         self.shadow.refuse_view(&self.at, "setting an element")?;
+        self.check_name()?;
         check_keys(&value)?;
         let lengths = self.spec.axes.iter().map(|&a| root.length(a)).collect::<Result<Vec<_>>>()?;
         self.spec.check(&root.place(&self.at), &value, &lengths)?;
         if let (Admits::Aligned, Element::Table(table)) = (self.spec.admits, &value) {
             self.check_frame_index(table)?;
         }
-        root.set(&self.at, value)
+        root.set(&self.at, value, self.spec.admits == Admits::Column)
+    }
+
+    /// Outside `uns` an element has one name below its slot (X has none); a column is not named like the index.
+    fn check_name(&self) -> Result<()> {
+        let below = self.at.strip_prefix(&self.shadow.root.at(self.spec.name)?).unwrap_or_default();
+        let names: Vec<&str> = below.components().collect();
+        let bad = |why: &str| Err(Error::BadName { name: below.to_string(), why: why.to_owned() });
+        match (self.spec.admits, &names[..]) {
+            (Admits::Any, [_, ..]) | (_, [_]) => {}
+            (Admits::Matrix, []) if self.spec.name.ends_with('X') => {}
+            _ => return bad("`/` separates groups, and this slot holds none"),
+        }
+        names.iter().try_for_each(|name| check_new_name(name))?;
+        if let (Admits::Column, [name]) = (self.spec.admits, &names[..]) {
+            let frame = self.shadow.root.frame(&self.shadow.root.at(self.spec.name)?)?;
+            if *name == "_index" || *name == frame.index {
+                return bad("it names the index of the frame");
+            }
+        }
+        Ok(())
     }
 
     /// The index of a frame in obsm or varm must equal the names of its axis (format, section 7).
     fn check_frame_index(&self, table: &Table) -> Result<()> {
         let Some(&axis) = self.spec.axes.first() else { return Ok(()) };
         let names = self.shadow.root.axis_names(axis)?;
-        let index = crate::value::texts(table.index()).unwrap_or_default();
+        let index = table.index().texts().unwrap_or_default();
         if index.iter().map(|n| n.as_deref()).eq(names.iter().map(|n| Some(n.as_str()))) {
             return Ok(());
         }
@@ -176,7 +197,7 @@ impl fmt::Debug for Member {
 }
 
 /// Names inside a value follow the same rules as names of elements.
-fn check_keys(value: &Element) -> Result<()> {
+pub(crate) fn check_keys(value: &Element) -> Result<()> {
     match value {
         Element::Mapping(m) => m.iter().try_for_each(|(name, e)| check_new_name(name).and_then(|()| check_keys(e))),
         Element::Table(t) => {
@@ -258,11 +279,6 @@ impl Slot {
     /// # Errors
     /// As [`Member::set`]; [`Error::BadName`] for names that readers would misread.
     pub fn insert(&self, name: &str, value: impl Into<Element>) -> Result<()> {
-        if self.spec.admits == Admits::Any {
-            name.split('/').try_for_each(check_new_name)?;
-        } else {
-            check_new_name(name)?;
-        }
         self.member(name)?.set(value)
     }
 

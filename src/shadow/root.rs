@@ -2,6 +2,7 @@
 //!
 //! The lock is never held over disk I/O: look up, clone the handle, release, read, take the lock again, remember.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -14,10 +15,10 @@ use crate::codec::{self, FrameMeta, Info, Kind};
 use crate::commit::{self, Receipt};
 use crate::error::{Error, Place, Result, nearest};
 use crate::index::Rows;
-use crate::overlay::{Mark, Overlay};
+use crate::overlay::{Mark, Overlay, Pending};
 use crate::path::ElemPath;
-use crate::store::{Format, IoStats, ReadStore, open_read, open_write};
-use crate::value::{Element, texts};
+use crate::store::{Format, IoStats, Opened, ReadStore, open_read, open_write};
+use crate::value::Element;
 
 /// How long `reopen` and `close` wait for reads in flight.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -25,7 +26,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) struct Root {
     /// The path as the user gave it; may end inside the file.
     path: PathBuf,
-    /// The file or directory itself.
+    /// The file or directory itself, and its name for messages.
+    root: PathBuf,
     file: String,
     /// Where in the store the AnnData begins.
     base: ElemPath,
@@ -45,35 +47,31 @@ struct State {
     fingerprint: Fingerprint,
     /// What handles that are closed by now have read and written.
     past: IoStats,
+    /// Frames as they were last looked up in the file, for when it is closed.
+    frames: HashMap<ElemPath, FrameMeta>,
     /// The handle is being swapped: new reads wait at the gate.
     draining: bool,
 }
 
 impl Root {
     pub(crate) fn open(path: &Path, options: &OpenOptions) -> Result<Self> {
-        let (link, inner, format) = connect(path, options.mode)?;
+        let Connected { link, root, inner, format } = connect(path, options.mode)?;
         let Some(store) = link.reader() else { return Err(closed_now(path)) };
         let file = store.location().to_owned();
         let base = find_anndata(&*store, inner)?;
-        let n_obs = codec::frame_meta(&*store, &base.child("obs"))?.n_rows;
-        let n_vars = n_vars(&*store, &base)?;
+        let obs = codec::frame_meta(&*store, &base.child("obs"))?;
+        let lengths = [obs.n_rows, n_vars(&*store, &base)?];
         let state = State {
             link,
             overlay: Overlay::new(options.cache_budget),
             generation: 0,
-            fingerprint: fingerprint(&file, &base),
+            fingerprint: fingerprint(&root, &base),
             past: IoStats::default(),
+            frames: HashMap::from([(base.child("obs"), obs)]),
             draining: false,
         };
-        Ok(Self {
-            path: path.to_owned(),
-            file,
-            base,
-            format,
-            lengths: [n_obs, n_vars],
-            state: RwLock::new(state),
-            gate: Mutex::new(()),
-        })
+        let (path, state, gate) = (path.to_owned(), RwLock::new(state), Mutex::new(()));
+        Ok(Self { path, root, file, base, format, lengths, state, gate })
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -136,8 +134,11 @@ impl Root {
     }
 
     fn reader(&self, at: &ElemPath) -> Result<Arc<dyn ReadStore>> {
-        let what = || format!("reading `{}`", self.relative(at));
-        self.store().ok_or_else(|| Error::Closed { at: self.here(), what: what() })
+        self.store().ok_or_else(|| self.closed(at))
+    }
+
+    fn closed(&self, at: &ElemPath) -> Error {
+        Error::Closed { at: self.here(), what: format!("reading `{}`", self.relative(at)) }
     }
 
     pub(crate) fn length(&self, axis: Axis) -> Result<usize> {
@@ -159,16 +160,21 @@ impl Root {
                 n_rows: table.n_rows(),
             });
         }
-        let mut meta = codec::frame_meta(&*self.reader(at)?, at)?;
-        let state = self.state.read();
-        meta.columns.extend(
-            state
-                .overlay
-                .pending()
-                .iter()
-                .filter(|p| p.path.parent().as_ref() == Some(at))
-                .map(|p| p.path.name().to_owned()),
-        );
+        // Before the file is asked: a column that is written in between is then found in both, not in neither.
+        let pending = self.pending_names(at);
+        let mut meta = match self.store() {
+            Some(store) => {
+                let meta = codec::frame_meta(&*store, at)?;
+                self.state.write().frames.insert(at.clone(), meta.clone());
+                meta
+            }
+            None => {
+                let known = self.state.read().frames.get(at).cloned();
+                known.ok_or_else(|| self.closed(at))?
+            }
+        };
+        let new = pending.into_iter().filter(|name| !meta.columns.contains(name)).collect::<Vec<_>>();
+        meta.columns.extend(new);
         Ok(meta)
     }
 
@@ -187,8 +193,8 @@ impl Root {
         if let Some(element) = self.state.read().overlay.get(at) {
             return Ok(Some(Info::of(&element)));
         }
-        let stored = codec::describe(&*self.reader(at)?, at)?;
         let pending = self.pending_names(at);
+        let stored = codec::describe(&*self.reader(at)?, at)?;
         Ok(match stored {
             None if pending.is_empty() => None,
             None => Some(Info::of(&Element::Mapping(Default::default())).with_children(pending)),
@@ -200,14 +206,17 @@ impl Root {
     /// Names of the elements directly below the group `at`: those in the file, sorted, then the pending ones in the order in
     /// which they were set. Empty if there is no such group. A closed shadow tells what it holds.
     pub(crate) fn names(&self, at: &ElemPath) -> Result<Vec<String>> {
-        let mut names = match self.store() {
-            None => self.held_names(at),
-            Some(store) if store.node(at)?.is_some_and(|n| n.is_group()) => store.children(at)?,
-            Some(_) => Vec::new(),
+        let pending = self.pending_names(at);
+        let held = self.state.read().overlay.get(at);
+        let mut names = match (held.as_deref(), self.store()) {
+            (Some(Element::Mapping(entries)), _) => entries.keys().cloned().collect(),
+            (_, None) => self.held_names(at),
+            (_, Some(store)) if store.node(at)?.is_some_and(|n| n.is_group()) => store.children(at)?,
+            _ => Vec::new(),
         };
-        for pending in self.pending_names(at) {
-            if !names.contains(&pending) {
-                names.push(pending);
+        for name in pending {
+            if !names.contains(&name) {
+                names.push(name);
             }
         }
         Ok(names)
@@ -237,9 +246,12 @@ impl Root {
 
     /// The element at `at`, cut on its leading `axes`, of which a stored one must have the lengths.
     pub(crate) fn read(&self, at: &ElemPath, axes: &[Axis], cut: &[Option<Rows>]) -> Result<Arc<Element>> {
-        let (held, generation) = {
+        // What is pending is noted together with what is held: a write in between moves it from here to the file, where it
+        // is then found, and its new generation keeps this reading out of the cache.
+        let (held, pending, generation) = {
             let state = self.state.read();
-            (state.overlay.get(at), state.generation)
+            let below: Vec<Pending> = state.overlay.pending().into_iter().filter(|p| p.path.starts_with(at)).collect();
+            (state.overlay.get(at), below, state.generation)
         };
         if let Some(element) = held {
             return Ok(cut_held(element, cut));
@@ -258,7 +270,7 @@ impl Root {
             None => None,
         };
         drop(store);
-        let element = Arc::new(self.with_pending(at, stored)?);
+        let element = Arc::new(self.with_pending(at, stored, pending)?);
         if cut.iter().all(Option::is_none) {
             let mut state = self.state.write();
             if state.generation == generation {
@@ -269,11 +281,7 @@ impl Root {
     }
 
     /// Adds to a mapping what is pending below it.
-    fn with_pending(&self, at: &ElemPath, stored: Option<Element>) -> Result<Element> {
-        let below: Vec<_> = {
-            let state = self.state.read();
-            state.overlay.pending().into_iter().filter(|p| p.path.starts_with(at)).collect()
-        };
+    fn with_pending(&self, at: &ElemPath, stored: Option<Element>, below: Vec<Pending>) -> Result<Element> {
         let mut element = match stored {
             Some(element) => element,
             None if below.is_empty() => return Err(self.not_found(at)),
@@ -323,23 +331,30 @@ impl Root {
             Some(Element::Table(table)) => Arc::new(table.index().clone()),
             _ => self.read(&frame.join(&meta.index)?, &[axis], &[])?,
         };
-        let names = texts(&element).ok_or_else(|| Error::Malformed {
+        let names = element.texts().ok_or_else(|| Error::Malformed {
             at: self.place(&frame),
             what: format!("its index is {}", element.describe()),
         })?;
         Ok(names.into_iter().map(|n| n.unwrap_or_else(|| "nan".to_owned())).collect())
     }
 
-    /// Sets an element to be written. The caller has checked that it fits.
-    pub(crate) fn set(&self, at: &ElemPath, value: Element) -> Result<()> {
+    /// Sets an element to be written. The caller has checked that it fits its slot; here, that it has a place: nothing
+    /// stored there, and a dict above it (or, for a column, a frame).
+    pub(crate) fn set(&self, at: &ElemPath, value: Element, column: bool) -> Result<()> {
         if let Some(store) = self.store() {
-            for above in std::iter::once(at.clone()).chain(at.ancestors()) {
-                match store.node(&above)? {
-                    Some(_) if above == *at => return Err(Error::Exists { at: self.place(at) }),
-                    Some(node) if node.is_group() => break,
-                    Some(_) => return Err(Error::Exists { at: self.place(&above) }),
-                    None => {}
+            if store.node(at)?.is_some() {
+                return Err(Error::Exists { at: self.place(at) });
+            }
+            for above in at.ancestors() {
+                let Some(node) = store.node(&above)? else { continue };
+                let encoding = node.text("encoding-type");
+                let open = node.is_group() && matches!(encoding, None | Some("dict" | "anndata" | "raw"));
+                let frame = column && encoding == Some("dataframe") && at.parent().as_ref() == Some(&above);
+                if !open && !frame {
+                    let what = format!("it is {}, and nothing can be put into it", encoding.unwrap_or("an array"));
+                    return Err(Error::Unsupported { at: self.place(&above), what });
                 }
+                break;
             }
         }
         let mut state = self.state.write();
@@ -367,17 +382,17 @@ impl Root {
                 return Ok(());
             }
         }
-        match self.info(at)? {
-            Some(_) => Err(Error::Unsupported {
+        match self.store() {
+            Some(store) if store.node(at)?.is_some() => Err(Error::Unsupported {
                 at: self.place(at),
                 what: "it is stored in the file, and deleting stored elements is not supported yet".into(),
             }),
-            None => Err(self.not_found(at)),
+            _ => Err(self.not_found(at)),
         }
     }
 
     pub(crate) fn changes(&self) -> Vec<commit::Change> {
-        self.state.read().overlay.pending().iter().map(commit::Change::of).collect()
+        self.state.read().overlay.pending().iter().map(|p| commit::Change::of(p, &self.base)).collect()
     }
 
     pub(crate) fn clear_cache(&self) {
@@ -408,41 +423,54 @@ impl Root {
             Link::Read(_) => return Err(Error::ReadOnly { at: self.here(), what: what() }),
             Link::Closed => return Err(Error::Closed { at: self.here(), what: what() }),
         };
+        let changed = self.state.read().fingerprint != self.fingerprint();
         let receipt = commit::write(&*store, &self.base, &pending)?;
         let mut state = self.state.write();
         state.overlay.settle(&pending, clear_cache);
-        if clear_cache {
+        state.generation += 1;
+        // What somebody else wrote meanwhile makes stale what was read before.
+        if clear_cache || changed {
             state.overlay.clear_clean();
         }
-        state.fingerprint = fingerprint(&self.file, &self.base);
+        state.fingerprint = self.fingerprint();
         Ok(receipt)
     }
 
     /// Swaps the handle. After Err the shadow is open as before or, if even that fails, closed; the overlay is kept.
     pub(crate) fn reopen(&self, mode: Mode) -> Result<()> {
         let _gate = self.gate.lock();
+        let draining = Draining(self);
         // Asked before the handle goes: closing an HDF5 file that was open for writing touches it.
-        let changed = self.state.read().fingerprint != fingerprint(&self.file, &self.base);
+        let mut changed = self.state.read().fingerprint != self.fingerprint();
         let before = self.disconnect()?;
+        let gone = self.fingerprint();
         let (link, result) = match self.connect_again(mode) {
             Ok(link) => (link, Ok(())),
             Err(error) => (before.and_then(|mode| self.connect_again(mode).ok()).unwrap_or(Link::Closed), Err(error)),
         };
+        let arrived = self.fingerprint();
+        // Opening for reading touches nothing, so that any difference is somebody else's.
+        changed |= link.mode() == Some(Mode::Read) && arrived != gone;
         let mut state = self.state.write();
         state.link = link;
-        state.draining = false;
-        state.fingerprint = fingerprint(&self.file, &self.base);
+        state.fingerprint = arrived;
         if changed {
             // Somebody else wrote meanwhile: what was read of the file may be stale.
             state.overlay.clear_clean();
             state.generation += 1;
         }
+        drop(state);
+        drop(draining);
         result
+    }
+
+    fn fingerprint(&self) -> Fingerprint {
+        fingerprint(&self.root, &self.base)
     }
 
     /// A new handle, if the file still has the shape that views and pending changes were made for.
     fn connect_again(&self, mode: Mode) -> Result<Link> {
-        let (link, _, _) = connect(&self.path, mode)?;
+        let link = connect(&self.path, mode)?.link;
         let store = link.reader().ok_or_else(|| closed_now(&self.path))?;
         let n_obs = codec::frame_meta(&*store, &self.base.child("obs"))?.n_rows;
         let lengths = [n_obs, n_vars(&*store, &self.base)?];
@@ -455,10 +483,9 @@ impl Root {
 
     pub(crate) fn close(&self) -> Result<()> {
         let _gate = self.gate.lock();
+        let _draining = Draining(self);
         self.disconnect()?;
-        let mut state = self.state.write();
-        state.draining = false;
-        state.fingerprint = fingerprint(&self.file, &self.base);
+        self.state.write().fingerprint = self.fingerprint();
         Ok(())
     }
 
@@ -471,29 +498,47 @@ impl Root {
             if !state.link.in_use() {
                 let stats = state.link.reader().map(|s| s.stats()).unwrap_or_default();
                 state.past = state.past + stats;
-                return Ok(std::mem::replace(&mut state.link, Link::Closed).mode());
+                let link = std::mem::replace(&mut state.link, Link::Closed);
+                // Closing may take a while; nobody needs to wait for the lock meanwhile.
+                drop(state);
+                return Ok(link.mode());
             }
+            drop(state);
             if started.elapsed() > PATIENCE {
-                state.draining = false;
                 let why =
                     format!("reads are still under way after {} s; try again when they are done", PATIENCE.as_secs());
                 return Err(Error::Busy { at: self.here(), why });
             }
-            drop(state);
             std::thread::sleep(Duration::from_millis(1));
         }
     }
 }
 
-fn connect(path: &Path, mode: Mode) -> Result<(Link, ElemPath, Format)> {
+/// New reads wait while the handle is swapped; whatever becomes of that, they do not wait for ever.
+struct Draining<'a>(&'a Root);
+
+impl Drop for Draining<'_> {
+    fn drop(&mut self) {
+        self.0.state.write().draining = false;
+    }
+}
+
+struct Connected {
+    link: Link,
+    root: PathBuf,
+    inner: ElemPath,
+    format: Format,
+}
+
+fn connect(path: &Path, mode: Mode) -> Result<Connected> {
     Ok(match mode {
         Mode::Read => {
-            let opened = open_read(path)?;
-            (Link::Read(opened.store), opened.inner, opened.format)
+            let Opened { store, root, inner, format } = open_read(path)?;
+            Connected { link: Link::Read(store), root, inner, format }
         }
         Mode::ReadWrite => {
-            let opened = open_write(path)?;
-            (Link::Write(opened.store), opened.inner, opened.format)
+            let Opened { store, root, inner, format } = open_write(path)?;
+            Connected { link: Link::Write(store), root, inner, format }
         }
     })
 }
@@ -521,15 +566,14 @@ type Fingerprint = Vec<Option<(SystemTime, u64)>>;
 
 /// Of a file, the file; of a Zarr store, the documents at its root and the slots of the AnnData, whose directories change
 /// when an element comes or goes.
-fn fingerprint(file: &str, base: &ElemPath) -> Fingerprint {
-    let root = Path::new(file);
+fn fingerprint(root: &Path, base: &ElemPath) -> Fingerprint {
     let stamp = |p: &Path| std::fs::metadata(p).ok().and_then(|m| Some((m.modified().ok()?, m.len())));
     if root.is_file() {
         return vec![stamp(root)];
     }
     let here = base.components().fold(root.to_owned(), |dir, name| dir.join(name));
     let documents = ["zarr.json", ".zmetadata", ".zattrs"].map(|name| root.join(name));
-    let slots = slots::SHOWN.iter().map(|spec| here.join(spec.name));
+    let slots = ["X", "raw"].into_iter().chain(slots::SHOWN.iter().map(|spec| spec.name)).map(|name| here.join(name));
     documents.into_iter().chain(slots).map(|p| stamp(&p)).collect()
 }
 

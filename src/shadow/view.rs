@@ -51,10 +51,6 @@ impl View {
         cache.elements.remember(at, element.clone());
     }
 
-    pub(crate) fn is_cached(&self, at: &ElemPath) -> bool {
-        self.cache.lock().elements.mark(at).is_some()
-    }
-
     pub(crate) fn clear_cache(&self) {
         self.cache.lock().elements.clear_clean();
     }

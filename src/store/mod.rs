@@ -159,7 +159,7 @@ pub trait WriteStore: ReadStore {
 
     /// Makes everything staged visible and durable, and renews consolidated metadata wherever there were some, from this
     /// store's root up to the topmost enclosing one. After Ok nothing is staged. After Err the store is as before and
-    /// nothing is staged.
+    /// nothing is staged; but where only the last wait for the disk fails, the changes are in place.
     ///
     /// # Errors
     /// [`Error::Io`] and [`Error::Backend`].

@@ -36,6 +36,8 @@ impl fmt::Display for Format {
 pub struct Opened<S> {
     /// The store, rooted at the file or at the topmost Zarr group that encloses the path.
     pub store: S,
+    /// That file or directory.
+    pub root: PathBuf,
     /// The rest of the path below that root.
     pub inner: ElemPath,
     /// The container.
@@ -58,7 +60,7 @@ pub fn open_read(path: &Path) -> Result<Opened<Arc<dyn ReadStore>>> {
         Format::Hdf5 => Arc::new(Hdf5Store::open_read(&root)?),
         Format::Zarr => Arc::new(ZarrStore::open_read(&root)?),
     };
-    Ok(Opened { store, inner, format })
+    Ok(Opened { store, root, inner, format })
 }
 
 /// Opens `path` for reading and writing, as [`open_read`].
@@ -71,7 +73,7 @@ pub fn open_write(path: &Path) -> Result<Opened<Arc<dyn WriteStore>>> {
         Format::Hdf5 => Arc::new(Hdf5Store::open_write(&root)?),
         Format::Zarr => Arc::new(ZarrStore::open_write(&root)?),
     };
-    Ok(Opened { store, inner, format })
+    Ok(Opened { store, root, inner, format })
 }
 
 /// Finds the store that holds `path`: the file on the way down, or the topmost Zarr group on the way up.
@@ -99,22 +101,25 @@ fn find(path: &Path) -> Result<Found> {
             }),
         };
     }
-    // Canonical only to walk up past a trailing `.`; the root keeps the user's spelling where that suffices.
-    let mut root = None;
-    let mut here = Some(existing);
-    while let Some(dir) = here.filter(|d| !d.as_os_str().is_empty()) {
+    // Up the real path: the store may enclose the working directory, or what a link leads to.
+    let real = existing.canonicalize().map_err(io)?;
+    let mut depth = None;
+    for (up, dir) in real.ancestors().enumerate() {
         if is_zarr_group(dir) {
-            root = Some(dir);
-        } else if root.is_some() {
+            depth = Some(up);
+        } else if depth.is_some() {
             break;
         }
-        here = dir.parent();
     }
+    // The user's spelling of the root, where it leads there.
+    let spelled = |up: usize| existing.ancestors().nth(up).filter(|p| !p.as_os_str().is_empty());
+    let root = depth.and_then(|up| {
+        let root = real.ancestors().nth(up)?;
+        let same = spelled(up).filter(|p| p.canonicalize().is_ok_and(|c| c == root));
+        Some((same.unwrap_or(root).to_owned(), real.strip_prefix(root).ok()?.join(rest)))
+    });
     match root {
-        Some(root) => {
-            let inner = path.strip_prefix(root).unwrap_or(Path::new(""));
-            Ok(Found { format: Format::Zarr, root: root.to_owned(), inner: inside(inner)? })
-        }
+        Some((root, inner)) => Ok(Found { format: Format::Zarr, root, inner: inside(&inner)? }),
         None if !rest.as_os_str().is_empty() => Err(io(std::io::ErrorKind::NotFound.into())),
         None => Err(Error::NotAnnData {
             at: at(),

@@ -233,19 +233,3 @@ impl Table {
         }
     }
 }
-
-/// The texts of a string-like column, missing ones as `None`: strings, nullable strings, categoricals (their
-/// categories as text), and plain numbers as Python's `str` writes them.
-pub(crate) fn texts(column: &Element) -> Option<Vec<Option<String>>> {
-    match column {
-        Element::Array(a) if a.ndim() == 1 => Some(a.to_strings().into_iter().map(Some).collect()),
-        Element::Nullable(n) => {
-            Some(n.values().to_strings().into_iter().zip(n.missing()).map(|(s, &m)| (!m).then_some(s)).collect())
-        }
-        Element::Categorical(c) => {
-            let names = c.categories().to_strings();
-            Some(c.positions().into_iter().map(|p| p.and_then(|p| names.get(p).cloned())).collect())
-        }
-        _ => None,
-    }
-}

@@ -42,7 +42,7 @@ impl FromElement for Array {
     fn from_element(element: Element) -> Result<Self, Mismatch> {
         match element {
             Element::Array(a) => Ok(a),
-            Element::Sparse(s) => Ok(s.to_dense()),
+            Element::Sparse(s) => filled(&s, "an array"),
             other => Err(Mismatch::new("an array", &other)),
         }
     }
@@ -53,7 +53,7 @@ impl<T: Item, D: Dimension> FromElement for ndarray::Array<T, D> {
         let axes = D::NDIM.map_or_else(String::new, |n| format!("{n}-d "));
         let wanted = format!("a {axes}{} array", T::DTYPE);
         let array = match element {
-            Element::Sparse(s) if s.data().dtype() == T::DTYPE => s.to_dense(),
+            Element::Sparse(s) if s.data().dtype() == T::DTYPE => filled(&s, &wanted)?,
             Element::Array(a) => a,
             other => return Err(Mismatch::new(wanted, &other)),
         };
@@ -63,6 +63,12 @@ impl<T: Item, D: Dimension> FromElement for ndarray::Array<T, D> {
             .into_dimensionality()
             .map_err(|_| Mismatch { wanted, found: format!("a {}-d array of shape {shape:?}", shape.len()) })
     }
+}
+
+fn filled(sparse: &Sparse, wanted: &str) -> Result<Array, Mismatch> {
+    sparse
+        .to_dense()
+        .map_err(|why| Mismatch { wanted: wanted.to_owned(), found: format!("a {}: {why}", sparse.format()) })
 }
 
 impl FromElement for Sparse {

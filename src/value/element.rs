@@ -68,8 +68,11 @@ impl Element {
         }
     }
 
-    /// The part at these positions: one selection per leading axis, axes beyond the list whole. The selections must lie
-    /// within the element; mappings, scalars and `Null` are returned whole.
+    /// The part at these positions: one selection per leading axis, axes beyond the list whole. Mappings, scalars and `Null`
+    /// are returned whole.
+    ///
+    /// # Panics
+    /// If a selection leaves its axis.
     #[must_use]
     pub fn take(&self, rows: &[Rows]) -> Self {
         let first = rows.first();
@@ -80,6 +83,23 @@ impl Element {
             Self::Nullable(n) => Self::Nullable(first.map_or_else(|| n.clone(), |r| n.take(r))),
             Self::Table(t) => Self::Table(first.map_or_else(|| t.clone(), |r| t.take(r))),
             Self::Mapping(_) | Self::Null => self.clone(),
+        }
+    }
+
+    /// The values of a one-dimensional element as text, `None` where one is missing: strings as they are, categoricals as
+    /// their categories, numbers as Python's `str` writes them. `None` for what has no such values.
+    #[must_use]
+    pub fn texts(&self) -> Option<Vec<Option<String>>> {
+        match self {
+            Self::Array(a) if a.ndim() == 1 => Some(a.to_strings().into_iter().map(Some).collect()),
+            Self::Nullable(n) => {
+                Some(n.values().to_strings().into_iter().zip(n.missing()).map(|(s, &m)| (!m).then_some(s)).collect())
+            }
+            Self::Categorical(c) => {
+                let names = c.categories().to_strings();
+                Some(c.positions().into_iter().map(|p| p.and_then(|p| names.get(p).cloned())).collect())
+            }
+            _ => None,
         }
     }
 
@@ -106,6 +126,17 @@ impl Element {
         }
         if let Self::Mapping(entries) = self {
             entries.entry((*first).to_owned()).or_insert(Self::Null).put_below(rest, value);
+        }
+    }
+
+    /// Removes the entry at `names` inside this mapping. Whether there was one.
+    pub(crate) fn remove_below(&mut self, names: &[&str]) -> bool {
+        match (self, names) {
+            (Self::Mapping(entries), [last]) => entries.remove(*last).is_some(),
+            (Self::Mapping(entries), [first, rest @ ..]) => {
+                entries.get_mut(*first).is_some_and(|e| e.remove_below(rest))
+            }
+            _ => false,
         }
     }
 }

@@ -5,7 +5,6 @@ use polars::prelude::{
     PolarsError, Series,
 };
 
-use super::column::texts;
 use super::{Array, Categorical, Element, Item, NaValue, Nullable, Table};
 use crate::index::Select;
 
@@ -157,7 +156,7 @@ pub(crate) fn table_to_frame(table: &Table) -> Result<DataFrame, String> {
     let index_name = table.index_name().unwrap_or("_index");
     let mut columns = Vec::with_capacity(table.columns().len() + 1);
     if table.column(index_name).is_none() {
-        let names = texts(table.index()).ok_or("the index is not one-dimensional")?;
+        let names = table.index().texts().ok_or("the index is not one-dimensional")?;
         columns.push(Series::new(index_name.into(), names).into_column());
     }
     for (name, column) in table.columns() {

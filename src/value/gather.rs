@@ -125,6 +125,9 @@ fn take(array: &Array, rows: &[Rows]) -> Array {
 
 impl Array {
     /// `array[np.ix_(rows…)]`: one selection per axis, axes beyond the list whole.
+    ///
+    /// # Panics
+    /// If a selection leaves its axis.
     #[must_use]
     pub fn take(&self, rows: &[Rows]) -> Self {
         take(self, rows)

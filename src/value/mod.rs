@@ -19,8 +19,7 @@ pub use sparse::{Sparse, SparseFormat};
 
 pub(crate) use sparse::MinorFilter;
 
-pub(crate) use array::with_array;
-pub(crate) use column::texts;
+pub(crate) use array::{check_memory, with_array};
 pub use convert::Mismatch;
 pub(crate) use dtype::with_dtype;
 pub(crate) use frame::{column_to_series, series_to_column, table_to_frame};

@@ -1,10 +1,11 @@
 //! [`Sparse`]: a CSR or CSC matrix, one struct with the axes swapped.
 
+use std::collections::HashMap;
 use std::fmt;
 
-use ndarray::{Array2, ArrayD, IxDyn};
+use ndarray::{Array2, ArrayD};
 
-use super::{Array, DType, Item, with_array};
+use super::{Array, DType, Item, check_memory, with_array};
 use crate::index::Rows;
 
 /// Which axis is compressed.
@@ -134,6 +135,9 @@ impl Sparse {
     }
 
     /// The sub-matrix at these rows and columns (`None`: all), in the same format.
+    ///
+    /// # Panics
+    /// If a row or column lies outside the matrix.
     #[must_use]
     pub fn take(&self, rows: Option<&Rows>, cols: Option<&Rows>) -> Self {
         let all = |n: usize| Rows::All(n);
@@ -154,25 +158,31 @@ impl Sparse {
     }
 
     /// The matrix with every entry in its place, repeated entries added up.
-    #[must_use]
-    pub fn to_dense(&self) -> Array {
+    ///
+    /// # Errors
+    /// If it does not fit into memory.
+    pub fn to_dense(&self) -> Result<Array, String> {
         fn typed<T: Item>(s: &Sparse, data: &ArrayD<T>) -> Array {
-            let mut out = ArrayD::from_elem(IxDyn(&s.shape), T::default());
+            let mut out = vec![T::default(); s.shape[0] * s.shape[1]];
             for (m, k, value) in s.entries(data) {
-                let at = if s.format == SparseFormat::Csr { [m, k] } else { [k, m] };
-                let cell = &mut out[&at[..]];
+                let (row, col) = if s.format == SparseFormat::Csr { (m, k) } else { (k, m) };
+                let cell = &mut out[row * s.shape[1] + col];
                 *cell = add(cell, value);
             }
-            T::wrap(out)
+            Array::from_shape_vec(&s.shape, out).unwrap_or_else(|| Array::zeros(T::DTYPE, &s.shape))
         }
-        with_array!(&self.data, a => typed(self, a))
+        check_memory(self.data.dtype(), &self.shape)?;
+        Ok(with_array!(&self.data, a => typed(self, a)))
     }
 
     /// Stored entries as (major, minor, value).
     fn entries<'a, T: Item>(&'a self, data: &'a ArrayD<T>) -> impl Iterator<Item = (usize, usize, &'a T)> {
+        let values = data.as_slice().unwrap_or_default();
         self.indptr.windows(2).enumerate().flat_map(move |(m, w)| {
-            (w[0] as usize..w[1] as usize)
-                .filter_map(move |at| Some((m, *self.indices.get(at)? as usize, data.as_slice()?.get(at)?)))
+            let span = w[0] as usize..w[1] as usize;
+            let minor = self.indices.get(span.clone()).unwrap_or_default();
+            let of_row = values.get(span).unwrap_or_default();
+            minor.iter().zip(of_row).map(move |(&k, value)| (m, k as usize, value))
         })
     }
 
@@ -181,12 +191,14 @@ impl Sparse {
     #[must_use]
     pub fn to_sprs<T: Item>(&self) -> Option<sprs::CsMat<T>> {
         let data = self.data.view::<T>()?;
-        let mut rows: Vec<Vec<(usize, T)>> = vec![Vec::new(); self.indptr.len() - 1];
-        for (m, k, value) in self.entries(data) {
-            rows[m].push((k, value.clone()));
-        }
-        let (mut indptr, mut indices, mut values) = (vec![0], Vec::new(), Vec::<T>::new());
-        for mut row in rows {
+        let (mut indptr, mut indices, mut values) =
+            (vec![0], Vec::with_capacity(self.nnz()), Vec::<T>::with_capacity(self.nnz()));
+        let mut entries = self.entries(data).peekable();
+        for m in 0..self.indptr.len() - 1 {
+            let mut row = Vec::new();
+            while let Some((_, k, value)) = entries.next_if(|(of, ..)| *of == m) {
+                row.push((k, value.clone()));
+            }
             row.sort_by_key(|(k, _)| *k);
             let begin = indices.len();
             for (k, value) in row {
@@ -256,8 +268,8 @@ pub(crate) fn check_indptr(indptr: &[u64], major: usize, nnz: u64) -> Result<(),
 pub(crate) enum MinorFilter {
     /// All stay where they are.
     Keep,
-    /// Position → where it goes; repeats beyond the first in `more`.
-    Map(Vec<Option<u64>>, std::collections::HashMap<usize, Vec<u64>>),
+    /// Position → where it goes, however often.
+    Map(HashMap<u64, Vec<u64>>),
 }
 
 impl MinorFilter {
@@ -266,16 +278,11 @@ impl MinorFilter {
         if rows.is_all_of(len) {
             return Self::Keep;
         }
-        let mut map = vec![None; rows.max().map_or(0, |m| m + 1)];
-        let mut more: std::collections::HashMap<usize, Vec<u64>> = std::collections::HashMap::new();
+        let mut map: HashMap<u64, Vec<u64>> = HashMap::new();
         for (to, from) in rows.iter().enumerate() {
-            if map[from].is_none() {
-                map[from] = Some(to as u64);
-            } else {
-                more.entry(from).or_default().push(to as u64);
-            }
+            map.entry(from as u64).or_default().push(to as u64);
         }
-        Self::Map(map, more)
+        Self::Map(map)
     }
 
     /// Appends, for the stored entries `span` of one row, where their values lie (`picks`) and their new indices.
@@ -291,16 +298,11 @@ impl MinorFilter {
                 picks.extend(span.clone());
                 out.extend(&indices[span]);
             }
-            Self::Map(map, more) => {
+            Self::Map(map) => {
                 for at in span {
-                    let from = indices[at] as usize;
-                    if let Some(to) = map.get(from).copied().flatten() {
+                    for &to in map.get(&indices[at]).into_iter().flatten() {
                         picks.push(at);
                         out.push(to);
-                        for &again in more.get(&from).into_iter().flatten() {
-                            picks.push(at);
-                            out.push(again);
-                        }
                     }
                 }
             }
@@ -368,18 +370,29 @@ mod tests {
             c in proptest::collection::vec(any::<proptest::sample::Index>(), 0..6)) {
             let rows = Rows::picks(r.iter().map(|i| i.index(m.shape()[0])).collect::<Vec<_>>());
             let cols = Rows::picks(c.iter().map(|i| i.index(m.shape()[1])).collect::<Vec<_>>());
-            prop_assert_eq!(m.take(Some(&rows), Some(&cols)).to_dense(), m.to_dense().take(&[rows.clone(), cols]));
-            prop_assert_eq!(m.take(Some(&rows), None).to_dense(), m.to_dense().take(&[rows]));
+            prop_assert_eq!(m.take(Some(&rows), Some(&cols)).to_dense(), m.to_dense().map(|d| d.take(&[rows.clone(), cols])));
+            prop_assert_eq!(m.take(Some(&rows), None).to_dense(), m.to_dense().map(|d| d.take(&[rows])));
         }
 
         #[test]
         fn sprs_sees_the_same_matrix(m in messy()) {
             let s = m.to_sprs::<i32>().unwrap();
-            prop_assert_eq!(Array::from(s.to_dense()), m.to_dense());
-            prop_assert_eq!(Sparse::from(s).to_dense(), m.to_dense());
-            let dense = m.to_dense().view::<i32>().unwrap().clone().into_dimensionality().unwrap();
-            prop_assert_eq!(Sparse::from_dense::<i32>(&dense).unwrap().to_dense(), m.to_dense());
+            let whole = m.to_dense().unwrap();
+            prop_assert_eq!(Array::from(s.to_dense()), whole.clone());
+            prop_assert_eq!(Sparse::from(s).to_dense().unwrap(), whole.clone());
+            let dense = whole.view::<i32>().unwrap().clone().into_dimensionality().unwrap();
+            prop_assert_eq!(Sparse::from_dense::<i32>(&dense).unwrap().to_dense().unwrap(), whole);
         }
+    }
+
+    #[test]
+    fn what_does_not_fit_into_memory_is_not_filled_up() {
+        let wide = Sparse::new(SparseFormat::Csr, [700, 1 << 60], Array::from_vec(vec![1_f32]), vec![1 << 59], {
+            let mut indptr = vec![1; 701];
+            indptr[0] = 0;
+            indptr
+        });
+        assert!(wide.unwrap().to_dense().is_err());
     }
 
     #[test]

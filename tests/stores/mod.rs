@@ -28,6 +28,16 @@ impl Copy {
         Self { path, _keep: keep }
     }
 
+    /// A copy of an h5ad without its X.
+    pub fn without_x(name: &str) -> Self {
+        let copy = Self::of(name);
+        let python = std::env::var_os("ADSHADOW_PYTHON").unwrap_or_else(|| data("../.venv/bin/python").into());
+        let code = "import h5py, sys; del h5py.File(sys.argv[1], 'r+')['X']";
+        let done = std::process::Command::new(python).args(["-c", code]).arg(&copy.path).status();
+        assert!(done.is_ok_and(|s| s.success()), "no Python with h5py: run `make test`, or tools/setup.sh");
+        copy
+    }
+
     pub fn open(&self) -> AnnDataShadow {
         AnnDataShadow::open(&self.path).unwrap()
     }

@@ -12,8 +12,6 @@ use polars::prelude::{
     ParquetWriter, PlSmallStr, Schema, SerReader, SerWriter, Series,
 };
 
-use crate::text;
-
 /// What pandas takes for missing and people write.
 const MISSING: [&str; 8] = ["", "NA", "N/A", "NaN", "nan", "<NA>", "NULL", "null"];
 
@@ -37,7 +35,7 @@ pub(crate) fn frame(
                 all.push(series(name, column)?);
             }
         }
-        Element::Sparse(s) => matrix(&s.to_dense(), columns, &mut all)?,
+        Element::Sparse(s) => matrix(&s.to_dense()?, columns, &mut all)?,
         Element::Array(a) if a.ndim() == 2 => matrix(a, columns, &mut all)?,
         other if other.shape().len() == 1 => all.push(series(name, other)?),
         other => return Err(format!("{} is no table; write a .npy file", other.describe())),
@@ -168,7 +166,7 @@ pub(crate) fn column(series: &Series, from: super::Kind) -> Result<Element, Stri
 
 /// Text as anndata would store it: categories if some repeat.
 fn coded(element: Element) -> Element {
-    let Some(values) = text::values(&element) else { return element };
+    let Some(values) = element.texts() else { return element };
     let mut names: Vec<String> = values.iter().flatten().cloned().collect();
     names.sort();
     names.dedup();

@@ -14,7 +14,7 @@ mod write;
 
 use std::fs::{self, OpenOptions};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use parking_lot::Mutex;
 
@@ -31,6 +31,7 @@ use crate::value::{Array, DType};
 /// A store in an HDF5 file. Dropping it closes the file.
 #[derive(Debug)]
 pub struct Hdf5Store {
+    path: PathBuf,
     name: String,
     writable: bool,
     meter: Meter,
@@ -89,7 +90,7 @@ impl Hdf5Store {
 
     fn new(path: &Path, file: Id, claim: Claim, writable: bool) -> Self {
         let (name, meter) = (path.display().to_string(), Meter::default());
-        Self { name, writable, meter, staged: Mutex::default(), file, _claim: claim }
+        Self { path: path.to_owned(), name, writable, meter, staged: Mutex::default(), file, _claim: claim }
     }
 
     fn place(&self, at: &ElemPath) -> Place {
@@ -299,6 +300,9 @@ impl WriteStore for Hdf5Store {
             return Ok(());
         }
         let written = self.writing(&ElemPath::root(), || changes.publish(&self.file))?;
+        // HDF5 hands its pages to the system; from there to the disk is for us to see to.
+        let synced = fs::File::open(&self.path).and_then(|file| file.sync_all());
+        synced.map_err(|source| Error::Io { at: root_of(&self.path), source })?;
         self.meter.wrote(written);
         Ok(())
     }

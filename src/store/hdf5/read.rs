@@ -4,10 +4,8 @@ use super::ffi::{self, Failure, Filter, Id, Items, Outcome, Space, Type};
 use super::types::{Decoder, describe};
 use crate::index::{AxisPlan, ChunkPart, Rows, Run};
 use crate::store::Meter;
-use crate::value::{Array, Scatter};
+use crate::value::{Array, Scatter, check_memory};
 
-/// Most bytes that one result may declare: beyond, a shape is damage rather than data.
-const MAX_BYTES: usize = 1 << 47;
 /// Unchunked datasets are read in blocks of about this many bytes, so that a large read does not hold its data twice.
 const BLOCK_BYTES: usize = 8 << 20;
 /// Wanted rows with fewer bytes between them are read together: one longer read is cheaper than two.
@@ -65,7 +63,7 @@ impl Source {
     /// Reads the selection, which has been checked against the shape; `wanted` is the result's shape.
     pub(super) fn read(&self, rows: &[Rows], wanted: &[usize], meter: &Meter) -> Outcome<Array> {
         let dtype = self.decoder.dtype();
-        check_size(wanted, dtype.size().unwrap_or(size_of::<String>()))?;
+        check_memory(dtype, wanted).map_err(Failure::new)?;
         let mut out = Scatter::new(dtype, wanted);
         if !wanted.contains(&0) {
             match &self.chunks {
@@ -96,7 +94,7 @@ impl Source {
 
     /// Reads a dataset that is one block in the file, or a scalar.
     fn read_spans(&self, rows: &[Rows], out: &mut Scatter, meter: &Meter) -> Outcome<()> {
-        let row_bytes = self.shape.iter().skip(1).product::<usize>().saturating_mul(self.item_bytes).max(1);
+        let row_bytes = self.shape.iter().skip(1).fold(self.item_bytes, |n, &k| n.saturating_mul(k)).max(1);
         // Axes after the first are one chunk each, the first is cut into blocks.
         let block = (BLOCK_BYTES / row_bytes).max(1);
         let length = |axis: usize| if axis == 0 { block } else { self.shape[axis] };
@@ -128,7 +126,7 @@ impl Source {
         let origin: Vec<usize> = bounds.iter().map(|&(first, _)| first).collect();
         let start: Vec<usize> = corner.iter().zip(&origin).map(|(a, b)| a + b).collect();
         let count: Vec<usize> = bounds.iter().map(|&(first, end)| end - first).collect();
-        check_size(&count, self.item_bytes)?;
+        check_memory(self.decoder.dtype(), &count).map_err(Failure::new)?;
         let items = match runs {
             [] => Items::Whole(&self.dataset),
             _ => Items::Block { dataset: &self.dataset, start: &start, count: &count },
@@ -178,20 +176,6 @@ fn spans(runs: &[Run], gap: usize) -> Vec<Vec<Run>> {
         end = end.max(run.src + run.len);
     }
     out
-}
-
-/// Whether memory for an array of this shape can be had at all; asked before it is taken, for running out of it would
-/// end the process.
-fn check_size(shape: &[usize], item: usize) -> Outcome<()> {
-    // Axes of length 0 left out: array libraries multiply the others all the same.
-    let bytes = shape.iter().filter(|&&n| n > 0).try_fold(item.max(1), |n, &k| n.checked_mul(k));
-    let Some(bytes) = bytes.filter(|&n| n <= MAX_BYTES) else {
-        return Err(Failure::new(format!("the shape {shape:?} is more than any memory holds")));
-    };
-    if !shape.contains(&0) && Vec::<u8>::new().try_reserve_exact(bytes).is_err() {
-        return Err(Failure::new(format!("there is no memory for {bytes} bytes (shape {shape:?})")));
-    }
-    Ok(())
 }
 
 fn unknown_filter(filter: &Filter) -> String {

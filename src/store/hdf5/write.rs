@@ -83,7 +83,8 @@ impl Staged {
             let _ = ffi::flush(file);
             return Err(failure);
         }
-        let grown = ffi::file_size(file)?.saturating_sub(self.size_before.unwrap_or(u64::MAX));
+        // All is done: not knowing the size is no reason to fail.
+        let grown = ffi::file_size(file).unwrap_or(0).saturating_sub(self.size_before.unwrap_or(u64::MAX));
         let changed: u64 = self.changes.values().map(NewAttrs::bytes).sum();
         Ok(grown.max(self.data_bytes) + changed)
     }

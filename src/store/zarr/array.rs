@@ -13,7 +13,7 @@ use super::meta::{Keys, Layout, Sharding, name_of};
 use super::source::{Fault, Source};
 use crate::index::{AxisPlan, ChunkPart, Rows, Run};
 use crate::path::ElemPath;
-use crate::value::{Array, DType, Item, Scatter, with_array};
+use crate::value::{Array, DType, Item, Scatter, check_memory, with_array};
 
 /// An array ready to be read.
 #[derive(Debug)]
@@ -51,8 +51,6 @@ struct Spot {
 /// What is wanted of one chunk along each axis, and where the chunk is; `None` if it is missing from its shard.
 type Wish<'a> = (Vec<&'a ChunkPart>, Option<Spot>);
 
-/// Results beyond this are refused: the shape is damaged or hostile.
-const MAX_RESULT_BYTES: usize = 1 << 47;
 /// Shard indexes remembered per array.
 const MAX_INDEXES: usize = 4096;
 /// Chunks decoded at a time, per thread: enough to keep all threads busy, few enough to bound memory.
@@ -76,7 +74,7 @@ impl OpenArray {
 
     /// The items selected; `shape` is that of the result.
     pub(super) fn read(&self, source: &Source, at: &ElemPath, rows: &[Rows], shape: &[usize]) -> Result<Array, Fault> {
-        check_size(self.dtype, shape)?;
+        check_memory(self.dtype, shape).map_err(Fault::Malformed)?;
         let mut out = Scatter::new(self.dtype, shape);
         let plans: Vec<AxisPlan> = rows.iter().zip(&self.chunks).map(|(r, &c)| AxisPlan::new(r, c)).collect();
         let skip_fill = is_zero(&self.fill);
@@ -165,14 +163,6 @@ pub(super) fn is_zero(array: &Array) -> bool {
         Some(strings) => strings.iter().all(String::is_empty),
         None => array.to_le_bytes().iter().all(|&b| b == 0),
     }
-}
-
-/// Whether a result of this shape can be had at all: asking for the memory must not end the program.
-fn check_size(dtype: DType, shape: &[usize]) -> Result<(), Fault> {
-    let item = dtype.size().unwrap_or(std::mem::size_of::<String>());
-    let bytes = shape.iter().try_fold(item, |n, &len| n.checked_mul(len)).filter(|&b| b <= MAX_RESULT_BYTES);
-    let fits = bytes.is_some_and(|b| Vec::<u8>::new().try_reserve_exact(b).is_ok());
-    if fits { Ok(()) } else { Err(Fault::Malformed(format!("{shape:?} items of {dtype} do not fit into memory"))) }
 }
 
 impl Shards {

@@ -12,7 +12,7 @@ use zarrs::metadata::v3::MetadataV3;
 
 use super::meta::{Item, name_of};
 use super::source::Fault;
-use crate::value::{Array, DType};
+use crate::value::{Array, DType, check_memory};
 
 /// A chain of codecs for chunks of one shape.
 #[derive(Debug)]
@@ -57,6 +57,8 @@ impl Codec {
     }
 
     pub(super) fn decode(&self, bytes: Vec<u8>) -> Result<Array, Fault> {
+        // A few bytes may claim to be a chunk of any size.
+        check_memory(self.item.dtype(), &self.shape).map_err(Fault::Malformed)?;
         guarded(|| {
             let options = CodecOptions::default();
             let decoded = self

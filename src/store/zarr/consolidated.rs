@@ -203,6 +203,15 @@ fn collect(
         for name in source.children(here)? {
             collect(source, base, &here.child(&name), version, known, entries)?;
         }
+        // Links are not followed; what the old map knows behind them stays known.
+        for name in source.links(here)? {
+            let at = key(&name);
+            let behind = known
+                .into_iter()
+                .flatten()
+                .filter(|(k, _)| k.strip_prefix(&at).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')));
+            entries.extend(behind.map(|(k, v)| (k.clone(), v.clone())));
+        }
     }
     Ok(())
 }

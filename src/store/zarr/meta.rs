@@ -239,8 +239,9 @@ fn check_chunk(chunk: &[usize], shape: &[usize], item: Option<Item>) -> Result<(
     }
 }
 
+/// A list of lengths. One beyond `i64` is damage, and would overflow in arithmetic on positions.
 fn lengths(value: &Value) -> Option<Vec<usize>> {
-    value.as_array()?.iter().map(|n| usize::try_from(n.as_u64()?).ok()).collect()
+    value.as_array()?.iter().map(|n| n.as_i64()?.try_into().ok()).collect()
 }
 
 /// The name of a version 3 extension: the value itself or its `name`.

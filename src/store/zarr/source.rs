@@ -114,6 +114,21 @@ impl Source {
         Ok(names)
     }
 
+    /// Names of the symbolic links below `at`, sorted.
+    pub(super) fn links(&self, at: &ElemPath) -> Result<Vec<String>> {
+        let Some(dir) = self.real_dir(at) else { return Ok(Vec::new()) };
+        let mut names = Vec::new();
+        for entry in fs::read_dir(dir).map_err(self.io(at))? {
+            let entry = entry.map_err(self.io(at))?;
+            let Some(name) = entry.file_name().to_str().map(str::to_owned) else { continue };
+            if entry.file_type().is_ok_and(|t| t.is_symlink()) && at.join(&name).is_ok() {
+                names.push(name);
+            }
+        }
+        names.sort();
+        Ok(names)
+    }
+
     /// A chunk file, or `len` bytes of it from `start` on; `None` if there is no such file.
     pub(super) fn chunk(&self, at: &ElemPath, key: &str, range: Option<(u64, u64)>) -> Result<Option<Vec<u8>>, Fault> {
         let path = self.dir(at).join(key);

@@ -107,7 +107,8 @@ fn sizes(shape: &[usize]) -> Vec<hsize_t> {
 
 fn lengths(dims: &[hsize_t]) -> Outcome<Vec<usize>> {
     let wide = |_| Failure::new("an axis longer than memory can address");
-    dims.iter().map(|&n| usize::try_from(n).map_err(wide)).collect()
+    // As signed numbers: positions are reckoned with those.
+    dims.iter().map(|&n| isize::try_from(n).map(isize::unsigned_abs).map_err(wide)).collect()
 }
 
 impl Type {
@@ -428,14 +429,19 @@ pub(in super::super) fn memory_bytes<T: Item>(items: &[T]) -> Option<&[u8]> {
 pub(in super::super) struct SavedAttr {
     dtype: Type,
     space: Space,
-    /// Items in the attribute's own type; may hold pointers that HDF5 allocated.
-    items: Vec<u8>,
+    /// Items in the attribute's own type, end to end; may hold pointers that HDF5 allocated, and is aligned for them.
+    items: Vec<u64>,
 }
 
 impl SavedAttr {
     pub(in super::super) fn save(attr: &Id) -> Outcome<Self> {
         let (dtype, space) = (Type::of_attr(attr)?, Space::of_attr(attr)?);
-        let items = read_fixed(Items::Attr(attr), &dtype)?;
+        let bytes = Items::Attr(attr).len()?.checked_mul(dtype.size()).ok_or_else(|| Failure::new("too many items"))?;
+        let mut items = buffer(bytes.div_ceil(size_of::<u64>()), 0_u64)?;
+        if bytes > 0 {
+            // SAFETY: the buffer was made at least as long as all items together.
+            unsafe { Items::Attr(attr).read(&dtype, items.as_mut_ptr().cast()) }?;
+        }
         Ok(Self { dtype, space, items })
     }
 
