@@ -6,7 +6,7 @@ mod stores;
 use anndata_shadow::ndarray::{Array1, Array2, Axis};
 use anndata_shadow::polars::prelude::{ChunkCompareEq, DataType, NamedFrom, Series};
 use anndata_shadow::sprs::CsMat;
-use anndata_shadow::store::{Flavour, WriteStore, ZarrStore};
+use anndata_shadow::store::{Flavour, ZarrStore};
 use anndata_shadow::{
     AnnDataShadow, Array, Categorical, Element, Error, Format, Mark, Mode, NaValue, Nullable, OpenOptions, Select,
     Sparse, Table, WriteOptions,

@@ -220,7 +220,7 @@ pub fn describe(element: &Element) -> Value {
         }
         Element::Array(a) => describe_array(a),
         Element::Sparse(s) => {
-            let dense = describe_array(&s.to_dense());
+            let dense = describe_array(&s.to_dense().unwrap());
             let mut out = json!({"type": s.format().name(), "dtype": s.data().dtype().name(), "shape": s.shape(),
                 "nnz": s.nnz(), "dense_sha256": dense["sha256"]});
             if let Some(list) = dense.get("values") {
