@@ -8,7 +8,7 @@ use std::process::Command;
 use anndata_shadow::ndarray::{Array2, Axis};
 use anndata_shadow::polars::prelude::{ChunkCompareEq, NamedFrom, Series};
 use anndata_shadow::sprs::CsMat;
-use anndata_shadow::{AnnDataShadow, IoStats, Mode, WriteOptions};
+use anndata_shadow::{AnnDataShadow, Format, IoStats, Mode, WriteOptions};
 
 type Outcome<T = ()> = Result<T, Box<dyn Error>>;
 
@@ -55,8 +55,8 @@ fn session(path: &Path) -> Outcome {
     println!("{}\n{corner:.3}", inner.to_string().lines().next().unwrap_or_default());
     meter.tell("a view by label and names, and a view of it");
 
-    let centred = &pca - &pca.mean_axis(Axis(0)).ok_or("no cells")?;
-    shadow.obsm().insert("X_centred", centred)?;
+    let scaled = &pca / &pca.std_axis(Axis(0), 0.0);
+    shadow.obsm().insert("X_scaled", scaled)?;
     let score: Vec<f64> = pca.column(0).iter().map(|&v| f64::from(v)).collect();
     shadow.obs().insert(Series::new("score".into(), score))?;
     println!("{}\n{}", shadow.obsm(), shadow.obs());
@@ -70,8 +70,8 @@ fn session(path: &Path) -> Outcome {
     println!("{receipt}\n{}", shadow.obsm());
     meter.tell("reopen(r+), write, reopen(r)");
 
-    let out = Command::new(adshadow()?).arg("get").arg(path).args(["obsm/X_centred", "--rows", "0:2"]).output()?;
-    println!("another process, `adshadow get … obsm/X_centred --rows 0:2`:\n{}", told(&out)?);
+    let out = Command::new(adshadow()?).arg("get").arg(path).args(["obsm/X_scaled", "--rows", "0:2"]).output()?;
+    println!("another process, `adshadow get … obsm/X_scaled --rows 0:2`:\n{}", told(&out)?);
     let out = Command::new(".venv/bin/python").arg("examples/demo_reader.py").arg(path).output()?;
     println!("Python, `anndata.read_*`:\n{}", told(&out)?);
     Ok(())
@@ -92,9 +92,11 @@ impl<'a> Meter<'a> {
         let now = self.shadow.io_stats();
         let IoStats { documents, chunks, bytes_read, bytes_written } = now - self.before;
         self.before = now;
-        println!(
-            "    └─ {step}: {bytes_read} bytes read ({documents} metadata documents, {chunks} chunks), {bytes_written} written"
-        );
+        let metadata = match self.shadow.format() {
+            Format::Hdf5 => "HDF5's own metadata not counted".to_owned(),
+            _ => format!("{documents} metadata documents"),
+        };
+        println!("    └─ {step}: {bytes_read} bytes read ({metadata}, {chunks} chunks), {bytes_written} written");
     }
 }
 

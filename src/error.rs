@@ -32,8 +32,8 @@ impl fmt::Display for Place {
     }
 }
 
-/// Everything that can go wrong.
-#[derive(Debug, thiserror::Error)]
+/// Everything that can go wrong. Its `Debug` form is the message too, since that is what a `main` that returns it prints.
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// The file or directory is neither HDF5 nor Zarr, or holds no AnnData where one was expected.
@@ -162,6 +162,12 @@ pub enum Error {
         /// The library's message.
         what: String,
     },
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
 }
 
 fn did_you_mean(nearest: &[String]) -> String {

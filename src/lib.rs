@@ -30,7 +30,7 @@
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let shadow = AnnDataShadow::open("pbmc.h5ad")?;
-//! let mono = shadow.select(shadow.obs().column("louvain")?.equal("1")?, ["CD14", "LYZ"])?;
+//! let mono = shadow.select(shadow.obs().column("louvain")?.equal("1")?, ["CST3", "LYZ"])?;
 //! let inner = mono.select([3, 1, -1], ..)?;
 //! assert_eq!(inner.shape(), (3, 2));
 //! # Ok(()) }

@@ -137,6 +137,8 @@ pub(crate) fn check_new_name(name: &str) -> Result<()> {
     check_component(name)?;
     let why = match name {
         n if n.contains('/') => "`/` separates groups; anndata 0.13 refuses such keys",
+        n if n.len() > 255 => "file systems hold names of at most 255 bytes",
+        n if n.chars().any(char::is_control) => "it holds a control character",
         n if n.contains('\\') => "zarr-python turns `\\` into `/`",
         "zarr.json" | ".zarray" | ".zgroup" | ".zattrs" | ".zmetadata" => "Zarr keeps its metadata under this name",
         _ => return Ok(()),

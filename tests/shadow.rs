@@ -595,6 +595,18 @@ fn a_reopening_that_fails_leaves_the_shadow_open_as_before() {
 }
 
 #[test]
+fn a_store_has_one_writer() {
+    for name in CELLS {
+        let copy = Copy::of(name);
+        let first = copy.open_to_write();
+        let second = AnnDataShadow::open_with(&copy.path, &OpenOptions::default().mode(Mode::ReadWrite));
+        assert!(matches!(second, Err(Error::Busy { .. })), "{name}");
+        first.close().unwrap();
+        copy.open_to_write();
+    }
+}
+
+#[test]
 fn changes_are_named_as_inside_the_anndata() {
     let keep = tempfile::tempdir().unwrap();
     let outer = keep.path().join("s.zarr");

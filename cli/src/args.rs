@@ -35,7 +35,7 @@ const SELECTIONS: &str = "\
 Selections (SEL):
   0:100  -5:  ::2       a slice, as in Python
   3,1,-1                positions, in this order; negative ones count from the end
-  CD14,LYZ              names, in this order (a list of integers only is always positions)
+  CST3,LYZ              names, in this order (a list of integers only is always positions)
   louvain=B,NK          where the column of obs (or var) has, as text, one of these values
   @names.txt            the names in a file, one a line, whatever they look like";
 
@@ -56,7 +56,7 @@ Output files, by suffix:
   .parquet  the same with types; categoricals stay categorical, all categories in their order
 
 Examples:
-  adshadow get cells.h5ad X --rows louvain=B --cols CD14,LYZ -o b_cells.csv
+  adshadow get cells.h5ad X --rows louvain=B --cols CST3,LYZ -o b_cells.csv
   adshadow get cells.h5ad obsm/X_pca --rows 0:100 -o pca.npy
   adshadow get cells.h5ad raw/X -o raw.npz
   adshadow get cells.h5ad uns/neighbors"))]
@@ -109,7 +109,7 @@ pub(crate) struct AddArgs {
     /// File with the values: .npy, .npz, .csv or .parquet.
     #[arg(long, value_name = "FILE")]
     pub(crate) from: PathBuf,
-    /// Check everything and say what would be added; write nothing.
+    /// Check names, shapes and values against the file as readers see it, and say what would be added; write nothing.
     #[arg(long)]
     pub(crate) dry_run: bool,
 }

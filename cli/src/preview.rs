@@ -47,8 +47,7 @@ fn tree(shadow: &AnnDataShadow, path: &str, name: &str, depth: usize, shown: &mu
         let _ = writeln!(shown, "{indent}{name}: … (too deep)");
         return Ok(());
     }
-    let info = match shadow.member(path)?.info() {
-        _ if group => None,
+    let info = match if group { Ok(None) } else { shadow.member(path).and_then(|m| m.info()) } {
         Ok(info) => info,
         Err(error) => {
             let _ = writeln!(shown, "{indent}{name}: (cannot be read: {error})");

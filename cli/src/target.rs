@@ -56,6 +56,8 @@ impl Axis<'_> {
     pub(crate) fn names_at(self, shadow: &AnnDataShadow, rows: &Rows, len: usize) -> Outcome<Vec<String>> {
         let cut = Select::from(rows.clone());
         let few = match self {
+            // An axis may be longer than its names would have room.
+            Self::Free([]) => return Ok(rows.iter().map(|i| i.to_string()).collect()),
             Self::Obs => Some(shadow.select(cut, ..)?.obs().names()),
             Self::Var => Some(shadow.select(.., cut)?.var().names()),
             Self::RawVar | Self::Free(_) => None,

@@ -208,7 +208,7 @@ fn rows_and_columns_of_every_slot() {
                 Some(slice) => slice.resolve(700, &[]).unwrap(),
                 None => at(&s.split(',').map(|t| t.parse().unwrap()).collect::<Vec<_>>()),
             };
-            let expected = distances.take(Some(&resolve(rows)), Some(&resolve(cols))).to_dense();
+            let expected = distances.take(Some(&resolve(rows)), Some(&resolve(cols))).to_dense().unwrap();
             let got = bench.frame("d.csv");
             assert_eq!([got.height(), got.width() - 1], expected.shape());
             let column: Vec<f64> = got.columns()[1].f64().unwrap().iter().map(Option::unwrap).collect();
@@ -216,7 +216,7 @@ fn rows_and_columns_of_every_slot() {
             assert_eq!(column, first.to_f64().unwrap(), "{rows} {cols}");
         }
         bench.ok("get", &["raw/X", "--rows", "3,1", "--cols", "SSU72,HES4", "-o", "r.csv"]);
-        let expected = raw.take(Some(&at(&[3, 1])), Some(&at(&[2, 0]))).to_dense();
+        let expected = raw.take(Some(&at(&[3, 1])), Some(&at(&[2, 0]))).to_dense().unwrap();
         let got = bench.frame("r.csv");
         assert_eq!(got.get_column_names()[1..], ["SSU72", "HES4"]);
         let items: Vec<f64> = expected.to_f64().unwrap();
@@ -281,8 +281,8 @@ fn what_is_got_can_be_added() {
             let [before, after] = [from, to].map(|p| shadow.member(p).unwrap().read::<Element>().unwrap());
             match (&before, &after) {
                 (Element::Sparse(s), Element::Array(a)) => {
-                    assert_eq!(s.to_dense().to_f64().unwrap().len(), a.len());
-                    let differ = s.to_dense().to_f64().unwrap().into_iter().zip(a.to_f64().unwrap());
+                    assert_eq!(s.to_dense().unwrap().to_f64().unwrap().len(), a.len());
+                    let differ = s.to_dense().unwrap().to_f64().unwrap().into_iter().zip(a.to_f64().unwrap());
                     assert!(differ.into_iter().all(|(x, y)| (x - y).abs() < 1e-6));
                 }
                 (Element::Array(a), Element::Array(b)) => {
@@ -423,4 +423,60 @@ fn a_reader_that_stops_early_is_no_error() {
     drop(child.stdout.take());
     let out = child.wait_with_output().unwrap();
     assert!(out.status.success() && out.stderr.is_empty(), "{}", String::from_utf8_lossy(&out.stderr));
+}
+
+/// Files may not grow beyond a limit, as on a full disk: whatever fails, the file is read as before.
+#[cfg(unix)]
+#[test]
+fn no_room_to_write_leaves_the_file_as_it_was() {
+    let (mut failed, mut done) = (0, 0);
+    for blocks in [0, 1, 8, 40, 300, 1200, 2040, 2060, 2200, 40_000] {
+        let bench = Bench::new("pbmc68k_reduced.h5ad");
+        bench.ok("get", &["X", "-o", "big.npy"]);
+        bench.ok("get", &["obs/n_genes", "-o", "column.npy"]);
+        for (element, from) in [("layers/new", "big.npy"), ("obs/new", "column.npy")] {
+            let before = bench.ok("get", &["obs"]) + &bench.ok("show", &[]);
+            let limit = std::fs::metadata(&bench.store).unwrap().len() / 512 + blocks;
+            let script = format!(
+                "trap '' XFSZ; ulimit -f {limit}; exec '{}' add '{}' {element} --from '{}'",
+                env!("CARGO_BIN_EXE_adshadow"),
+                bench.store.display(),
+                bench.path(from).display()
+            );
+            let out = Command::new("sh").args(["-c", &script]).output().unwrap();
+            let message = String::from_utf8(out.stderr).unwrap();
+            if out.status.success() {
+                done += 1;
+                bench.ok("get", &[element]);
+            } else {
+                failed += 1;
+                assert!(message.contains("pbmc68k_reduced.h5ad") && !message.contains("panicked"), "{message}");
+                assert_eq!(bench.ok("get", &["obs"]) + &bench.ok("show", &[]), before, "{blocks} {element}");
+                // With room again, the same goes through.
+                bench.ok("add", &[element, "--from", from]);
+            }
+            assert!(bench.shadow().elements().unwrap().iter().all(|e| {
+                e.info.kind == anndata_shadow::Kind::Opaque
+                    || bench.shadow().member(&e.path).unwrap().element().is_ok()
+                    || e.path == "uns/rank_genes_groups"
+            }));
+        }
+    }
+    assert!(failed >= 6 && done >= 2, "{failed} failed, {done} went through");
+}
+
+#[test]
+fn files_that_are_not_what_they_seem_are_refused() {
+    let bench = Bench::new("pbmc68k_reduced.h5ad");
+    std::fs::write(bench.path("semi.csv"), "index;score\na;1\n").unwrap();
+    bench.fails("add", &["obs/score", "--from", "semi.csv"], &["semi.csv", "commas"]);
+    let mut header = b"\x93NUMPY\x01\x00".to_vec();
+    let text = "{'descr': '<f4', 'fortran_order': False, 'shape': (1000000000000, 1000000000), }";
+    let padded = format!("{text:<117}\n");
+    header.extend((padded.len() as u16).to_le_bytes());
+    header.extend(padded.as_bytes());
+    std::fs::write(bench.path("huge.npy"), header).unwrap();
+    let out = bench.run("add", &["obsm/x", "--from", "huge.npy"]);
+    assert_eq!(out.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&out.stderr).contains("adshadow: error: "));
 }

@@ -30,16 +30,17 @@ pub(crate) struct FrameMeta {
 pub(crate) fn frame_meta(store: &dyn ReadStore, at: &ElemPath) -> Result<FrameMeta> {
     let place = || Place::new(store.location(), at);
     let node = store.node(at)?.ok_or_else(|| Error::NotFound { at: place(), nearest: Vec::new() })?;
-    let found = format!(
-        "{} `{}` version `{}`",
-        if node.is_group() { "group" } else { "array" },
-        node.text("encoding-type").unwrap_or("without encoding"),
-        node.text("encoding-version").unwrap_or("none"),
-    );
+    let what = if node.is_group() { "a group" } else { "an array" };
+    let found = match (node.text("encoding-type"), node.text("encoding-version")) {
+        (Some(name), version) => format!("{what} of encoding `{name}` {}", version.unwrap_or("without version")),
+        (None, _) => format!("{what} without encoding"),
+    };
     if (node.text("encoding-type"), node.text("encoding-version")) != (Some("dataframe"), Some("0.2.0")) {
         return Err(Error::Unsupported {
             at: place(),
-            what: format!("a dataframe 0.2.0 is needed, found a {found}; legacy files are not supported yet"),
+            what: format!(
+                "a dataframe 0.2.0 is needed, found {found}; files from before anndata 0.8 are not supported yet"
+            ),
         });
     }
     meta(&Ctx::new(store, at, &node, &Cell::new(8)))

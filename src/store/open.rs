@@ -5,12 +5,16 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::hdf5::Hdf5Store;
 use super::zarr::ZarrStore;
 use super::{ReadStore, WriteStore};
 use crate::error::{Error, Place, Result};
 use crate::path::ElemPath;
+
+/// How long opening waits for others to be done.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The container formats.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,8 +61,8 @@ struct Found {
 pub fn open_read(path: &Path) -> Result<Opened<Arc<dyn ReadStore>>> {
     let Found { format, root, inner } = find(path)?;
     let store: Arc<dyn ReadStore> = match format {
-        Format::Hdf5 => Arc::new(Hdf5Store::open_read(&root)?),
-        Format::Zarr => Arc::new(ZarrStore::open_read(&root)?),
+        Format::Hdf5 => Arc::new(patiently(|| Hdf5Store::open_read(&root))?),
+        Format::Zarr => Arc::new(patiently(|| ZarrStore::open_read(&root))?),
     };
     Ok(Opened { store, root, inner, format })
 }
@@ -70,10 +74,22 @@ pub fn open_read(path: &Path) -> Result<Opened<Arc<dyn ReadStore>>> {
 pub fn open_write(path: &Path) -> Result<Opened<Arc<dyn WriteStore>>> {
     let Found { format, root, inner } = find(path)?;
     let store: Arc<dyn WriteStore> = match format {
-        Format::Hdf5 => Arc::new(Hdf5Store::open_write(&root)?),
-        Format::Zarr => Arc::new(ZarrStore::open_write(&root)?),
+        Format::Hdf5 => Arc::new(patiently(|| Hdf5Store::open_write(&root))?),
+        Format::Zarr => Arc::new(patiently(|| ZarrStore::open_write(&root))?),
     };
     Ok(Opened { store, root, inner, format })
+}
+
+/// Opens, trying again for a second while somebody else has the file: most are done by then, and a process that another
+/// thread is just starting holds every lock of this one for a moment.
+fn patiently<S>(open: impl Fn() -> Result<S>) -> Result<S> {
+    let started = Instant::now();
+    loop {
+        match open() {
+            Err(Error::Busy { .. }) if started.elapsed() < PATIENCE => std::thread::sleep(Duration::from_millis(20)),
+            other => return other,
+        }
+    }
 }
 
 /// Finds the store that holds `path`: the file on the way down, or the topmost Zarr group on the way up.
@@ -82,7 +98,9 @@ fn find(path: &Path) -> Result<Found> {
     let io = |source| Error::Io { at: at(), source };
     // The longest prefix that exists; the rest lies inside a file, or is missing from a Zarr store.
     let existing = path.ancestors().find(|p| p.exists() && !p.as_os_str().is_empty());
-    let Some(existing) = existing else { return Err(io(std::io::ErrorKind::NotFound.into())) };
+    // The system's own words for what is not there.
+    let absent = || io(std::fs::metadata(path).err().unwrap_or_else(|| std::io::ErrorKind::NotFound.into()));
+    let Some(existing) = existing else { return Err(absent()) };
     let rest = path.strip_prefix(existing).unwrap_or(Path::new(""));
     let inside = |p: &Path| {
         let text = p.to_str().ok_or_else(|| io(std::io::ErrorKind::InvalidInput.into()))?;
@@ -120,7 +138,10 @@ fn find(path: &Path) -> Result<Found> {
     });
     match root {
         Some((root, inner)) => Ok(Found { format: Format::Zarr, root, inner: inside(&inner)? }),
-        None if !rest.as_os_str().is_empty() => Err(io(std::io::ErrorKind::NotFound.into())),
+        None if !rest.as_os_str().is_empty() => Err(absent()),
+        None if !existing.is_dir() => {
+            Err(Error::NotAnnData { at: at(), why: "it is neither a file nor a directory".into() })
+        }
         None => Err(Error::NotAnnData {
             at: at(),
             why: "the directory is not a Zarr group (no `zarr.json`, `.zgroup` or `.zmetadata`)".into(),

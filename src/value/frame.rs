@@ -124,7 +124,7 @@ pub(crate) fn series_to_column(series: &Series) -> Result<Element, String> {
             let used: std::collections::BTreeSet<String> = text_values(series)?.into_iter().flatten().collect();
             coded(series, used.into_iter().collect())
         }
-        other => Err(format!("a column of polars type {other} has no AnnData form; cast it first")),
+        other => Err(format!("a polars column of type {other} (cast it first)")),
     }
 }
 

@@ -57,7 +57,9 @@ pub(crate) fn write<W: Write>(out: W, array: &Array) -> Result<(), String> {
 /// # Errors
 /// Types that AnnData has no form for, and damage.
 pub(crate) fn read<R: Read>(stream: R) -> Result<Array, String> {
-    let file = NpyFile::new(stream).map_err(|e| format!("not a .npy array: {e}"))?;
+    // The reader multiplies whatever lengths the header claims, and gives up when they overflow.
+    let opened = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| NpyFile::new(stream)));
+    let file = opened.map_err(|_| "its shape is too large")?.map_err(|e| format!("not a .npy array: {e}"))?;
     let dtype = file.dtype();
     let refuse = || Err(format!("arrays of numpy type {} cannot be read; numbers and booleans can", dtype.descr()));
     let DType::Plain(plain) = &dtype else { return refuse() };

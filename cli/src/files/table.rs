@@ -119,6 +119,14 @@ pub(crate) fn read_csv(path: &Path, index_names: &[String]) -> Result<DataFrame,
             .map_err(|e| format!("not readable as csv: {e}"))
     };
     let header = read(options.clone().with_n_rows(Some(1)))?;
+    if let [only] = header.columns()
+        && let Some(other) = [';', '\t'].into_iter().find(|&c| only.name().contains(c))
+    {
+        return Err(format!(
+            "its one column is named {:?}: separate columns by commas, not by {other:?}",
+            only.name().as_str()
+        ));
+    }
     let names: Schema = header
         .columns()
         .iter()

@@ -5,10 +5,8 @@ use std::io;
 use super::ffi::Failure;
 use crate::error::{Error, Place};
 
-const BUSY: &str = "another process (or another shadow in this one) has it open for writing; close it there first, or \
-                    set HDF5_USE_FILE_LOCKING=FALSE if the file system has no locks";
-const BUSY_READERS: &str = "another process (or another shadow in this one) has it open; close it there first, or set \
-                            HDF5_USE_FILE_LOCKING=FALSE if the file system has no locks";
+const BUSY: &str = "another process (or another shadow in this one) has it open for writing; close it there first";
+const BUSY_READERS: &str = "another process (or another shadow in this one) has it open; close it there first";
 
 /// Somebody else has the file open; for `write` readers suffice to exclude us.
 pub(super) fn busy(at: Place, write: bool) -> Error {

@@ -10,10 +10,11 @@ mod read;
 mod tests;
 mod tree;
 mod types;
+mod undo;
 mod write;
 
 use std::fs::{self, OpenOptions};
-use std::io;
+use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use parking_lot::Mutex;
@@ -21,6 +22,7 @@ use parking_lot::Mutex;
 use self::claim::Claim;
 use self::ffi::{Id, Items, Kind, Outcome, Space, Type, locked};
 use self::read::{Refusal, Source};
+use self::undo::Undo;
 use self::write::{Draft, NewAttrs, Staged};
 use super::{Attrs, IoStats, Meter, Node, ReadStore, Style, WriteStore, check_rows};
 use crate::error::{Error, Place, Result};
@@ -38,6 +40,7 @@ pub struct Hdf5Store {
     // Dropped in this order: nothing of a file outlives it, and the file is closed before others may claim it.
     staged: Mutex<Staged>,
     file: Id,
+    undo: Mutex<Option<Undo>>,
     _claim: Claim,
 }
 
@@ -78,23 +81,42 @@ impl Hdf5Store {
         let at = root_of(path);
         probe(path, write).map_err(|source| Error::Io { at: at.clone(), source })?;
         let claim = Claim::new(path, write).ok_or_else(|| error::busy(at.clone(), write))?;
+        let io_error = |source| Error::Io { at: at.clone(), source };
+        let undo = write.then(|| Undo::remember(path)).transpose().map_err(io_error)?;
         locked(|| {
             let file = ffi::open_file(path, write).map_err(|f| error::opening(at.clone(), &f, write))?;
             // HDF5 lets readers in on a file that other code of this process has open for writing.
             if ffi::is_writable(&file).map_err(|f| error::reading(at.clone(), &f))? != write {
-                return Err(error::busy(at, write));
+                return Err(error::busy(at.clone(), write));
             }
-            Ok(Self::new(path, file, claim, write))
+            Ok(Self { undo: Mutex::new(undo), ..Self::new(path, file, claim, write) })
         })
     }
 
     fn new(path: &Path, file: Id, claim: Claim, writable: bool) -> Self {
         let (name, meter) = (path.display().to_string(), Meter::default());
-        Self { path: path.to_owned(), name, writable, meter, staged: Mutex::default(), file, _claim: claim }
+        Self {
+            path: path.to_owned(),
+            name,
+            writable,
+            meter,
+            staged: Mutex::default(),
+            file,
+            undo: Mutex::default(),
+            _claim: claim,
+        }
     }
 
     fn place(&self, at: &ElemPath) -> Place {
         Place::new(&self.name, at)
+    }
+
+    /// Cuts what is left of the reserve off the end of the file.
+    fn trim_reserve(&self) {
+        let Ok(size) = self.reading(&ElemPath::root(), || ffi::file_size(&self.file)) else { return };
+        let file = OpenOptions::new().write(true).open(&self.path);
+        // A few zeros behind the end harm nobody; HDF5 knows where its file ends.
+        let _ = file.and_then(|file| if file.metadata()?.len() > size { file.set_len(size) } else { Ok(()) });
     }
 
     fn not_found(&self, at: &ElemPath) -> Error {
@@ -299,10 +321,19 @@ impl WriteStore for Hdf5Store {
         if changes.is_empty() {
             return Ok(());
         }
-        let written = self.writing(&ElemPath::root(), || changes.publish(&self.file))?;
+        let io_error = |source| Error::Io { at: self.place(&ElemPath::root()), source };
+        self.writing(&ElemPath::root(), || changes.flush_items())?;
+        // From here on, pages of the old file change. A disk that is full by then would leave some old and some new.
+        let length = fs::metadata(&self.path).map_err(io_error)?.len();
+        reserve(&self.path, length, changes.metadata_bytes()).map_err(io_error)?;
+        if let Some(undo) = &mut *self.undo.lock() {
+            undo.disarm();
+        }
+        let result = self.writing(&ElemPath::root(), || changes.publish(&self.file));
+        self.trim_reserve();
+        let written = result?;
         // HDF5 hands its pages to the system; from there to the disk is for us to see to.
-        let synced = fs::File::open(&self.path).and_then(|file| file.sync_all());
-        synced.map_err(|source| Error::Io { at: root_of(&self.path), source })?;
+        fs::File::open(&self.path).and_then(|file| file.sync_all()).map_err(io_error)?;
         self.meter.wrote(written);
         Ok(())
     }
@@ -316,6 +347,21 @@ impl WriteStore for Hdf5Store {
         *self.staged.lock() = Staged::default();
         Ok(())
     }
+}
+
+/// Makes sure that the file can grow from `length` by `room` bytes: writes that many zeros behind its end, and takes them
+/// back if they do not fit.
+fn reserve(path: &Path, length: u64, room: u64) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).open(path)?;
+    let filled = file
+        .seek(SeekFrom::Start(length))
+        .and_then(|_| io::copy(&mut io::repeat(0).take(room), &mut file))
+        .and_then(|_| file.sync_all());
+    if filled.is_err() {
+        // Only what was just added goes.
+        file.set_len(length)?;
+    }
+    filled
 }
 
 /// Bytes of one item as h5py counts them to choose chunks; a variable-length text is a pointer of 8 bytes.

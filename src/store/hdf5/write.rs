@@ -73,6 +73,18 @@ impl Staged {
         self.nodes.is_empty() && self.changes.is_empty()
     }
 
+    /// Hands the new datasets' items to the system, so that only metadata are left to write.
+    pub(super) fn flush_items(&self) -> Outcome<()> {
+        self.nodes.values().filter_map(|draft| draft.dataset.as_ref()).try_for_each(ffi::flush_dataset)
+    }
+
+    /// Bytes by which the file may grow while it is published, generously: new headers and links, larger tables of groups,
+    /// attributes with their texts.
+    pub(super) fn metadata_bytes(&self) -> u64 {
+        let attrs = self.nodes.values().map(|draft| &draft.attrs).chain(self.changes.values());
+        (1 << 20) + attrs.map(|attrs| 4096 + 4 * attrs.bytes()).sum::<u64>()
+    }
+
     /// Makes all changes, or none. Gives the bytes written.
     pub(super) fn publish(self, file: &Id) -> Outcome<u64> {
         let mut done = Done::default();
@@ -86,7 +98,8 @@ impl Staged {
         // All is done: not knowing the size is no reason to fail.
         let grown = ffi::file_size(file).unwrap_or(0).saturating_sub(self.size_before.unwrap_or(u64::MAX));
         let changed: u64 = self.changes.values().map(NewAttrs::bytes).sum();
-        Ok(grown.max(self.data_bytes) + changed)
+        // Space that was free inside the file is filled without growth.
+        Ok(if grown == 0 { self.data_bytes } else { grown } + changed)
     }
 
     fn make(&self, file: &Id, done: &mut Done) -> Outcome<()> {

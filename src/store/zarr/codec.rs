@@ -1,7 +1,9 @@
 //! [`Codec`]: one chunk between its bytes in a file and an [`Array`], through the codecs of the Zarr library.
 
+use std::cell::Cell;
 use std::num::NonZeroU64;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
+use std::sync::Once;
 
 use serde_json::{Value, json};
 use zarrs::array::{
@@ -149,9 +151,26 @@ fn utf32(item: &[u8], big: bool) -> Result<String, Fault> {
     Ok(chars.trim_end_matches('\0').to_owned())
 }
 
+thread_local! {
+    /// Whether a panic on this thread will be caught, and is told as an error.
+    static GUARDED: Cell<bool> = const { Cell::new(false) };
+}
+
 /// Runs the Zarr library where it may panic: some of its codecs slice and unwrap as the bytes in the file tell them to, and
 /// a damaged file must be an error, not the end of the program.
 fn guarded<T>(run: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
-    catch_unwind(AssertUnwindSafe(run))
-        .unwrap_or_else(|_| Err(Fault::Malformed("a chunk or its metadata made the Zarr library give up".into())))
+    // The program's own hook still tells of every other panic.
+    static QUIET: Once = Once::new();
+    QUIET.call_once(|| {
+        let tell = take_hook();
+        set_hook(Box::new(move |panic| {
+            if !GUARDED.get() {
+                tell(panic);
+            }
+        }));
+    });
+    let outer = GUARDED.replace(true);
+    let result = catch_unwind(AssertUnwindSafe(run));
+    GUARDED.set(outer);
+    result.unwrap_or_else(|_| Err(Fault::Malformed("a chunk or its metadata made the Zarr library give up".into())))
 }

@@ -15,7 +15,7 @@ mod stage;
 mod tests;
 
 use std::collections::HashMap;
-use std::fs;
+use std::fs::{self, File, TryLockError};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -60,7 +60,7 @@ enum Access {
     /// Through the consolidated metadata or what has been read once: the store is taken not to change.
     Read { map: Option<ConsolidatedMap>, seen: Mutex<HashMap<ElemPath, Option<Document>>>, open: Mutex<Opened> },
     /// The truth on disk, every time; a stale map may hide what is there.
-    Write(Mutex<Stage>),
+    Write(Mutex<Stage>, #[allow(dead_code, reason = "held, not used: dropping it unlocks")] Option<File>),
 }
 
 /// Arrays already opened, with the shard indexes they have read.
@@ -85,10 +85,13 @@ impl ZarrStore {
     /// writing.
     ///
     /// # Errors
-    /// [`Error::NotAnnData`] if it is no group, [`Error::Malformed`], [`Error::Io`].
+    /// [`Error::NotAnnData`] if it is no group, [`Error::Busy`] if it is open for writing already, [`Error::Malformed`],
+    /// [`Error::Io`].
     pub fn open_write(path: &Path) -> Result<Self> {
-        let store = Self { source: Source::new(path), access: Access::Write(Mutex::default()), shard: false };
-        check_dir(&store.source)?;
+        let source = Source::new(path);
+        check_dir(&source)?;
+        let lock = lock(&source)?;
+        let store = Self { source, access: Access::Write(Mutex::default(), lock), shard: false };
         let root = ElemPath::root();
         if store.document(&root)?.is_none_or(|doc| doc.is_array) {
             let why = "the directory is not a Zarr group (no `zarr.json` or `.zgroup`)".into();
@@ -124,7 +127,7 @@ impl ZarrStore {
 
     fn document(&self, at: &ElemPath) -> Result<Option<Document>> {
         match &self.access {
-            Access::Write(_) => Document::read(&self.source, at),
+            Access::Write(..) => Document::read(&self.source, at),
             Access::Read { map: Some(map), .. } => map.document(&self.source, at),
             Access::Read { seen, .. } => {
                 if let Some(known) = seen.lock().get(at) {
@@ -162,7 +165,7 @@ impl ZarrStore {
 
     fn stage(&self) -> Result<&Mutex<Stage>> {
         match &self.access {
-            Access::Write(stage) => Ok(stage),
+            Access::Write(stage, _) => Ok(stage),
             Access::Read { .. } => {
                 Err(Error::ReadOnly { at: self.source.place(&ElemPath::root()), what: "writing".into() })
             }
@@ -209,6 +212,21 @@ impl ZarrStore {
             }
             Ok(stage::write_file(&self.source, &path, &plan.codec.encode(&chunk)?)?)
         })
+    }
+}
+
+/// Locks the directory against other writers of this kind, until the file is dropped; nothing is written for that. `None` on
+/// systems that do not lock directories, where writers have to keep out of each other's way by themselves.
+fn lock(source: &Source) -> Result<Option<File>> {
+    let Ok(dir) = File::open(&source.root) else { return Ok(None) };
+    match dir.try_lock() {
+        Ok(()) => Ok(Some(dir)),
+        Err(TryLockError::WouldBlock) => Err(Error::Busy {
+            at: source.place(&ElemPath::root()),
+            why: "another process (or another shadow in this one) has it open for writing; try again when it is done"
+                .into(),
+        }),
+        Err(TryLockError::Error(_)) => Ok(None),
     }
 }
 
@@ -389,7 +407,7 @@ impl WriteStore for ZarrStore {
 
 impl Drop for ZarrStore {
     fn drop(&mut self) {
-        if let Access::Write(stage) = &self.access {
+        if let Access::Write(stage, _) = &self.access {
             // Nobody is left to tell; left-overs are invisible and swept later.
             let _ = std::mem::take(&mut *stage.lock()).clear();
         }

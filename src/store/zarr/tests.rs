@@ -221,8 +221,12 @@ fn what_was_left_staged_by_a_dead_process_is_invisible_and_swept() {
     drop(nested(&dir, Flavour::V3));
     let store = ZarrStore::open_write(&dir).unwrap();
     store.create_group(&at("new"), &Attrs::new()).unwrap();
-    // Not dropped: as if the process had died.
-    std::mem::forget(store);
+    // As if the process had died: the lock goes, what is staged stays.
+    let ZarrStore { access: Access::Write(stage, lock), .. } = &mut *std::mem::ManuallyDrop::new(store) else {
+        unreachable!("it is open for writing")
+    };
+    std::mem::forget(std::mem::take(&mut *stage.lock()));
+    drop(lock.take());
     let left = |dir: &Path| {
         fs::read_dir(dir)
             .unwrap()

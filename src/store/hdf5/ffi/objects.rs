@@ -5,6 +5,7 @@ use std::path::Path;
 
 use hdf5_metno_sys::h5::{H5_index_t, H5_iter_order_t, hsize_t};
 use hdf5_metno_sys::h5a::*;
+use hdf5_metno_sys::h5d::H5Dflush;
 use hdf5_metno_sys::h5f::*;
 use hdf5_metno_sys::h5g::H5Gcreate_anon;
 use hdf5_metno_sys::h5i::{H5I_type_t, H5Iget_type, hid_t};
@@ -76,6 +77,11 @@ pub(in super::super) fn file_size(file: &Id) -> Outcome<u64> {
     // SAFETY: the pointer is to a local that outlives the call.
     check(|| unsafe { H5Fget_filesize(file.raw(), &raw mut size) })?;
     Ok(size)
+}
+
+/// Writes what is cached of a dataset.
+pub(in super::super) fn flush_dataset(dataset: &Id) -> Outcome<()> {
+    plain!(H5Dflush(dataset.raw())).map(drop)
 }
 
 pub(in super::super) fn flush(file: &Id) -> Outcome<()> {
