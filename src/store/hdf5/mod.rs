@@ -171,6 +171,9 @@ impl Hdf5Store {
         dataset: impl FnOnce(&Staged, &NewAttrs) -> Outcome<Option<Id>>,
     ) -> Result<()> {
         self.check_writable("adding an element")?;
+        if let Some(undo) = &mut *self.undo.lock() {
+            undo.staging();
+        }
         let attrs = self.encode(at, attrs)?;
         let mut staged = self.staged.lock();
         self.check_new(&staged, at)?;
@@ -327,7 +330,7 @@ impl WriteStore for Hdf5Store {
         let length = fs::metadata(&self.path).map_err(io_error)?.len();
         reserve(&self.path, length, changes.metadata_bytes()).map_err(io_error)?;
         if let Some(undo) = &mut *self.undo.lock() {
-            undo.disarm();
+            undo.publishing();
         }
         let result = self.writing(&ElemPath::root(), || changes.publish(&self.file));
         self.trim_reserve();

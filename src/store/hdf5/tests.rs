@@ -326,3 +326,23 @@ fn abandoned_space_is_given_back() {
     let after = fs::metadata(&temp.path).unwrap().len();
     assert!(after <= before + 4096, "{before} bytes became {after}");
 }
+
+#[test]
+fn a_file_to_which_nothing_was_published_is_what_it_was() {
+    let temp = temp();
+    let store = Hdf5Store::create(&temp.path).unwrap();
+    store.create_array(&path("x"), &ints(1000), PLAIN, &attrs(json!({}))).unwrap();
+    store.publish().unwrap();
+    drop(store);
+    let before = fs::read(&temp.path).unwrap();
+    for abandon in [true, false] {
+        let store = Hdf5Store::open_write(&temp.path).unwrap();
+        store.create_array(&path("big"), &ints(500_000), PLAIN, &attrs(json!({"a": "b"}))).unwrap();
+        store.set_attrs(&path("x"), &attrs(json!({"c": 1}))).unwrap();
+        if abandon {
+            store.abandon().unwrap();
+        }
+        drop(store);
+        assert!(fs::read(&temp.path).unwrap() == before, "abandon: {abandon}");
+    }
+}

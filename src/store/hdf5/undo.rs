@@ -9,13 +9,15 @@ use std::path::{Path, PathBuf};
 /// The superblock lies within these bytes, behind a user block of up to 1 KiB too.
 const HEAD: u64 = 2048;
 
-/// Puts the head and the length of the file back when dropped, unless disarmed. Dropped after the file was closed.
+/// Puts the head and the length of the file back when dropped, if something was staged and nothing published. Dropped after
+/// the file was closed.
 #[derive(Debug)]
 pub(super) struct Undo {
     path: PathBuf,
     head: Vec<u8>,
     length: u64,
-    armed: bool,
+    staged: bool,
+    published: bool,
 }
 
 impl Undo {
@@ -23,12 +25,17 @@ impl Undo {
     pub(super) fn remember(path: &Path) -> io::Result<Self> {
         let mut head = Vec::new();
         File::open(path)?.take(HEAD).read_to_end(&mut head)?;
-        Ok(Self { path: path.to_owned(), head, length: fs::metadata(path)?.len(), armed: true })
+        Ok(Self { path: path.to_owned(), head, length: fs::metadata(path)?.len(), staged: false, published: false })
+    }
+
+    /// Something is about to be staged: the file may grow.
+    pub(super) fn staging(&mut self) {
+        self.staged = true;
     }
 
     /// Something is about to be published: the file will not be what it was.
-    pub(super) fn disarm(&mut self) {
-        self.armed = false;
+    pub(super) fn publishing(&mut self) {
+        self.published = true;
     }
 
     fn restore(&self) -> io::Result<()> {
@@ -50,7 +57,7 @@ impl Undo {
 
 impl Drop for Undo {
     fn drop(&mut self) {
-        if self.armed {
+        if self.staged && !self.published {
             // Best effort: the file is readable without it where the disk has room for its recorded end.
             let _ = self.restore();
         }
