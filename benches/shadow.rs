@@ -1,34 +1,18 @@
 //! The four everyday costs: open and show, one obs column, a slab of X, and adding an embedding; in every container.
 #![allow(missing_docs, clippy::unwrap_used, reason = "a benchmark may stop at the first surprise")]
 
+#[path = "../tests/stores/mod.rs"]
+mod stores;
+
 use std::hint::black_box;
-use std::path::{Path, PathBuf};
 
 use anndata_shadow::ndarray::Array2;
-use anndata_shadow::{AnnDataShadow, Mode, OpenOptions, WriteOptions};
+use anndata_shadow::{AnnDataShadow, OpenOptions, WriteOptions};
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
-
-const STORES: [&str; 4] =
-    ["pbmc68k_reduced.h5ad", "pbmc68k_reduced_v2.zarr", "pbmc68k_reduced_v3.zarr", "pbmc68k_reduced_v013.zarr"];
-
-fn data(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("data").join(name)
-}
-
-fn copy(from: &Path, to: &Path) {
-    if from.is_dir() {
-        std::fs::create_dir_all(to).unwrap();
-        for entry in std::fs::read_dir(from).unwrap() {
-            let entry = entry.unwrap();
-            copy(&entry.path(), &to.join(entry.file_name()));
-        }
-    } else {
-        std::fs::copy(from, to).unwrap();
-    }
-}
+use stores::{CELLS, Copy, data};
 
 fn reads(c: &mut Criterion) {
-    for name in STORES {
+    for name in CELLS {
         let path = data(name);
         let mut group = c.benchmark_group(name);
         group.bench_function("open and show", |b| {
@@ -45,21 +29,19 @@ fn reads(c: &mut Criterion) {
 
 fn add(c: &mut Criterion) {
     let embedding = Array2::from_shape_fn((700, 50), |(r, c)| (r * 50 + c) as f32);
-    for name in STORES {
+    for name in CELLS {
         let mut group = c.benchmark_group(name);
         group.sample_size(20);
         let fresh = || {
-            let keep = tempfile::tempdir().unwrap();
-            let path = keep.path().join(name);
-            copy(&data(name), &path);
-            let shadow = AnnDataShadow::open_with(&path, &OpenOptions::default().mode(Mode::ReadWrite)).unwrap();
+            let copy = Copy::of(name);
+            let shadow = copy.open_to_write();
             shadow.obsm().insert("X_new", embedding.clone()).unwrap();
-            (keep, shadow)
+            (copy, shadow)
         };
         group.bench_function("add an embedding", |b| {
             b.iter_batched(
                 fresh,
-                |(keep, shadow)| (shadow.write(WriteOptions::default()).unwrap(), keep),
+                |(copy, shadow)| (shadow.write(WriteOptions::default()).unwrap(), copy),
                 BatchSize::PerIteration,
             );
         });

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
+mod stores;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -96,7 +97,7 @@ fn check_object(tally: &mut Tally, fixture: &str, object: &Object) {
     let copy = tempfile::tempdir().unwrap();
     let opened = if is_like(&name, STALE) {
         check_stale(tally, &name);
-        common::copy(&path, &copy.path().join(&name));
+        stores::copy(&path, &copy.path().join(&name));
         let options = OpenOptions::default().mode(Mode::ReadWrite);
         AnnDataShadow::open_with(copy.path().join(&name), &options)
     } else {

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
+mod stores;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -102,7 +103,7 @@ fn check(kind: &Kind) {
     let fixture = common::fixtures().join(kind.fixture);
     let folder = tempfile::tempdir().unwrap();
     let store = folder.path().join(kind.fixture);
-    common::copy(&fixture, &store);
+    stores::copy(&fixture, &store);
     let path = if kind.inner.is_empty() { store.clone() } else { store.join(kind.inner) };
     let expected = common::expected(kind.fixture);
     let mut faults = Vec::new();

@@ -49,10 +49,8 @@ impl Frame {
     /// # Errors
     /// Those of the store.
     pub fn names(&self) -> Result<Vec<String>> {
-        let index = self.index_name()?;
-        let element = self.part(&index)?;
-        let names = element.texts().unwrap_or_default();
-        Ok(names.into_iter().map(|n| n.unwrap_or_else(|| "nan".to_owned())).collect())
+        let index = self.part(&self.index_name()?)?;
+        self.shadow.root.row_names(&self.at()?, &index)
     }
 
     /// Number of rows (of a view: of those that it takes).

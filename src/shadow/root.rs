@@ -326,14 +326,18 @@ impl Root {
             }
             other => other?,
         };
-        let held = self.state.read().overlay.get(&frame);
-        let element = match held.as_deref() {
-            Some(Element::Table(table)) => Arc::new(table.index().clone()),
-            _ => self.read(&frame.join(&meta.index)?, &[axis], &[])?,
+        let index = match self.held_index(&frame, &meta.index) {
+            Some(index) => Arc::new(index),
+            None => self.read(&frame.join(&meta.index)?, &[axis], &[])?,
         };
-        let names = element.texts().ok_or_else(|| Error::Malformed {
-            at: self.place(&frame),
-            what: format!("its index is {}", element.describe()),
+        self.row_names(&frame, &index)
+    }
+
+    /// The index of a frame as text; a missing name is `nan`, as pandas shows it.
+    pub(crate) fn row_names(&self, frame: &ElemPath, index: &Element) -> Result<Vec<String>> {
+        let names = index.texts().ok_or_else(|| Error::Malformed {
+            at: self.place(frame),
+            what: format!("its index is {}", index.describe()),
         })?;
         Ok(names.into_iter().map(|n| n.unwrap_or_else(|| "nan".to_owned())).collect())
     }

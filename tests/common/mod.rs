@@ -353,19 +353,6 @@ fn integers(dtype: &str, list: &[u64]) -> Array {
     }
 }
 
-/// Copies a file or a directory.
-pub fn copy(from: &Path, to: &Path) {
-    if from.is_file() {
-        std::fs::copy(from, to).unwrap();
-        return;
-    }
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        copy(&entry.path(), &to.join(entry.file_name()));
-    }
-}
-
 /// Whether `text` is like `pattern`, in which one `*` stands for anything.
 pub fn is_like(text: &str, pattern: &str) -> bool {
     match pattern.split_once('*') {
