@@ -6,6 +6,7 @@ mod categorical;
 mod dict;
 mod frame;
 mod nullable;
+mod records;
 mod sparse;
 
 use std::cell::Cell;
@@ -15,7 +16,7 @@ use serde_json::{Value, json};
 use crate::error::{Error, Place, Result};
 use crate::index::Rows;
 use crate::path::ElemPath;
-use crate::store::{Attrs, Node, NodeKind, ReadStore, Style, WriteStore};
+use crate::store::{ArrayMeta, Attrs, Node, NodeKind, ReadStore, Style, WriteStore};
 use crate::value::Element;
 
 pub(crate) use frame::{FrameMeta, column_order_attr, frame_meta};
@@ -36,6 +37,8 @@ pub enum Kind {
     Nullable,
     /// A data frame.
     Table,
+    /// A structured array.
+    Records,
     /// Named elements.
     Mapping,
     /// A nested AnnData, or the `raw` of one.
@@ -63,7 +66,7 @@ pub struct Info {
     pub stored: Option<usize>,
     /// Length of a chunk along each axis, of arrays that have any.
     pub chunks: Option<Vec<usize>>,
-    /// Names below: of a mapping's entries, of a frame's columns.
+    /// Names below: of a mapping's entries, of a frame's columns, of a structured array's fields.
     pub children: Vec<String>,
 }
 
@@ -77,12 +80,14 @@ impl Info {
             Element::Categorical(c) => (Kind::Categorical, Some(c.categories().dtype())),
             Element::Nullable(n) => (Kind::Nullable, Some(n.values().dtype())),
             Element::Table(_) => (Kind::Table, None),
+            Element::Records(_) => (Kind::Records, None),
             Element::Mapping(_) => (Kind::Mapping, None),
             Element::Null => (Kind::Null, None),
         };
         let children = match element {
             Element::Mapping(m) => m.keys().cloned().collect(),
             Element::Table(t) => t.columns().iter().map(|(name, _)| name.clone()).collect(),
+            Element::Records(r) => r.fields().iter().map(|(name, _)| name.clone()).collect(),
             _ => Vec::new(),
         };
         let stored = if let Element::Sparse(s) = element { Some(s.nnz()) } else { None };
@@ -150,6 +155,7 @@ static ENCODINGS: &[Encoding] = &[
     // anndata-rs writes this name.
     Encoding { name: "nullable-string", version: "0.1.0", describe: nullable::describe, decode: nullable::decode },
     Encoding { name: "dataframe", version: "0.2.0", describe: frame::describe, decode: frame::decode },
+    Encoding { name: "rec-array", version: "0.2.0", describe: records::describe, decode: records::decode },
     Encoding { name: "dict", version: "0.1.0", describe: dict::describe, decode: dict::decode },
     Encoding { name: "anndata", version: "0.1.0", describe: dict::describe_anndata, decode: dict::decode },
     Encoding { name: "raw", version: "0.1.0", describe: dict::describe_anndata, decode: dict::decode },
@@ -158,6 +164,8 @@ static ENCODINGS: &[Encoding] = &[
 /// Nodes without tags, as old and hand-made files have them: groups are dicts, arrays arrays (format, section 3.5).
 static UNTAGGED_GROUP: Encoding =
     Encoding { name: "dict", version: "", describe: dict::describe, decode: dict::decode };
+static UNTAGGED_RECORDS: Encoding =
+    Encoding { name: "rec-array", version: "", describe: records::describe, decode: records::decode };
 static UNTAGGED_ARRAY: Encoding =
     Encoding { name: "array", version: "", describe: array::describe, decode: array::decode };
 
@@ -188,6 +196,7 @@ impl<'a> Ctx<'a> {
         match self.encoding() {
             None if self.node.attrs.contains_key("h5sparse_format") => Err("a sparse matrix of a legacy layout".into()),
             None if self.node.is_group() => Ok(&UNTAGGED_GROUP),
+            None if self.node.array().is_some_and(|a| !a.fields.is_empty()) => Ok(&UNTAGGED_RECORDS),
             None => Ok(&UNTAGGED_ARRAY),
             Some((name, version)) => ENCODINGS
                 .iter()
@@ -195,8 +204,11 @@ impl<'a> Ctx<'a> {
                 .ok_or_else(|| format!("encoding `{name}` version `{version}` is not one this version reads")),
         }
         .and_then(|e| match self.node.array() {
-            Some(meta) if meta.dtype.is_none() => Err(format!("arrays of {} are not read yet", meta.stored)),
-            _ => Ok(e),
+            Some(meta) => match unread(meta) {
+                Some(stored) => Err(format!("arrays of {stored} are not read yet")),
+                None => Ok(e),
+            },
+            None => Ok(e),
         })
     }
 
@@ -223,6 +235,14 @@ impl<'a> Ctx<'a> {
 
     fn decode_child(&self, name: &str, cut: Cut<'_>) -> Result<Element> {
         self.child(name, |c| decode_node(c, cut))
+    }
+}
+
+/// The data type, or that of the first field, that is not understood.
+fn unread(meta: &ArrayMeta) -> Option<&str> {
+    match &meta.fields[..] {
+        [] => meta.dtype.is_none().then_some(&meta.stored),
+        fields => fields.iter().find(|f| f.dtype.is_none()).map(|f| &*f.stored),
     }
 }
 
@@ -292,6 +312,7 @@ pub(crate) fn encode(store: &dyn WriteStore, at: &ElemPath, element: &Element, d
         Element::Categorical(c) => categorical::encode(store, at, c, dialect),
         Element::Nullable(n) => nullable::encode(store, at, n, dialect),
         Element::Table(t) => frame::encode(store, at, t, dialect),
+        Element::Records(r) => records::encode(store, at, r, dialect),
         Element::Mapping(m) => dict::encode(store, at, m, dialect),
         Element::Null => store.create_null(at, &tags(Attrs::new(), "null", "0.1.0")),
     }

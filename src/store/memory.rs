@@ -4,16 +4,17 @@ use std::collections::BTreeMap;
 
 use parking_lot::Mutex;
 
-use super::{ArrayMeta, Attrs, IoStats, Meter, Node, NodeKind, ReadStore, Style, WriteStore, check_rows};
+use super::{ArrayMeta, Attrs, Field, IoStats, Meter, Node, NodeKind, ReadStore, Style, WriteStore, check_rows};
 use crate::error::{Error, Place, Result};
 use crate::index::Rows;
 use crate::path::ElemPath;
-use crate::value::{Array, DType};
+use crate::value::{Array, DType, Records};
 
 #[derive(Debug, Clone)]
 enum Content {
     Group,
     Array(Array),
+    Records(Records),
     Null,
 }
 
@@ -30,13 +31,32 @@ impl Entry {
                 shape: shape.to_vec(),
                 dtype: Some(dtype),
                 stored: dtype.to_string(),
+                fields: Vec::new(),
                 chunks: None,
                 null,
+            })
+        };
+        let records = |records: &Records| {
+            let own = |field: &Array| field.shape()[records.shape().len()..].to_vec();
+            let field = |(name, data): &(String, Array)| Field {
+                name: name.clone(),
+                dtype: Some(data.dtype()),
+                shape: own(data),
+                stored: data.dtype().to_string(),
+            };
+            NodeKind::Array(ArrayMeta {
+                shape: records.shape().to_vec(),
+                dtype: None,
+                stored: "structured".to_owned(),
+                fields: records.fields().iter().map(field).collect(),
+                chunks: None,
+                null: false,
             })
         };
         let kind = match &self.content {
             Content::Group => NodeKind::Group,
             Content::Array(a) => meta(a.dtype(), a.shape(), false),
+            Content::Records(r) => records(r),
             Content::Null => meta(DType::Bool, &[], true),
         };
         Node { kind, attrs: self.attrs.clone() }
@@ -133,6 +153,16 @@ impl ReadStore for MemoryStore {
         Ok(cut)
     }
 
+    fn read_fields(&self, at: &ElemPath, fields: &[&str], rows: &[Rows]) -> Result<Vec<Array>> {
+        let records = match self.state.lock().published.get(at) {
+            Some(Entry { content: Content::Records(r), .. }) => r.clone(),
+            _ => return Err(self.not_found(at)),
+        };
+        check_rows(self, at, records.shape(), rows)?;
+        let field = |name: &&str| records.field(name).map(|f| f.take(rows)).ok_or_else(|| self.not_found(at));
+        fields.iter().map(field).collect()
+    }
+
     fn stats(&self) -> IoStats {
         self.meter.stats()
     }
@@ -145,6 +175,12 @@ impl WriteStore for MemoryStore {
 
     fn create_array(&self, at: &ElemPath, data: &Array, _style: Style<'_>, attrs: &Attrs) -> Result<()> {
         self.add(at, Content::Array(data.clone()), attrs)?;
+        self.meter.wrote(data.nbytes() as u64);
+        Ok(())
+    }
+
+    fn create_records(&self, at: &ElemPath, data: &Records, _style: Style<'_>, attrs: &Attrs) -> Result<()> {
+        self.add(at, Content::Records(data.clone()), attrs)?;
         self.meter.wrote(data.nbytes() as u64);
         Ok(())
     }

@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use crate::error::{Error, Place, Result};
 use crate::index::Rows;
 use crate::path::ElemPath;
-use crate::value::{Array, DType};
+use crate::value::{Array, DType, Records};
 
 pub use hdf5::Hdf5Store;
 pub use memory::MemoryStore;
@@ -53,10 +53,25 @@ pub struct ArrayMeta {
     pub dtype: Option<DType>,
     /// The data type in the store's own words, for messages.
     pub stored: String,
+    /// The fields of a structured array, in order; its `dtype` is `None`. Empty for all others.
+    pub fields: Vec<Field>,
     /// Length of a chunk (sharded Zarr: of an inner chunk) along each axis; `None` for an unchunked HDF5 dataset.
     pub chunks: Option<Vec<usize>>,
     /// An HDF5 dataset with a null dataspace: it has no value at all, not even a scalar.
     pub null: bool,
+}
+
+/// A field of a structured array.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Field {
+    /// Its name; may hold any characters.
+    pub name: String,
+    /// The dtype of its items; `None` where this crate cannot decode them, and then `stored` says what they are.
+    pub dtype: Option<DType>,
+    /// Axes that the field has of its own; empty for most.
+    pub shape: Vec<usize>,
+    /// The data type in the store's own words, for messages.
+    pub stored: String,
 }
 
 impl Node {
@@ -111,6 +126,13 @@ pub trait ReadStore: Send + Sync {
     /// decode.
     fn read(&self, at: &ElemPath, rows: &[Rows]) -> Result<Array>;
 
+    /// As [`read`](Self::read), of a structured array: these of its fields, in this order. Each has the axes of the selection
+    /// and, behind them, its own. A chunk is fetched and decoded once for all fields.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read); [`Error::NotFound`] if there is no such field.
+    fn read_fields(&self, at: &ElemPath, fields: &[&str], rows: &[Rows]) -> Result<Vec<Array>>;
+
     /// What has been read and written through this handle so far.
     fn stats(&self) -> IoStats;
 }
@@ -143,6 +165,12 @@ pub trait WriteStore: ReadStore {
     /// As [`create_group`](Self::create_group); [`Error::Unsupported`] for data that the store cannot hold (a NUL inside an
     /// HDF5 string).
     fn create_array(&self, at: &ElemPath, data: &Array, style: Style<'_>, attrs: &Attrs) -> Result<()>;
+
+    /// Stages a structured array with all its data.
+    ///
+    /// # Errors
+    /// As [`create_array`](Self::create_array).
+    fn create_records(&self, at: &ElemPath, data: &Records, style: Style<'_>, attrs: &Attrs) -> Result<()>;
 
     /// Stages a scalar-like array without any value: the `null` element (HDF5: null dataspace; Zarr: `bool` scalar without
     /// a chunk).

@@ -4,7 +4,7 @@ use half::f16;
 use ndarray::{ArrayD, ArrayView, Dimension, IxDyn};
 use num_complex::{Complex32, Complex64};
 
-use super::{DType, Item, with_dtype};
+use super::{ByteString, DType, DatetimeMs, DatetimeNs, DatetimeS, DatetimeUs, Item, with_dtype};
 
 /// An n-dimensional array in C order, one variant per [`DType`]. With no dimensions it is a scalar.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,6 +26,11 @@ pub enum Array {
     C64(ArrayD<Complex32>),
     C128(ArrayD<Complex64>),
     Str(ArrayD<String>),
+    Bytes(ArrayD<ByteString>),
+    DatetimeS(ArrayD<DatetimeS>),
+    DatetimeMs(ArrayD<DatetimeMs>),
+    DatetimeUs(ArrayD<DatetimeUs>),
+    DatetimeNs(ArrayD<DatetimeNs>),
 }
 
 /// Runs an expression with the typed `ArrayD` inside an [`Array`] bound to a name.
@@ -47,6 +52,11 @@ macro_rules! with_array {
             $crate::value::Array::C64($a) => $body,
             $crate::value::Array::C128($a) => $body,
             $crate::value::Array::Str($a) => $body,
+            $crate::value::Array::Bytes($a) => $body,
+            $crate::value::Array::DatetimeS($a) => $body,
+            $crate::value::Array::DatetimeMs($a) => $body,
+            $crate::value::Array::DatetimeUs($a) => $body,
+            $crate::value::Array::DatetimeNs($a) => $body,
         }
     };
 }
@@ -88,7 +98,7 @@ impl Array {
     }
 
     /// An array of this shape from little-endian bytes in C order; `None` if their number does not fit or the dtype is
-    /// `string`.
+    /// `string` or `bytes`.
     #[must_use]
     pub fn from_le_bytes(dtype: DType, shape: &[usize], bytes: &[u8]) -> Option<Self> {
         let size = dtype.size()?;
@@ -98,7 +108,7 @@ impl Array {
         })
     }
 
-    /// The items in C order as little-endian bytes; strings as their UTF-8, end to end.
+    /// The items in C order as little-endian bytes; strings as their UTF-8, byte strings as they are, end to end.
     #[must_use]
     pub fn to_le_bytes(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(self.nbytes());
@@ -150,6 +160,7 @@ impl Array {
     pub fn nbytes(&self) -> usize {
         match self {
             Self::Str(a) => a.iter().map(|s| s.len() + std::mem::size_of::<String>()).sum(),
+            Self::Bytes(a) => a.iter().map(|s| s.0.len() + std::mem::size_of::<ByteString>()).sum(),
             other => other.len() * other.dtype().size().unwrap_or(0),
         }
     }
@@ -204,7 +215,8 @@ impl Array {
         })
     }
 
-    /// The items as text in C order, as Python's `str` would give for integers and strings; floats in shortest form.
+    /// The items as text in C order, as Python's `str` would give for integers and strings; floats in shortest form,
+    /// dates as numpy shows them.
     #[must_use]
     pub fn to_strings(&self) -> Vec<String> {
         match self {

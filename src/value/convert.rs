@@ -4,7 +4,7 @@
 use ndarray::{ArrayD, Dimension};
 use polars::prelude::{DataFrame, Series};
 
-use super::{Array, Categorical, DType, Element, Item, Nullable, Sparse, Table, column_to_series, table_to_frame};
+use super::{Array, Categorical, Element, Item, Nullable, Sparse, Table, column_to_series, table_to_frame};
 
 /// Why a value is not of the type asked for: what was wanted, and what was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,7 +85,7 @@ impl<T: Item> FromElement for sprs::CsMat<T> {
         let wanted = || format!("a sparse matrix of {}", T::DTYPE);
         let sparse = match &element {
             Element::Sparse(s) => s.to_sprs(),
-            Element::Array(a) if T::DTYPE != DType::Str => a
+            Element::Array(a) if T::DTYPE.is_numeric() => a
                 .view::<T>()
                 .and_then(|a| a.view().into_dimensionality::<ndarray::Ix2>().ok())
                 .and_then(|a| Sparse::from_dense(&a.to_owned())?.to_sprs()),

@@ -27,10 +27,10 @@ pub trait Item: sealed::Sealed + Clone + Default + PartialEq + fmt::Debug + Send
     fn view(array: &Array) -> Option<&ArrayD<Self>>;
     /// The array by mutable reference, if it is of this type.
     fn view_mut(array: &mut Array) -> Option<&mut ArrayD<Self>>;
-    /// One item from its little-endian bytes (`size_of::<Self>()` of them); `None` for strings, and for a byte count that
-    /// does not fit.
+    /// One item from its little-endian bytes (`size_of::<Self>()` of them); `None` for strings and byte strings,
+    /// and for a byte count that does not fit.
     fn read_le(bytes: &[u8]) -> Option<Self>;
-    /// Appends the little-endian bytes of this item; strings append their UTF-8.
+    /// Appends the little-endian bytes of this item; strings append their UTF-8, byte strings their bytes.
     fn write_le(&self, out: &mut Vec<u8>);
 }
 
@@ -53,7 +53,7 @@ macro_rules! dtypes {
                 match self { $(Self::$variant => $name,)* }
             }
 
-            /// Bytes of one item; `None` for strings.
+            /// Bytes of one item; `None` for strings and byte strings.
             #[must_use]
             pub const fn size(self) -> Option<usize> {
                 match self { $(Self::$variant => $size,)* }
@@ -105,6 +105,12 @@ macro_rules! number {
     };
 }
 
+macro_rules! datetime {
+    ($t:ident) => {
+        |b| i64::read_le(b).map(crate::value::$t)
+    };
+}
+
 dtypes! {
     Bool bool, "bool", Some(1), |b| match b { [x] => Some(*x != 0), _ => None }, |x, out| out.push(u8::from(*x));
     I8 i8, "int8", Some(1), number!(i8), |x, out| out.extend(x.to_le_bytes());
@@ -125,6 +131,11 @@ dtypes! {
         |b| (b.len() == 16).then(|| b.split_at(8)).and_then(|(re, im)| Some(Complex64::new(f64::read_le(re)?, f64::read_le(im)?))),
         |x, out| { x.re.write_le(out); x.im.write_le(out); };
     Str String, "string", None, |_| None, |x, out| out.extend(x.as_bytes());
+    Bytes crate::value::ByteString, "bytes", None, |_| None, |x, out| out.extend(&x.0);
+    DatetimeS crate::value::DatetimeS, "datetime64[s]", Some(8), datetime!(DatetimeS), |x, out| out.extend(x.0.to_le_bytes());
+    DatetimeMs crate::value::DatetimeMs, "datetime64[ms]", Some(8), datetime!(DatetimeMs), |x, out| out.extend(x.0.to_le_bytes());
+    DatetimeUs crate::value::DatetimeUs, "datetime64[us]", Some(8), datetime!(DatetimeUs), |x, out| out.extend(x.0.to_le_bytes());
+    DatetimeNs crate::value::DatetimeNs, "datetime64[ns]", Some(8), datetime!(DatetimeNs), |x, out| out.extend(x.0.to_le_bytes());
 }
 
 impl DType {
@@ -132,6 +143,15 @@ impl DType {
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|d| d.name() == name)
+    }
+
+    /// Whether values are numbers or booleans: what can stand in a matrix.
+    #[must_use]
+    pub const fn is_numeric(self) -> bool {
+        !matches!(
+            self,
+            Self::Str | Self::Bytes | Self::DatetimeS | Self::DatetimeMs | Self::DatetimeUs | Self::DatetimeNs
+        )
     }
 
     /// Whether values are integers (bool excluded).

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Array, Categorical, Nullable, Sparse, Table};
+use super::{Array, Categorical, Nullable, Records, Sparse, Table};
 use crate::index::Rows;
 
 /// The value of an element, in memory.
@@ -19,6 +19,8 @@ pub enum Element {
     Nullable(Nullable),
     /// A data frame.
     Table(Table),
+    /// A structured array.
+    Records(Records),
     /// Named elements.
     Mapping(BTreeMap<String, Element>),
     /// The `null` element.
@@ -35,6 +37,7 @@ impl Element {
             Self::Categorical(c) => vec![c.len()],
             Self::Nullable(n) => vec![n.len()],
             Self::Table(t) => vec![t.n_rows(), t.columns().len()],
+            Self::Records(r) => r.shape().to_vec(),
             Self::Mapping(_) | Self::Null => Vec::new(),
         }
     }
@@ -49,6 +52,7 @@ impl Element {
             Self::Categorical(c) => format!("a categorical of {} categories", c.categories().len()),
             Self::Nullable(n) => format!("a nullable {} array", n.values().dtype()),
             Self::Table(t) => format!("a dataframe of {} columns", t.columns().len()),
+            Self::Records(r) => format!("a structured array of {} fields", r.fields().len()),
             Self::Mapping(m) => format!("a dict of {} entries", m.len()),
             Self::Null => "null".to_owned(),
         }
@@ -63,6 +67,7 @@ impl Element {
             Self::Categorical(c) => c.codes().nbytes() + c.categories().nbytes(),
             Self::Nullable(n) => n.values().nbytes() + n.len(),
             Self::Table(t) => t.index().nbytes() + t.columns().iter().map(|(_, c)| c.nbytes()).sum::<usize>(),
+            Self::Records(r) => r.nbytes(),
             Self::Mapping(m) => m.values().map(Self::nbytes).sum(),
             Self::Null => 0,
         }
@@ -82,6 +87,7 @@ impl Element {
             Self::Categorical(c) => Self::Categorical(first.map_or_else(|| c.clone(), |r| c.take(r))),
             Self::Nullable(n) => Self::Nullable(first.map_or_else(|| n.clone(), |r| n.take(r))),
             Self::Table(t) => Self::Table(first.map_or_else(|| t.clone(), |r| t.take(r))),
+            Self::Records(r) => Self::Records(r.take(rows)),
             Self::Mapping(_) | Self::Null => self.clone(),
         }
     }

@@ -51,7 +51,7 @@ fn plain(name: &str, array: &Array, missing: Option<&[bool]>) -> Option<Series> 
                     let wide = series(name, a, missing, |x| x.to_f32());
                     wide.cast(&DataType::Float16).ok()
                 }
-                Array::C64(_) | Array::C128(_) => None,
+                _ => None,
             }
         };
     }

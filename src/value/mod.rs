@@ -8,6 +8,8 @@ mod dtype;
 mod element;
 mod frame;
 mod gather;
+mod items;
+mod records;
 mod sparse;
 
 pub use array::Array;
@@ -15,6 +17,8 @@ pub use column::{Categorical, NaValue, Nullable, Table};
 pub use convert::FromElement;
 pub use dtype::{DType, Item};
 pub use element::Element;
+pub use items::{ByteString, DatetimeMs, DatetimeNs, DatetimeS, DatetimeUs};
+pub use records::Records;
 pub use sparse::{Sparse, SparseFormat};
 
 pub(crate) use sparse::MinorFilter;

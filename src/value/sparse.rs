@@ -5,7 +5,7 @@ use std::fmt;
 
 use ndarray::{Array2, ArrayD};
 
-use super::{Array, DType, Item, check_memory, with_array};
+use super::{Array, Item, check_memory, with_array};
 use crate::index::Rows;
 
 /// Which axis is compressed.
@@ -69,7 +69,7 @@ impl Sparse {
         if data.ndim() != 1 || data.len() != indices.len() {
             return Err(format!("{} values for {} indices", data.len(), indices.len()));
         }
-        if data.dtype() == DType::Str {
+        if !data.dtype().is_numeric() {
             return Err("a sparse matrix cannot hold strings".into());
         }
         let minor = shape[1 - format.major()] as u64;
@@ -336,7 +336,8 @@ fn add<T: Item>(a: &T, b: &T) -> T {
         Array::F64(x) => sum!(x, |a, b| a + b),
         Array::C64(x) => sum!(x, |a, b| a + b),
         Array::C128(x) => sum!(x, |a, b| a + b),
-        Array::Str(_) => two,
+        // What is no number never gets into a sparse matrix.
+        _ => two,
     };
     one.view::<T>().and_then(|x| x.first().cloned()).unwrap_or_else(|| b.clone())
 }

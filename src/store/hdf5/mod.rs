@@ -28,7 +28,7 @@ use super::{Attrs, IoStats, Meter, Node, ReadStore, Style, WriteStore, check_row
 use crate::error::{Error, Place, Result};
 use crate::index::Rows;
 use crate::path::ElemPath;
-use crate::value::{Array, DType};
+use crate::value::{Array, DType, Records};
 
 /// A store in an HDF5 file. Dropping it closes the file.
 #[derive(Debug)]
@@ -262,6 +262,10 @@ impl ReadStore for Hdf5Store {
         source.read(rows, &wanted, &self.meter).map_err(|failure| error::reading(self.place(at), &failure))
     }
 
+    fn read_fields(&self, at: &ElemPath, _fields: &[&str], _rows: &[Rows]) -> Result<Vec<Array>> {
+        Err(self.unsupported(at, "structured arrays are not read yet"))
+    }
+
     fn stats(&self) -> IoStats {
         self.meter.stats()
     }
@@ -289,6 +293,10 @@ impl WriteStore for Hdf5Store {
         })?;
         self.staged.lock().data_bytes += (data.len() * dtype_bytes(data.dtype())) as u64;
         Ok(())
+    }
+
+    fn create_records(&self, at: &ElemPath, _data: &Records, _style: Style<'_>, _attrs: &Attrs) -> Result<()> {
+        Err(self.unsupported(at, "structured arrays are not written yet"))
     }
 
     fn create_null(&self, at: &ElemPath, attrs: &Attrs) -> Result<()> {

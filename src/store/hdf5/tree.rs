@@ -63,6 +63,7 @@ pub(super) fn node(object: &Id) -> Outcome<Node> {
             shape: Vec::new(),
             dtype: None,
             stored: "a named data type".to_owned(),
+            fields: Vec::new(),
             chunks: None,
             null: false,
         }),
@@ -80,6 +81,7 @@ fn array(dataset: &Id) -> Outcome<ArrayMeta> {
         shape: shape.unwrap_or_default(),
         dtype: dtype.filter(|_| layout.elsewhere.is_none()),
         stored: layout.elsewhere.map_or(words, str::to_owned),
+        fields: Vec::new(),
         chunks: layout.chunks,
     })
 }

@@ -149,6 +149,7 @@ pub(super) fn stored_type(dtype: DType) -> Outcome<Type> {
         DType::C64 => pair(4),
         DType::C128 => pair(8),
         DType::Str => Type::vlen_text(true),
+        other => Err(Failure::new(format!("HDF5 has no form for {other}"))),
     }
 }
 

@@ -166,6 +166,11 @@ fn v2_name(dtype: DType) -> &'static str {
         DType::C64 => "<c8",
         DType::C128 => "<c16",
         DType::Str => "|O",
+        DType::Bytes => "|S1",
+        DType::DatetimeS => "<M8[s]",
+        DType::DatetimeMs => "<M8[ms]",
+        DType::DatetimeUs => "<M8[us]",
+        DType::DatetimeNs => "<M8[ns]",
     }
 }
 

@@ -188,6 +188,7 @@ impl Layout {
             shape: self.shape.clone(),
             dtype: self.item.map(Item::dtype),
             stored: self.stored.clone(),
+            fields: Vec::new(),
             chunks: inner.or_else(|| self.grid.clone().ok()),
             null: false,
         })

@@ -26,7 +26,7 @@ use super::{Attrs, IoStats, Node, ReadStore, Style, WriteStore, check_rows};
 use crate::error::{Error, Result};
 use crate::index::{AxisPlan, Rows, Run};
 use crate::path::ElemPath;
-use crate::value::{Array, DType, Scatter};
+use crate::value::{Array, DType, Records, Scatter};
 use array::{OpenArray, is_zero};
 use codec::Codec;
 use consolidated::ConsolidatedMap;
@@ -329,6 +329,10 @@ impl ReadStore for ZarrStore {
         array.read(&self.source, at, rows, &shape).map_err(|f| f.at(self.source.place(at)))
     }
 
+    fn read_fields(&self, at: &ElemPath, _fields: &[&str], _rows: &[Rows]) -> Result<Vec<Array>> {
+        Err(Fault::Unsupported("structured arrays are not read yet".into()).at(self.source.place(at)))
+    }
+
     fn stats(&self) -> IoStats {
         self.source.meter.stats()
     }
@@ -359,6 +363,10 @@ impl WriteStore for ZarrStore {
         let dir = stage.node_dir(&self.source, at).map_err(self.source.io(at))?;
         self.write_chunks(&dir, &plan, data).map_err(|f| f.at(place()))?;
         stage.put(&self.source, at, doc)
+    }
+
+    fn create_records(&self, at: &ElemPath, _data: &Records, _style: Style<'_>, _attrs: &Attrs) -> Result<()> {
+        Err(Fault::Unsupported("structured arrays are not written yet".into()).at(self.source.place(at)))
     }
 
     fn create_null(&self, at: &ElemPath, attrs: &Attrs) -> Result<()> {
