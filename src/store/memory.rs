@@ -234,7 +234,7 @@ mod tests {
                 again.abandon().unwrap();
                 again.clone() as Arc<dyn ReadStore>
             });
-            Fresh { store, reopen, keep: Box::new(()) }
+            Fresh { store, reopen, lacks: &[], keep: Box::new(()) }
         });
     }
 }

@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::index::Rows;
 use crate::path::ElemPath;
 use crate::store::{Attrs, ReadStore, Style, WriteStore, array_meta, read_all};
-use crate::value::{Array, DType};
+use crate::value::{Array, ByteString, DType, DatetimeMs, DatetimeNs, DatetimeS, DatetimeUs, Records};
 
 /// A new, empty store under test.
 pub struct Fresh {
@@ -19,6 +19,8 @@ pub struct Fresh {
     pub store: Arc<dyn WriteStore>,
     /// Opens the same store again, for reading, after `store` has been dropped.
     pub reopen: Box<dyn Fn() -> Arc<dyn ReadStore>>,
+    /// Dtypes that the container has no form of its own for.
+    pub lacks: &'static [DType],
     /// What must live as long as the store (a temporary directory).
     pub keep: Box<dyn std::any::Any>,
 }
@@ -35,6 +37,7 @@ pub fn store_contract(fresh: &dyn Fn() -> Fresh) {
     abandoned_changes_leave_no_trace(fresh());
     what_exists_is_not_created_again(&fresh());
     every_dtype_and_shape_round_trips(fresh());
+    structured_arrays_round_trip(fresh());
     selections_equal_cuts_in_memory(&fresh());
     bad_selections_are_errors(&fresh());
     attributes_round_trip(fresh());
@@ -92,7 +95,7 @@ fn staged_changes_are_invisible_until_published(fresh: Fresh) {
     fresh.store.publish().unwrap();
     assert_eq!(fresh.store.children(&path("g/h")).unwrap(), ["x", "y"]);
     assert!(fresh.store.stats().bytes_written >= 8);
-    let Fresh { store, reopen, keep } = fresh;
+    let Fresh { store, reopen, keep, .. } = fresh;
     drop(store);
     check(&*reopen_last(reopen));
     drop(keep);
@@ -113,7 +116,7 @@ fn abandoned_changes_leave_no_trace(fresh: Fresh) {
     assert!(fresh.store.node(&path("g/x")).unwrap().is_none());
     fresh.store.create_array(&path("g/x"), &data, PLAIN, &Attrs::new()).unwrap();
     // Dropping the store abandons too.
-    let Fresh { store, reopen, keep } = fresh;
+    let Fresh { store, reopen, keep, .. } = fresh;
     drop(store);
     let store = reopen();
     assert_eq!(store.children(&ElemPath::root()).unwrap(), ["g"]);
@@ -141,7 +144,18 @@ fn what_exists_is_not_created_again(fresh: &Fresh) {
 }
 
 /// Arrays of every dtype, with the values that trip codecs.
-fn samples() -> Vec<Array> {
+/// Points in time that no container may lose: the epoch, `NaT`, before and after.
+const TIMES: [i64; 6] = [0, i64::MIN, -1, 1, 1_577_836_800_000_000_001, i64::MAX];
+
+/// Six items of every dtype that the store has.
+fn samples(fresh: &Fresh) -> Vec<Array> {
+    let mut all = all_samples();
+    assert!(DType::ALL.iter().all(|d| all.iter().any(|a| a.dtype() == *d)));
+    all.retain(|a| !fresh.lacks.contains(&a.dtype()));
+    all
+}
+
+fn all_samples() -> Vec<Array> {
     let f16s = [1.5, f32::NAN, -0.0, f32::INFINITY, 65504.0, 0.0].map(f16::from_f32).to_vec();
     vec![
         Array::from_vec(vec![true, false, false, true, true, false]),
@@ -167,19 +181,24 @@ fn samples() -> Vec<Array> {
                 .to_vec(),
         ),
         Array::from_vec(["", "a", "größe (µm)", "日本語", "e\u{301} 🧬", "line\nbreak"].map(str::to_owned).to_vec()),
+        Array::from_vec([&b""[..], b"a", b"\xff\xfe", b"a\0b", b"abcdef", b" "].map(ByteString::from).to_vec()),
+        Array::from_vec(TIMES.map(DatetimeS).to_vec()),
+        Array::from_vec(TIMES.map(DatetimeMs).to_vec()),
+        Array::from_vec(TIMES.map(DatetimeUs).to_vec()),
+        Array::from_vec(TIMES.map(DatetimeNs).to_vec()),
     ]
 }
 
 /// Equality to the bit: NaN equals NaN, 0.0 does not equal -0.0.
 fn same(a: &Array, b: &Array) -> bool {
-    let text = |x: &Array| x.view::<String>().map(|s| s.iter().cloned().collect::<Vec<_>>());
-    a.dtype() == b.dtype() && a.shape() == b.shape() && a.to_le_bytes() == b.to_le_bytes() && text(a) == text(b)
+    let bytes = a.to_le_bytes() == b.to_le_bytes();
+    a.dtype() == b.dtype() && a.shape() == b.shape() && bytes && a.to_strings() == b.to_strings()
 }
 
 fn every_dtype_and_shape_round_trips(fresh: Fresh) {
     let store = &fresh.store;
     let mut written: Vec<(ElemPath, Array)> = Vec::new();
-    for sample in samples() {
+    for sample in samples(&fresh) {
         let dtype = sample.dtype();
         let shapes: [&[usize]; 5] = [&[6], &[2, 3], &[6, 1], &[1, 2, 3], &[3, 1, 2, 1]];
         let mut arrays: Vec<Array> = shapes.iter().map(|s| sample.clone().reshape(s).unwrap()).collect();
@@ -211,7 +230,7 @@ fn every_dtype_and_shape_round_trips(fresh: Fresh) {
         }
     }
     store.publish().unwrap();
-    let Fresh { store, reopen, keep } = fresh;
+    let Fresh { store, reopen, keep, .. } = fresh;
     let check = |store: &dyn ReadStore| {
         for (at, array) in &written {
             let meta = array_meta(store, at).unwrap();
@@ -221,6 +240,61 @@ fn every_dtype_and_shape_round_trips(fresh: Fresh) {
         }
     };
     check(&*store);
+    drop(store);
+    check(&*reopen());
+    drop(keep);
+}
+
+fn structured_arrays_round_trip(fresh: Fresh) {
+    let six = |shape: &[usize]| {
+        let own = Array::from(Array2::from_shape_fn((6, 2), |(r, c)| (r * 10 + c) as f32));
+        let mut fields: Vec<(String, Array)> =
+            samples(&fresh).into_iter().map(|a| (format!("{} / ü", a.dtype()), a.reshape(shape).unwrap())).collect();
+        fields.push(("of two".into(), own.reshape(&[shape, &[2][..]].concat()).unwrap()));
+        Records::new(shape.to_vec(), fields).unwrap()
+    };
+    let flat = six(&[6]);
+    let written = [
+        ("flat", flat.clone()),
+        ("square", six(&[3, 2])),
+        ("one", Records::new(vec![6], vec![("only".into(), flat.fields()[4].1.clone())]).unwrap()),
+        ("none", flat.take(&[Rows::span(0, 0)])),
+        ("zeros", Records::new(vec![4], vec![("a".into(), Array::zeros(DType::I64, &[4]))]).unwrap()),
+    ];
+    let tags = attrs(json!({"encoding-type": "rec-array"}));
+    for (name, records) in &written {
+        fresh.store.create_records(&path(name), records, PLAIN, &tags).unwrap();
+    }
+    fresh.store.publish().unwrap();
+    let check = |store: &dyn ReadStore| {
+        for (name, records) in &written {
+            let at = path(name);
+            let node = store.node(&at).unwrap().unwrap();
+            assert_eq!(node.attrs, tags, "{name}");
+            let meta = node.array().unwrap();
+            assert_eq!((meta.dtype, &meta.shape[..], meta.null), (None, records.shape(), false), "{name}");
+            let fields = records.fields().iter().map(|(n, f)| (n.clone(), Some(f.dtype())));
+            let found = meta.fields.iter().map(|f| (f.name.clone(), f.dtype));
+            assert_eq!(found.collect::<Vec<_>>(), fields.collect::<Vec<_>>(), "{name}");
+            let selections =
+                if records.shape().contains(&0) { vec![vec![Rows::All(0)]] } else { cuts(records.shape()) };
+            for rows in selections {
+                // Some of the fields, in another order.
+                let wanted: Vec<&str> = records.fields().iter().rev().step_by(2).map(|(n, _)| n.as_str()).collect();
+                let got = store.read_fields(&at, &wanted, &rows).unwrap();
+                for (name, got) in wanted.iter().zip(got) {
+                    assert!(same(&got, &records.field(name).unwrap().take(&rows)), "{at} {name} {rows:?}");
+                }
+            }
+            assert!(matches!(
+                store.read_fields(&at, &["no"], &[]),
+                Err(Error::NotFound { .. } | Error::Selection { .. })
+            ));
+            assert!(store.read(&at, &[Rows::All(1)]).is_err(), "{name} has no single dtype");
+        }
+    };
+    check(&*fresh.store);
+    let Fresh { store, reopen, keep, .. } = fresh;
     drop(store);
     check(&*reopen());
     drop(keep);
@@ -260,9 +334,7 @@ fn selections_equal_cuts_in_memory(fresh: &Fresh) {
         Array::from(Array3::from_shape_fn((40, 30, 50), |(a, b, c)| (a * 10_000 + b * 100 + c) as i32)),
         Array::from_vec((0..5_000).map(|i| format!("cell-{i}")).collect::<Vec<_>>()),
     ];
-    for dtype in DType::ALL {
-        arrays.push(samples().into_iter().find(|a| a.dtype() == *dtype).unwrap().reshape(&[3, 2]).unwrap());
-    }
+    arrays.extend(samples(fresh).into_iter().map(|a| a.reshape(&[3, 2]).unwrap()));
     for (i, array) in arrays.iter().enumerate() {
         let at = path(&format!("a{i}"));
         store.create_array(&at, array, PLAIN, &Attrs::new()).unwrap();
@@ -312,7 +384,7 @@ fn attributes_round_trip(fresh: Fresh) {
     let mut second = first.clone();
     second.insert("column-order".into(), json!(["x", "y"]));
     second.insert("new".into(), json!("n"));
-    let Fresh { store, reopen, keep } = fresh;
+    let Fresh { store, reopen, keep, .. } = fresh;
     drop(store);
     let store = reopen();
     assert_eq!(store.node(&path("g")).unwrap().unwrap().attrs, second);
@@ -325,7 +397,7 @@ fn null_has_no_value(fresh: Fresh) {
     let null = attrs(json!({"encoding-type": "null", "encoding-version": "0.1.0"}));
     fresh.store.create_null(&path("n"), &null).unwrap();
     fresh.store.publish().unwrap();
-    let Fresh { store, reopen, keep } = fresh;
+    let Fresh { store, reopen, keep, .. } = fresh;
     drop(store);
     let node = reopen().node(&path("n")).unwrap().unwrap();
     assert_eq!(node.array().unwrap().shape, [] as [usize; 0]);
@@ -341,7 +413,7 @@ fn odd_names_work(fresh: Fresh) {
         fresh.store.create_array(&path(&format!("{name}/{name}")), &data, PLAIN, &Attrs::new()).unwrap();
     }
     fresh.store.publish().unwrap();
-    let Fresh { store, reopen, keep } = fresh;
+    let Fresh { store, reopen, keep, .. } = fresh;
     drop(store);
     let store = reopen();
     let mut sorted = names.map(str::to_owned);

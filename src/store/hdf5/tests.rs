@@ -42,7 +42,9 @@ fn keeps_the_store_contract() {
         let path = dir.path().join("x.h5ad");
         let store = Arc::new(Hdf5Store::create(&path).unwrap());
         let reopen = Box::new(move || Arc::new(Hdf5Store::open_read(&path).unwrap()) as Arc<dyn ReadStore>);
-        Fresh { store, reopen, keep: Box::new(dir) }
+        // Fixed bytes are text to HDF5; for points in time it has nothing that h5py reads.
+        let lacks = &[DType::Bytes, DType::DatetimeS, DType::DatetimeMs, DType::DatetimeUs, DType::DatetimeNs];
+        Fresh { store, reopen, lacks, keep: Box::new(dir) }
     });
 }
 

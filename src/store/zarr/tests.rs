@@ -18,7 +18,7 @@ fn fresh(flavour: Flavour, consolidated: bool) -> Fresh {
         store.consolidate().unwrap();
     }
     let reopen = Box::new(move || Arc::new(ZarrStore::open_read(&path).unwrap()) as Arc<dyn ReadStore>);
-    Fresh { store: Arc::new(store), reopen, keep: Box::new(keep) }
+    Fresh { store: Arc::new(store), reopen, lacks: &[], keep: Box::new(keep) }
 }
 
 #[test]
