@@ -6,8 +6,10 @@ use std::sync::Arc;
 
 use polars::prelude::Series;
 
+use super::core::Core;
 use super::frame::Frame;
 use super::link::{Mode, OpenOptions, WriteOptions};
+use super::locate;
 use super::member::{Member, Slot, check_keys};
 use super::raw::RawShadow;
 use super::repr;
@@ -66,25 +68,27 @@ impl AnnDataShadow {
     /// # Errors
     /// As [`open`](Self::open).
     pub fn open_with(path: impl AsRef<Path>, options: &OpenOptions) -> Result<Self> {
-        Ok(Self { root: Arc::new(Root::open(path.as_ref(), options)?), view: None })
+        let core = Arc::new(Core::open(path.as_ref(), options, locate::find_anndata)?);
+        let base = core.base.clone();
+        Ok(Self { root: Arc::new(Root { core, base }), view: None })
     }
 
     /// The path it was opened with.
     #[must_use]
     pub fn path(&self) -> &Path {
-        self.root.path()
+        &self.root.core.path
     }
 
     /// The container.
     #[must_use]
     pub fn format(&self) -> Format {
-        self.root.format()
+        self.root.core.format
     }
 
     /// The mode; `None` when closed.
     #[must_use]
     pub fn mode(&self) -> Option<Mode> {
-        self.root.mode()
+        self.root.core.mode()
     }
 
     /// Number of observations (of a view: of those that it takes).
@@ -111,8 +115,7 @@ impl AnnDataShadow {
     /// Shape of the object that a view was cut from.
     #[must_use]
     pub fn original_shape(&self) -> (usize, usize) {
-        // Both are known since opening.
-        (self.root.length(Axis::Obs).unwrap_or(0), self.root.length(Axis::Var).unwrap_or(0))
+        self.root.shape().into()
     }
 
     /// Whether this is a view.
@@ -404,7 +407,7 @@ impl AnnDataShadow {
     /// [`Error::Selection`] if a position, mask or name does not fit its axis; reading errors if names are needed.
     pub fn select(&self, obs: impl Into<Select>, var: impl Into<Select>) -> Result<Self> {
         let rows = [self.resolve(Axis::Obs, &obs.into())?, self.resolve(Axis::Var, &var.into())?];
-        let view = View::new(rows, self.root.cache_budget(), self.root.generation());
+        let view = View::new(rows, self.root.core.cache_budget(), self.root.core.generation());
         Ok(Self { root: self.root.clone(), view: Some(Arc::new(view)) })
     }
 
@@ -425,7 +428,7 @@ impl AnnDataShadow {
     /// What `write()` would add.
     #[must_use]
     pub fn changes(&self) -> Vec<Change> {
-        self.root.changes()
+        self.root.core.changes(&self.root.base)
     }
 
     /// Writes everything pending to the file, in its own dialect (Zarr version, sharding, chunks, compression, form of
@@ -441,7 +444,7 @@ impl AnnDataShadow {
     /// an element is in the file by now; those of the store.
     pub fn write(&self, options: WriteOptions) -> Result<Receipt> {
         self.refuse_view(&self.root.at("X")?.parent().unwrap_or_default(), "writing")?;
-        self.root.write(options.clear_cache)
+        self.root.core.write(options.clear_cache)
     }
 
     /// Swaps the open file for one in another mode, under this object, its clones, views and handles: the overlay and
@@ -452,7 +455,7 @@ impl AnnDataShadow {
     /// # Errors
     /// As [`open`](Self::open); [`Error::Malformed`] if the file now has another number of observations or variables.
     pub fn reopen(&self, mode: Mode) -> Result<&Self> {
-        self.root.reopen(mode)?;
+        self.root.core.reopen(mode)?;
         Ok(self)
     }
 
@@ -461,32 +464,32 @@ impl AnnDataShadow {
     /// # Errors
     /// [`Error::Busy`] if reads in other threads do not end.
     pub fn close(&self) -> Result<()> {
-        self.root.close()
+        self.root.core.close()
     }
 
     /// Frees what was read and not changed; never what is pending. Views have caches of their own, each freed by itself.
     pub fn clear_cache(&self) {
         match &self.view {
             Some(view) => view.clear_cache(),
-            None => self.root.clear_cache(),
+            None => self.root.core.clear_cache(),
         }
     }
 
     /// Changes how many bytes of clean elements are kept in memory, by this object and by views cut from now on.
     pub fn set_cache_budget(&self, bytes: usize) {
-        self.root.set_cache_budget(bytes);
+        self.root.core.set_cache_budget(bytes);
     }
 
     /// Bytes of clean elements in memory (without those of views).
     #[must_use]
     pub fn cache_bytes(&self) -> usize {
-        self.root.cache_bytes()
+        self.root.core.cache_bytes()
     }
 
     /// What was read and written so far, over all modes since opening.
     #[must_use]
     pub fn io_stats(&self) -> IoStats {
-        self.root.stats()
+        self.root.core.stats()
     }
 
     // ---- for the handles ----
@@ -508,7 +511,7 @@ impl AnnDataShadow {
         let Some(view) = self.view.as_ref().filter(|_| cut.iter().any(Option::is_some)) else {
             return self.root.read(at, axes, &[]);
         };
-        let generation = self.root.generation();
+        let generation = self.root.core.generation();
         if let Some(element) = view.cached(at, generation) {
             return Ok(element);
         }
@@ -518,7 +521,7 @@ impl AnnDataShadow {
     }
 
     pub(crate) fn mark(&self, at: &ElemPath) -> Option<Mark> {
-        let in_view = || self.view.as_ref()?.cached(at, self.root.generation()).map(|_| Mark::Cached);
+        let in_view = || self.view.as_ref()?.cached(at, self.root.core.generation()).map(|_| Mark::Cached);
         self.root.mark(at).or_else(in_view)
     }
 

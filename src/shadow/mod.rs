@@ -4,8 +4,10 @@
 //! and the overlay; views are selections over it.
 
 mod anndata;
+mod core;
 mod frame;
 mod link;
+mod locate;
 mod member;
 mod raw;
 mod repr;
