@@ -36,6 +36,22 @@ pub struct AnnDataShadow {
     view: Option<Arc<View>>,
 }
 
+/// All slots, those inside others first.
+static ALL: [&SlotSpec; 12] = [
+    &slots::RAW_X,
+    &slots::RAW_VAR,
+    &slots::RAW_VARM,
+    &slots::X,
+    &slots::LAYERS,
+    &slots::OBS,
+    &slots::VAR,
+    &slots::OBSM,
+    &slots::VARM,
+    &slots::OBSP,
+    &slots::VARP,
+    &slots::UNS,
+];
+
 /// Bounds of a listing; what goes beyond leads in circles.
 const MAX_LISTED: usize = 1_000_000;
 const MAX_DEPTH: usize = 64;
@@ -70,7 +86,7 @@ impl AnnDataShadow {
     pub fn open_with(path: impl AsRef<Path>, options: &OpenOptions) -> Result<Self> {
         let core = Arc::new(Core::open(path.as_ref(), options, locate::find_anndata)?);
         let base = core.base.clone();
-        Ok(Self { root: Arc::new(Root { core, base }), view: None })
+        Ok(Self::whole(Arc::new(Root { core, base })))
     }
 
     /// The path it was opened with.
@@ -179,7 +195,7 @@ impl AnnDataShadow {
         self.slot(&slots::UNS)
     }
 
-    fn slot(&self, spec: &'static SlotSpec) -> Slot {
+    pub(crate) fn slot(&self, spec: &'static SlotSpec) -> Slot {
         Slot { shadow: self.clone(), spec }
     }
 
@@ -224,32 +240,23 @@ impl AnnDataShadow {
     /// # Errors
     /// [`Error::NotFound`] if the path does not lead into a slot, [`Error::BadName`].
     pub fn member(&self, path: &str) -> Result<Member> {
+        self.member_of(path, &ALL)
+    }
+
+    /// The element at a path that leads into one of these slots.
+    pub(crate) fn member_of(&self, path: &str, slots: &[&'static SlotSpec]) -> Result<Member> {
         let at = self.root.at(path)?;
         let relative = self.root.relative(&at);
-        let all = [
-            &slots::RAW_X,
-            &slots::RAW_VAR,
-            &slots::RAW_VARM,
-            &slots::X,
-            &slots::LAYERS,
-            &slots::OBS,
-            &slots::VAR,
-            &slots::OBSM,
-            &slots::VARM,
-            &slots::OBSP,
-            &slots::VARP,
-            &slots::UNS,
-        ];
         let of_slot = |spec: &&&'static SlotSpec| match relative.strip_prefix(spec.name) {
             Some("") => spec.name.ends_with('X'),
             Some(rest) => rest.starts_with('/') && !spec.name.ends_with('X'),
             None => false,
         };
-        match all.iter().find(of_slot) {
+        match slots.iter().find(of_slot) {
             Some(spec) => Ok(Member { shadow: self.clone(), spec, at }),
             None => Err(Error::NotFound {
                 at: self.root.place(&at),
-                nearest: crate::error::nearest(&relative, all.iter().map(|s| s.name)),
+                nearest: crate::error::nearest(&relative, slots.iter().map(|s| s.name)),
             }),
         }
     }
@@ -272,17 +279,23 @@ impl AnnDataShadow {
                 add(format!("raw/varm/{name}"), raw.varm().axes())?;
             }
         }
-        for spec in slots::SHOWN {
+        self.list_slots(slots::SHOWN, &mut found)?;
+        Ok(found)
+    }
+
+    /// Lists the elements of these slots.
+    pub(crate) fn list_slots(&self, slots: &[&'static SlotSpec], found: &mut Vec<ElementInfo>) -> Result<()> {
+        for &spec in slots {
             let names = if spec.admits == slots::Admits::Column {
                 frame_children(&Frame { shadow: self.clone(), spec })?
             } else {
                 self.slot(spec).keys()?
             };
             for name in names {
-                add(format!("{}/{name}", spec.name), spec.axes)?;
+                self.list(&format!("{}/{name}", spec.name), spec.axes, found)?;
             }
         }
-        Ok(found)
+        Ok(())
     }
 
     /// Lists an element and what is below it. One that cannot be described is listed as opaque, so that it hides no other.
@@ -407,8 +420,7 @@ impl AnnDataShadow {
     /// [`Error::Selection`] if a position, mask or name does not fit its axis; reading errors if names are needed.
     pub fn select(&self, obs: impl Into<Select>, var: impl Into<Select>) -> Result<Self> {
         let rows = [self.resolve(Axis::Obs, &obs.into())?, self.resolve(Axis::Var, &var.into())?];
-        let view = View::new(rows, self.root.core.cache_budget(), self.root.core.generation());
-        Ok(Self { root: self.root.clone(), view: Some(Arc::new(view)) })
+        Ok(self.at_rows(rows))
     }
 
     fn resolve(&self, axis: Axis, select: &Select) -> Result<Rows> {
@@ -492,7 +504,22 @@ impl AnnDataShadow {
         self.root.core.stats()
     }
 
-    // ---- for the handles ----
+    // ---- for the handles, and for MuData ----
+
+    pub(crate) const fn whole(root: Arc<Root>) -> Self {
+        Self { root, view: None }
+    }
+
+    /// The view of these rows of the whole object.
+    pub(crate) fn at_rows(&self, rows: [Rows; 2]) -> Self {
+        let view = View::new(rows, self.root.core.cache_budget(), self.root.core.generation());
+        Self { root: self.root.clone(), view: Some(Arc::new(view)) }
+    }
+
+    /// The rows of the whole object that this view takes.
+    pub(crate) fn rows(&self) -> Option<&[Rows; 2]> {
+        self.view.as_ref().map(|view| &view.rows)
+    }
 
     pub(crate) fn length(&self, axis: Axis) -> Result<usize> {
         match self.view.as_ref().and_then(|v| v.on(axis)) {

@@ -1,5 +1,6 @@
 //! Where in a store an object begins, and what shape it has.
 
+use super::mudata::SharedAxis;
 use crate::codec::{self, FrameMeta};
 use crate::error::{Error, Place, Result, nearest};
 use crate::path::ElemPath;
@@ -36,7 +37,10 @@ pub(super) fn find_anndata(store: &dyn ReadStore, inner: ElemPath) -> Result<Ele
     }
     let modalities = below("mod")?;
     if !modalities.is_empty() {
-        return Err(not(format!("it is a MuData; open one of its modalities: {}", inside("mod", &modalities))));
+        return Err(not(format!(
+            "it is a MuData; open it with MuDataShadow, or one of its modalities: {}",
+            inside("mod", &modalities)
+        )));
     }
     let tables = below("tables")?;
     if !tables.is_empty() {
@@ -58,4 +62,60 @@ fn n_vars(store: &dyn ReadStore, base: &ElemPath) -> Result<usize> {
         return codec::frame_meta(store, &base.child("var")).map(|m| m.n_rows);
     }
     Ok(codec::describe(store, &base.child("X"))?.and_then(|x| x.shape.get(1).copied()).unwrap_or(0))
+}
+
+/// Where the MuData begins: at `inner`.
+pub(super) fn find_mudata(store: &dyn ReadStore, inner: ElemPath) -> Result<ElemPath> {
+    let at = || Place::new(store.location(), &inner);
+    let not = |why: &str| Err(Error::NotMuData { at: at(), why: why.to_owned() });
+    let Some(node) = store.node(&inner)? else {
+        let beside = store.children(&inner.parent().unwrap_or_default()).unwrap_or_default();
+        return Err(Error::NotFound { at: at(), nearest: nearest(inner.name(), beside.iter().map(String::as_str)) });
+    };
+    let has = |name: &str| Ok::<_, Error>(store.node(&inner.child(name))?.is_some_and(|n| n.is_group()));
+    if node.is_group() && has("mod")? {
+        return Ok(inner);
+    }
+    if node.is_group() && has("obs")? {
+        return not("it is an AnnData; open it with AnnDataShadow");
+    }
+    not("there is no group `mod` in it")
+}
+
+/// Names of the modalities: in the order of the attribute `mod-order` if everything that it lists exists, else sorted
+/// (format, section 5). What it does not list comes last; mudata leaves that out.
+pub(super) fn modalities(store: &dyn ReadStore, base: &ElemPath) -> Result<Vec<String>> {
+    let at = base.child("mod");
+    let mut found = Vec::new();
+    for name in store.children(&at)? {
+        if store.node(&at.join(&name)?)?.is_some_and(|n| n.is_group()) {
+            found.push(name);
+        }
+    }
+    let order: Vec<String> = match store.node(&at)?.and_then(|n| n.attrs.get("mod-order").cloned()) {
+        Some(serde_json::Value::Array(names)) => names.iter().filter_map(|n| n.as_str().map(str::to_owned)).collect(),
+        Some(serde_json::Value::String(one)) => vec![one],
+        _ => Vec::new(),
+    };
+    if order.iter().all(|name| found.contains(name)) {
+        let place = |name: &String| order.iter().position(|n| n == name).unwrap_or(usize::MAX);
+        found.sort_by_key(place);
+    }
+    Ok(found)
+}
+
+/// The attribute `axis`: 0, 1 or -1; 0 where it is missing.
+pub(super) fn shared_axis(store: &dyn ReadStore, base: &ElemPath) -> Result<SharedAxis> {
+    let axis = store.node(base)?.and_then(|n| n.attrs.get("axis").cloned());
+    // Some writers store scalars as lists of one.
+    let number = axis.as_ref().and_then(|a| a.as_array().map_or(Some(a), |list| list.first()));
+    match number.map(|n| n.as_f64()) {
+        None | Some(Some(0.0)) => Ok(SharedAxis::Obs),
+        Some(Some(1.0)) => Ok(SharedAxis::Var),
+        Some(Some(-1.0)) => Ok(SharedAxis::Both),
+        _ => Err(Error::Malformed {
+            at: Place::new(store.location(), base),
+            what: format!("its attribute `axis` is {}, not 0, 1 or -1", axis.unwrap_or_default()),
+        }),
+    }
 }
