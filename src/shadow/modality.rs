@@ -58,7 +58,7 @@ impl Modality {
     }
 
     /// The map of an axis: `obsmap` or `varmap`, or where a file has none (mudata 0.1), by the names.
-    fn map(&self, whole: &AnnDataShadow, axis: Axis) -> Result<Map> {
+    pub(super) fn map(&self, whole: &AnnDataShadow, axis: Axis) -> Result<Map> {
         let generation = whole.root.core.generation();
         let slot = if axis == Axis::Obs { 0 } else { 1 };
         if let Some((at, map)) = &self.maps.lock()[slot]

@@ -16,7 +16,7 @@ use super::member::{Member, Slot};
 use super::modality::Modality;
 use super::repr;
 use super::root::Root;
-use super::slots::{self, SlotSpec};
+use super::slots::{self, Axis, SlotSpec};
 use crate::commit::{Change, Receipt};
 use crate::error::{Error, Result, nearest};
 use crate::index::Select;
@@ -164,12 +164,7 @@ impl MuDataShadow {
     /// [`Error::NotFound`] with the nearest names; of a damaged modality, what is wrong with it; of a view,
     /// [`Error::Malformed`] if a map does not fit.
     pub fn modality(&self, name: &str) -> Result<AnnDataShadow> {
-        let found = self.shared.modalities.read().iter().find(|m| m.name == name).cloned();
-        let modality = found.ok_or_else(|| {
-            let names = self.modalities();
-            let at = self.whole.root.at("mod").and_then(|at| at.join(name)).unwrap_or_default();
-            Error::NotFound { at: self.whole.root.place(&at), nearest: nearest(name, names.iter().map(String::as_str)) }
-        })?;
+        let modality = self.find(name)?;
         let (Some(cuts), Some(rows)) = (&self.cuts, self.whole.rows()) else {
             return modality.shadow(&self.whole.root.core);
         };
@@ -178,6 +173,40 @@ impl MuDataShadow {
         }
         let cut = modality.cut(&self.whole, rows)?;
         Ok(cuts.lock().entry(name.to_owned()).or_insert(cut).clone())
+    }
+
+    fn find(&self, name: &str) -> Result<Arc<Modality>> {
+        let found = self.shared.modalities.read().iter().find(|m| m.name == name).cloned();
+        found.ok_or_else(|| {
+            let names = self.modalities();
+            let at = self.whole.root.at("mod").and_then(|at| at.join(name)).unwrap_or_default();
+            Error::NotFound { at: self.whole.root.place(&at), nearest: nearest(name, names.iter().map(String::as_str)) }
+        })
+    }
+
+    /// For every global observation its row in a modality, `None` where the modality lacks it; of a view, its row in the
+    /// modality's view. Counted from 0. From `obsmap`, or where a file has none (mudata 0.1), by the names.
+    ///
+    /// # Errors
+    /// As [`modality`](Self::modality); [`Error::Malformed`] if the map does not fit.
+    pub fn obs_rows(&self, modality: &str) -> Result<Vec<Option<usize>>> {
+        self.rows_of(modality, Axis::Obs)
+    }
+
+    /// As [`obs_rows`](Self::obs_rows), of variables.
+    ///
+    /// # Errors
+    /// As [`obs_rows`](Self::obs_rows).
+    pub fn var_rows(&self, modality: &str) -> Result<Vec<Option<usize>>> {
+        self.rows_of(modality, Axis::Var)
+    }
+
+    fn rows_of(&self, modality: &str, axis: Axis) -> Result<Vec<Option<usize>>> {
+        let map = self.find(modality)?.map(&self.whole, axis)?;
+        let Some(rows) = self.whole.rows() else { return Ok(map.to_vec()) };
+        let taken = rows[if axis == Axis::Obs { 0 } else { 1 }].iter();
+        let mut next = 0..;
+        Ok(taken.map(|i| map[i].and_then(|_| next.next())).collect())
     }
 
     /// The frame of global observations.

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anndata_shadow::{Array, DType, Element, Error, Item, Kind, NaValue, Table};
+use anndata_shadow::{Array, DType, Element, ElementInfo, Error, Item, Kind, Member, NaValue, Table};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
@@ -123,6 +123,65 @@ pub fn elements_of(object: &Value) -> BTreeMap<String, Value> {
         add_items(slot, &object[slot], &mut found);
     }
     found
+}
+
+/// A described MuData likewise, in the form of `MuDataShadow::elements`.
+pub fn elements_of_mudata(object: &Value) -> BTreeMap<String, Value> {
+    let mut found = BTreeMap::new();
+    for frame in ["obs", "var"] {
+        add_columns(frame, &object[frame], &mut found);
+    }
+    for slot in ["obsm", "varm", "obsp", "varp", "uns", "obsmap", "varmap"] {
+        add_items(slot, &object[slot], &mut found);
+    }
+    for (name, modality) in entries(&object["mod"]) {
+        found.extend(elements_of(modality).into_iter().map(|(path, e)| (format!("mod/{name}/{path}"), e)));
+    }
+    found
+}
+
+/// Compares what is listed with what is wanted. Gives the number of elements compared, and what differs; `excused` says
+/// which elements may be unreadable or unknown to Python.
+pub fn compare(
+    listed: Vec<ElementInfo>,
+    member: impl Fn(&str) -> Member,
+    mut wanted: BTreeMap<String, Value>,
+    excused: impl Fn(&str) -> bool,
+) -> (usize, Vec<String>) {
+    let (mut compared, mut faults) = (0, Vec::new());
+    for listed in listed {
+        let Some(wanted) = wanted.remove(&listed.path) else {
+            if listed.info.kind != Kind::Null && !excused(&listed.path) {
+                faults.push(format!("{} is listed, but Python has no such element", listed.path));
+            }
+            continue;
+        };
+        match member(&listed.path).element() {
+            Ok(element) => {
+                let mut found = describe(&element);
+                index_as_pandas_has_it(&wanted, &mut found);
+                if wanted["type"] == "nullable-string-array" {
+                    // anndata 0.12 ignores the attribute.
+                    found["na_value"] = wanted["na_value"].clone();
+                }
+                // anndata makes (n, 1) of what has one axis in obsm and varm; here it stays as it is stored.
+                if let [n] = element.shape()[..]
+                    && wanted["shape"] == json!([n, 1])
+                {
+                    found["shape"] = json!([n, 1]);
+                }
+                faults.extend(differences(&listed.path, &wanted, &found));
+                if element.shape() != listed.info.shape {
+                    faults.push(format!("{} is listed with shape {:?}", listed.path, listed.info.shape));
+                }
+                compared += 1;
+            }
+            Err(e) if is_unsupported(&e) && excused(&listed.path) => {}
+            Err(e) => faults.push(e.to_string()),
+        }
+    }
+    faults.extend(wanted.keys().map(|path| format!("{path} is not listed")));
+    (compared, faults)
 }
 
 fn add_columns(path: &str, frame: &Value, found: &mut BTreeMap<String, Value>) {
