@@ -10,7 +10,7 @@ use crate::path::ElemPath;
 use crate::store::{Attrs, ReadStore, WriteStore};
 use crate::value::Element;
 
-/// One element that a write adds.
+/// One element that a write adds, or puts in place of another.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Change {
@@ -22,6 +22,8 @@ pub struct Change {
     pub shape: Vec<usize>,
     /// Bytes in memory, before compression.
     pub bytes: usize,
+    /// Whether it takes the place of what is in the file.
+    pub replaces: bool,
 }
 
 impl Change {
@@ -32,6 +34,7 @@ impl Change {
             what: pending.value.describe(),
             shape: pending.value.shape(),
             bytes: pending.value.nbytes(),
+            replaces: pending.replaces,
         }
     }
 }
@@ -39,7 +42,7 @@ impl Change {
 impl fmt::Display for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let shape = self.shape.iter().map(usize::to_string).collect::<Vec<_>>().join(" × ");
-        write!(f, "+ {}: {}", self.path, self.what)?;
+        write!(f, "{} {}: {}", if self.replaces { '~' } else { '+' }, self.path, self.what)?;
         if !shape.is_empty() {
             write!(f, " ({shape})")?;
         }
@@ -78,14 +81,20 @@ impl fmt::Display for Receipt {
 /// A step of a write.
 #[derive(Debug)]
 enum Step<'a> {
+    /// What stands where another is to stand goes.
+    Remove(ElemPath),
     /// A group on the way to an element does not exist yet.
     Group(ElemPath),
     /// An element, and an array whose style it takes.
     Element(&'a Pending, Dialect),
     /// As `Element`, of the one group below an AnnData that is no dict.
     Raw(&'a Pending, Dialect),
+    /// As `Element`, of a modality: a whole AnnData.
+    Object(&'a Pending, Dialect),
     /// A frame gains columns: its whole new `column-order`.
     Columns(ElemPath, Vec<String>),
+    /// A MuData gains modalities: the whole new `mod-order` of its group `mod`.
+    Modalities(ElemPath, Vec<String>),
 }
 
 /// Writes the pending changes of the object at `base`, all or none: after Err the store is as before. `objects` are the
@@ -123,13 +132,17 @@ fn plan<'a>(store: &dyn ReadStore, objects: &[ElemPath], pending: &'a [Pending])
     let mut steps = Vec::new();
     let mut made: Vec<ElemPath> = Vec::new();
     let mut frames: Vec<(ElemPath, Vec<String>)> = Vec::new();
+    let mut new_objects: Vec<ElemPath> = Vec::new();
     // A parent sorts before what is below it; columns keep the order in which they were set.
     let mut sorted: Vec<&Pending> = pending.iter().collect();
     sorted.sort_by_key(|p| p.path.components().count());
     for change in sorted {
         let base = object_of(&change.path, objects);
         if store.node(&change.path)?.is_some() {
-            return Err(Error::Exists { at: Place::new(store.location(), &change.path) });
+            if !change.replaces {
+                return Err(Error::Exists { at: Place::new(store.location(), &change.path) });
+            }
+            steps.push(Step::Remove(change.path.clone()));
         }
         let parent = change.path.parent().unwrap_or_default();
         for group in missing_groups(store, &parent, |at| made.contains(at) || brought(pending, at))? {
@@ -137,9 +150,13 @@ fn plan<'a>(store: &dyn ReadStore, objects: &[ElemPath], pending: &'a [Pending])
             made.push(group);
         }
         let columns = frame_columns(store, &parent)?;
+        let is_object = parent == base.child("mod");
+        if is_object {
+            new_objects.push(change.path.clone());
+        }
         // As anndata 0.13: what pandas holds is nullable, what numpy holds is not.
         let is_raw = change.path == base.child("raw");
-        let of_frame = columns.is_some() || matches!(*change.value, Element::Table(_)) || is_raw;
+        let of_frame = columns.is_some() || matches!(*change.value, Element::Table(_)) || is_raw || is_object;
         let nullable_strings = of_frame && writes_nullable_strings(store, &base)?;
         if let Some(columns) = columns {
             let place = frames.iter().position(|(f, _)| *f == parent).unwrap_or_else(|| {
@@ -149,9 +166,18 @@ fn plan<'a>(store: &dyn ReadStore, objects: &[ElemPath], pending: &'a [Pending])
             frames[place].1.push(change.path.name().to_owned());
         }
         let dialect = Dialect { like: neighbour(store, &base, &parent)?, nullable_strings };
-        steps.push(if is_raw { Step::Raw(change, dialect) } else { Step::Element(change, dialect) });
+        steps.push(match (is_raw, is_object) {
+            (true, _) => Step::Raw(change, dialect),
+            (_, true) => Step::Object(change, dialect),
+            _ => Step::Element(change, dialect),
+        });
     }
     steps.extend(frames.into_iter().map(|(frame, columns)| Step::Columns(frame, columns)));
+    if let Some(at) = new_objects.first().and_then(ElemPath::parent) {
+        let mut order = codec::modalities(store, &at)?;
+        order.extend(new_objects.iter().map(|o| o.name().to_owned()));
+        steps.push(Step::Modalities(at, order));
+    }
     Ok(steps)
 }
 
@@ -159,6 +185,9 @@ fn stage(store: &dyn WriteStore, step: &Step<'_>) -> Result<()> {
     match step {
         Step::Group(at) => codec::encode_dict(store, at),
         Step::Raw(pending, dialect) => codec::encode_raw(store, &pending.path, &pending.value, dialect),
+        Step::Remove(at) => Err(Error::Exists { at: Place::new(store.location(), at) }),
+        Step::Object(pending, dialect) => codec::encode_anndata(store, &pending.path, &pending.value, dialect),
+        Step::Modalities(at, names) => store.set_attrs(at, &codec::mod_order_attr(names)),
         Step::Element(pending, dialect) => codec::encode(store, &pending.path, &pending.value, dialect),
         Step::Columns(frame, columns) => {
             let attrs: Attrs = codec::column_order_attr(columns);
@@ -183,9 +212,9 @@ fn missing_groups(store: &dyn ReadStore, parent: &ElemPath, made: impl Fn(&ElemP
     Ok(missing)
 }
 
-/// The innermost of the objects that `at` belongs to.
+/// The innermost of the objects that `at` lies in.
 fn object_of(at: &ElemPath, objects: &[ElemPath]) -> ElemPath {
-    objects.iter().filter(|o| at.starts_with(o)).max_by_key(|o| o.as_str().len()).cloned().unwrap_or_default()
+    objects.iter().filter(|o| at != *o && at.starts_with(o)).max_by_key(|o| o.as_str().len()).cloned().unwrap_or_default()
 }
 
 /// Whether a pending element is, or has inside it, something at `at`.

@@ -437,6 +437,41 @@ impl AnnDataShadow {
         Error::Selection { at: self.root.here(), axis: axis.name().to_owned(), why: why.to_string() }
     }
 
+    /// All of it (of a view: the part that it takes) in memory, as a dict of its slots: `X`, `obs`, `var`, `layers` and so
+    /// on, exactly as stored. Slots without elements are left out.
+    ///
+    /// # Errors
+    /// Those of reading; [`Error::Unsupported`] for an element that cannot be read.
+    pub fn to_memory(&self) -> Result<Element> {
+        let named = |slot: &Slot| -> Result<Option<Element>> {
+            let entries = slot.keys()?.into_iter().map(|name| {
+                let element = Arc::unwrap_or_clone(slot.element(&name)?);
+                Ok((name, element))
+            });
+            let entries = entries.collect::<Result<std::collections::BTreeMap<_, _>>>()?;
+            Ok(if entries.is_empty() { None } else { Some(Element::Mapping(entries)) })
+        };
+        let matrix = |member: &Member| -> Result<Option<Element>> {
+            if member.exists()? { Ok(Some(Arc::unwrap_or_clone(member.element()?))) } else { Ok(None) }
+        };
+        let mut parts = std::collections::BTreeMap::new();
+        let mut put = |name: &str, element: Option<Element>| parts.extend(element.map(|e| (name.to_owned(), e)));
+        put("X", matrix(&self.x())?);
+        put("obs", Some(self.obs().table()?.into()));
+        put("var", Some(self.var().table()?.into()));
+        for slot in [self.layers(), self.obsm(), self.varm(), self.obsp(), self.varp(), self.uns()] {
+            put(slot.name(), named(&slot)?);
+        }
+        if let Some(raw) = self.raw()? {
+            let mut inside = std::collections::BTreeMap::from([("var".to_owned(), raw.var().table()?.into())]);
+            inside.extend(matrix(&raw.x()?)?.map(|x| ("X".to_owned(), x)));
+            inside
+                .insert("varm".to_owned(), named(&raw.varm())?.unwrap_or_else(|| Element::Mapping(Default::default())));
+            put("raw", Some(Element::Mapping(inside)));
+        }
+        Ok(Element::Mapping(parts))
+    }
+
     /// What `write()` would add.
     #[must_use]
     pub fn changes(&self) -> Vec<Change> {
@@ -514,6 +549,14 @@ impl AnnDataShadow {
     pub(crate) fn at_rows(&self, rows: [Rows; 2]) -> Self {
         let view = View::new(rows, self.root.core.cache_budget(), self.root.core.generation());
         Self { root: self.root.clone(), view: Some(Arc::new(view)) }
+    }
+
+    /// This view with its rows as they are now, also if the whole object gets more (a MuData with a new modality).
+    pub(crate) fn pinned(&self) -> Self {
+        let pin = |rows: &Rows| {
+            if let Rows::All(n) = rows { Rows::Range { start: 0, step: 1, len: *n } } else { rows.clone() }
+        };
+        self.rows().map_or_else(|| self.clone(), |[obs, var]| self.at_rows([pin(obs), pin(var)]))
     }
 
     /// The rows of the whole object that this view takes.

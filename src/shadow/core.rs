@@ -10,13 +10,14 @@ use std::time::{Duration, Instant, SystemTime};
 
 use parking_lot::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use super::insert::Put;
 use super::link::{Link, Mode, OpenOptions};
 use super::locate;
 use super::slots;
 use crate::codec::FrameMeta;
 use crate::commit::{self, Change, Receipt};
 use crate::error::{Error, Place, Result};
-use crate::overlay::Overlay;
+use crate::overlay::{Overlay, Pending};
 use crate::path::ElemPath;
 use crate::store::{Format, IoStats, Opened, ReadStore, open_read, open_write};
 
@@ -49,9 +50,23 @@ pub(super) struct State {
     /// Frames as they were last looked up in the file, for when it is closed.
     pub(super) frames: HashMap<ElemPath, FrameMeta>,
     /// The objects in the file that shadows stand for, by where they begin, with their observations and variables.
-    pub(super) shapes: BTreeMap<ElemPath, [usize; 2]>,
+    pub(super) shapes: BTreeMap<ElemPath, Shape>,
     /// The handle is being swapped: new reads wait at the gate.
     draining: bool,
+}
+
+/// Observations and variables of an object.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Shape {
+    pub(super) now: [usize; 2],
+    /// In the file; `None` of one that is pending.
+    stored: Option<[usize; 2]>,
+}
+
+/// What [`Core::put`] took the place of.
+pub(super) struct Before {
+    elements: Vec<(ElemPath, Option<Pending>)>,
+    shapes: Vec<(ElemPath, Option<Shape>)>,
 }
 
 impl Core {
@@ -73,7 +88,7 @@ impl Core {
             fingerprint: fingerprint(&root, std::slice::from_ref(&base)),
             past: IoStats::default(),
             frames: HashMap::from([(base.child("obs"), obs)]),
-            shapes: BTreeMap::from([(base.clone(), shape)]),
+            shapes: BTreeMap::from([(base.clone(), Shape { now: shape, stored: Some(shape) })]),
             draining: false,
         };
         let (path, state, gate) = (path.to_owned(), RwLock::new(state), Mutex::new(()));
@@ -88,7 +103,7 @@ impl Core {
         {
             let mut state = self.state.write();
             state.frames.insert(base.child("obs"), obs);
-            state.shapes.insert(base.clone(), shape);
+            state.shapes.insert(base.clone(), Shape { now: shape, stored: Some(shape) });
         }
         let now = self.fingerprint();
         self.state.write().fingerprint = now;
@@ -157,6 +172,45 @@ impl Core {
         Error::Closed { at: self.here(), what: format!("reading `{}`", self.relative(at)) }
     }
 
+    /// Sets elements to be written, and what shapes the objects have with them, in one step. Gives what was pending before.
+    pub(super) fn put(&self, puts: Vec<Put>, shapes: [(ElemPath, [usize; 2]); 2]) -> Before {
+        let mut state = self.state.write();
+        let pending = state.overlay.pending();
+        let mut before = Before { elements: Vec::new(), shapes: Vec::new() };
+        for Put { at, value, replaces } in puts {
+            let old = pending.iter().find(|p| p.path == at).cloned();
+            // What takes the place of something new is new.
+            let replaces = replaces && old.as_ref().is_none_or(|p| p.replaces);
+            state.overlay.put(&at, Arc::new(value), replaces);
+            before.elements.push((at, old));
+        }
+        for (base, now) in shapes {
+            let old = state.shapes.get(&base).copied();
+            state.shapes.insert(base.clone(), Shape { now, stored: old.and_then(|o| o.stored) });
+            before.shapes.push((base, old));
+        }
+        state.generation += 1;
+        before
+    }
+
+    /// Undoes a [`put`](Self::put).
+    pub(super) fn take_back(&self, before: Before) {
+        let mut state = self.state.write();
+        for (at, old) in before.elements {
+            state.overlay.unset(&at);
+            if let Some(Pending { value, replaces, .. }) = old {
+                state.overlay.put(&at, value, replaces);
+            }
+        }
+        for (base, old) in before.shapes {
+            match old {
+                Some(shape) => state.shapes.insert(base, shape),
+                None => state.shapes.remove(&base),
+            };
+        }
+        state.generation += 1;
+    }
+
     /// The pending changes below `base`, by their paths there.
     pub(super) fn changes(&self, base: &ElemPath) -> Vec<Change> {
         let pending = self.state.read().overlay.pending();
@@ -182,11 +236,11 @@ impl Core {
     pub(super) fn write(&self, clear_cache: bool) -> Result<Receipt> {
         let _gate = self.gate.lock();
         let now = self.fingerprint();
-        let (link, pending, bases, changed) = {
+        let (link, pending, shapes, changed) = {
             let state = self.state.read();
-            let bases: Vec<ElemPath> = state.shapes.keys().cloned().collect();
-            (state.link.clone(), state.overlay.pending(), bases, state.fingerprint != now)
+            (state.link.clone(), state.overlay.pending(), state.shapes.clone(), state.fingerprint != now)
         };
+        let bases: Vec<ElemPath> = shapes.keys().cloned().collect();
         let what = || format!("writing {} pending element(s)", pending.len());
         let store = match link {
             Link::Write(store) => store,
@@ -201,6 +255,11 @@ impl Core {
         // What somebody else wrote meanwhile makes stale what was read before.
         if clear_cache || changed {
             state.overlay.clear_clean();
+        }
+        for (base, written) in shapes {
+            if let Some(shape) = state.shapes.get_mut(&base) {
+                shape.stored = Some(written.now);
+            }
         }
         state.fingerprint = after;
         Ok(receipt)
@@ -245,11 +304,11 @@ impl Core {
         let link = connect(&self.path, mode)?.link;
         let store = link.reader().ok_or_else(|| closed_now(&self.path))?;
         let known = self.state.read().shapes.clone();
-        for (base, shape) in known {
-            let now = locate::measure(&*store, &base)?.1;
+        for (base, shape) in known.iter().filter_map(|(base, shape)| Some((base, shape.stored?))) {
+            let now = locate::measure(&*store, base)?.1;
             if now != shape {
                 let what = format!("it was {shape:?} when first opened and is {now:?} now; open it anew");
-                return Err(Error::Malformed { at: self.place(&base), what });
+                return Err(Error::Malformed { at: self.place(base), what });
             }
         }
         Ok(link)

@@ -82,28 +82,6 @@ pub(super) fn find_mudata(store: &dyn ReadStore, inner: ElemPath) -> Result<Elem
     not("there is no group `mod` in it")
 }
 
-/// Names of the modalities: in the order of the attribute `mod-order` if everything that it lists exists, else sorted
-/// (format, section 5). What it does not list comes last; mudata leaves that out.
-pub(super) fn modalities(store: &dyn ReadStore, base: &ElemPath) -> Result<Vec<String>> {
-    let at = base.child("mod");
-    let mut found = Vec::new();
-    for name in store.children(&at)? {
-        if store.node(&at.join(&name)?)?.is_some_and(|n| n.is_group()) {
-            found.push(name);
-        }
-    }
-    let order: Vec<String> = match store.node(&at)?.and_then(|n| n.attrs.get("mod-order").cloned()) {
-        Some(serde_json::Value::Array(names)) => names.iter().filter_map(|n| n.as_str().map(str::to_owned)).collect(),
-        Some(serde_json::Value::String(one)) => vec![one],
-        _ => Vec::new(),
-    };
-    if order.iter().all(|name| found.contains(name)) {
-        let place = |name: &String| order.iter().position(|n| n == name).unwrap_or(usize::MAX);
-        found.sort_by_key(place);
-    }
-    Ok(found)
-}
-
 /// The attribute `axis`: 0, 1 or -1; 0 where it is missing.
 pub(super) fn shared_axis(store: &dyn ReadStore, base: &ElemPath) -> Result<SharedAxis> {
     let axis = store.node(base)?.and_then(|n| n.attrs.get("axis").cloned());

@@ -6,6 +6,8 @@
 mod anndata;
 mod core;
 mod frame;
+mod grow;
+mod insert;
 mod link;
 mod locate;
 mod member;

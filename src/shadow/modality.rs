@@ -31,6 +31,11 @@ impl Modality {
         Self { name: name.to_owned(), base, shadow: Mutex::default(), maps: Mutex::default() }
     }
 
+    /// One that is not in the file yet.
+    pub(super) fn pending(name: &str, base: ElemPath, shadow: AnnDataShadow) -> Self {
+        Self { shadow: Mutex::new(Some(shadow)), ..Self::new(name, base) }
+    }
+
     /// The whole modality, over the same open file.
     pub(super) fn shadow(&self, core: &Arc<Core>) -> Result<AnnDataShadow> {
         let mut shadow = self.shadow.lock();

@@ -8,8 +8,9 @@ use std::sync::Arc;
 use parking_lot::{Mutex, RwLock};
 
 use super::anndata::{AnnDataShadow, ElementInfo};
-use super::core::Core;
+use super::core::{Before, Core};
 use super::frame::Frame;
+use super::insert::{self, Insertion};
 use super::link::{Mode, OpenOptions, WriteOptions};
 use super::locate;
 use super::member::{Member, Slot};
@@ -17,10 +18,13 @@ use super::modality::Modality;
 use super::repr;
 use super::root::Root;
 use super::slots::{self, Axis, SlotSpec};
+use crate::codec;
 use crate::commit::{Change, Receipt};
 use crate::error::{Error, Result, nearest};
 use crate::index::Select;
+use crate::overlay::Mark;
 use crate::store::{Format, IoStats};
+use crate::value::Element;
 
 /// Which axis the modalities of a MuData share; along the other they are concatenated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -51,6 +55,8 @@ pub struct MuDataShadow {
 struct Shared {
     axis: SharedAxis,
     modalities: RwLock<Vec<Arc<Modality>>>,
+    /// Modalities that were added, with what was there before. Those that are written by now cannot be taken back.
+    insertions: Mutex<Vec<(String, Before)>>,
 }
 
 /// The global slots, in the order shown.
@@ -84,7 +90,7 @@ impl MuDataShadow {
         let root = Arc::new(Root { base: core.base.clone(), core: core.clone() });
         let store = core.reader(&root.base)?;
         let axis = locate::shared_axis(&*store, &root.base)?;
-        let names = locate::modalities(&*store, &root.base)?;
+        let names = codec::modalities(&*store, &root.base.child("mod"))?;
         drop(store);
         let mod_at = root.base.child("mod");
         let modalities =
@@ -93,7 +99,7 @@ impl MuDataShadow {
             // What is wrong with one is said when it is asked for.
             let _ = modality.shadow(&core);
         }
-        let shared = Arc::new(Shared { axis, modalities: RwLock::new(modalities) });
+        let shared = Arc::new(Shared { axis, modalities: RwLock::new(modalities), insertions: Mutex::default() });
         Ok(Self { whole: AnnDataShadow::whole(root), shared, cuts: None })
     }
 
@@ -314,8 +320,70 @@ impl MuDataShadow {
     /// # Errors
     /// As [`AnnDataShadow::select`].
     pub fn select(&self, obs: impl Into<Select>, var: impl Into<Select>) -> Result<Self> {
-        let whole = self.whole.select(obs, var)?;
+        let whole = self.whole.select(obs, var)?.pinned();
         Ok(Self { whole, shared: self.shared.clone(), cuts: Some(Arc::default()) })
+    }
+
+    /// Adds a modality, in memory; `write()` brings it to the file. `data` is an AnnData as a dict of its slots, such as
+    /// [`AnnDataShadow::to_memory`] gives of a shadow or a view, or one made by hand: `obs` and `var` frames, `X`, and the
+    /// others if there are any.
+    ///
+    /// Masks (`obsm`, `varm`) and maps (`obsmap`, `varmap`) are made to fit. Along an axis that the modalities share, rows are
+    /// matched by their names; new names, and along the other axis all rows, are put behind the global rows. What is known
+    /// of these in global frames is nothing: missing values, NaN in floats; global embeddings get NaN rows, graphs empty
+    /// ones.
+    ///
+    /// # Errors
+    /// [`Error::BadName`], [`Error::Exists`], [`Error::WrongType`], [`Error::Shape`], [`Error::View`];
+    /// [`Error::Unsupported`] if new rows come to a global element that has no form for values that are not known (an
+    /// embedding of integers). Nothing is changed then.
+    pub fn insert_modality(&self, name: &str, data: impl Into<Element>) -> Result<()> {
+        let root = &self.whole.root;
+        let at = root.at("mod")?.join(name)?;
+        self.whole.refuse_view(&at, "adding a modality")?;
+        let data = data.into();
+        let names = insert::check_anndata(&self.whole, name, &data)?;
+        // From here to the end nobody else may add one.
+        let mut modalities = self.shared.modalities.write();
+        if modalities.iter().any(|m| m.name == name) || root.info(&at)?.is_some() {
+            return Err(Error::Exists { at: root.place(&at) });
+        }
+        let shared = match self.shared.axis {
+            SharedAxis::Obs => [true, false],
+            SharedAxis::Var => [false, true],
+            SharedAxis::Both => [true, true],
+        };
+        let Insertion { puts, shape, global } = insert::plan(&self.whole, &modalities, shared, name, data, &names)?;
+        let before = root.core.put(puts, [(at.clone(), shape), (root.base.clone(), global)]);
+        let shadow = AnnDataShadow::whole(Arc::new(Root { core: root.core.clone(), base: at.clone() }));
+        modalities.push(Arc::new(Modality::pending(name, at, shadow)));
+        self.shared.insertions.lock().push((name.to_owned(), before));
+        Ok(())
+    }
+
+    /// Takes back the modality that was added last, if it is not in the file yet, with all that it changed.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; [`Error::Unsupported`] if it is in the file or another was added after it; [`Error::View`].
+    pub fn remove_modality(&self, name: &str) -> Result<()> {
+        let root = &self.whole.root;
+        let at = root.at("mod")?.join(name)?;
+        self.whole.refuse_view(&at, "removing a modality")?;
+        let refuse = |what: &str| Err(Error::Unsupported { at: root.place(&at), what: what.to_owned() });
+        self.find(name)?;
+        let mut modalities = self.shared.modalities.write();
+        let mut insertions = self.shared.insertions.lock();
+        if !root.mark(&at).is_some_and(Mark::is_pending) {
+            return refuse("it is stored in the file, and deleting stored modalities is not supported yet");
+        }
+        if insertions.last().is_none_or(|(last, _)| last != name) {
+            return refuse("another modality was added after it; take that back first");
+        }
+        if let Some((_, before)) = insertions.pop() {
+            root.core.take_back(before);
+        }
+        modalities.retain(|m| m.name != name);
+        Ok(())
     }
 
     /// What `write()` would add, in the global slots and in all modalities.

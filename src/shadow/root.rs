@@ -40,7 +40,7 @@ impl Root {
     /// Observations and variables.
     pub(crate) fn shape(&self) -> [usize; 2] {
         // Counted when this object was made.
-        self.core.state().shapes.get(&self.base).copied().unwrap_or_default()
+        self.core.state().shapes.get(&self.base).map_or([0, 0], |shape| shape.now)
     }
 
     pub(crate) fn length(&self, axis: Axis) -> Result<usize> {
@@ -265,7 +265,7 @@ impl Root {
         }
         let mut state = self.core.state_mut();
         let blocked = at.ancestors().find(|a| {
-            state.overlay.mark(a) == Some(Mark::New)
+            state.overlay.mark(a).is_some_and(Mark::is_pending)
                 && !matches!(state.overlay.get(a).as_deref(), None | Some(Element::Mapping(_)))
         });
         if let Some(above) = blocked {
