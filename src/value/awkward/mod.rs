@@ -128,3 +128,6 @@ impl Awkward {
         series::of(&self.layout).map(|s| s.with_name(name.into()))
     }
 }
+
+#[cfg(test)]
+mod tests;
