@@ -18,8 +18,6 @@ const NOT_READ: &[(&str, &str, &str)] = &[
     ("legacy_06.h5ad", "", "layout of anndata 0.6: frames are compound datasets"),
     ("legacy_07.h5ad", "", "layout of anndata 0.7: dataframe 0.1.0"),
     ("legacy_07_v2.zarr", "", "layout of anndata 0.7: dataframe 0.1.0"),
-    ("main*", "obsm/ragged", "awkward-array"),
-    ("kitchen*", "uns/awk_*", "awkward-array"),
     ("kitchen*", "uns/rec", "rec-array"),
     ("kitchen_v*", "uns/arr_bytes", "fixed bytes (in HDF5 they are text, see TEXT_FOR_BYTES)"),
     ("codecs_v2.zarr", "layers/lz4", "codec lz4"),
@@ -205,7 +203,11 @@ fn info_differences(listed: &ElementInfo, element: &Element) -> Vec<String> {
         Element::Nullable(n) => Some(n.values().dtype()),
         _ => None,
     };
+    let dtype = match element {
+        Element::Awkward(a) => Some(a.type_text()),
+        _ => dtype.map(|d| d.to_string()),
+    };
     let found = (listed.info.kind, listed.info.shape.clone(), listed.info.dtype.clone());
-    let right = (common::kind_of(element), element.shape(), dtype.map(|d| d.to_string()));
+    let right = (common::kind_of(element), element.shape(), dtype);
     if found == right { Vec::new() } else { vec![format!("{}: listed as {found:?}, is {right:?}", listed.path)] }
 }

@@ -15,7 +15,8 @@ use anndata_shadow::num_complex::Complex64;
 use anndata_shadow::polars::prelude::{DataType, FrozenCategories, NamedFrom, Series};
 use anndata_shadow::sprs::CsMat;
 use anndata_shadow::{
-    AnnDataShadow, Array, Categorical, Element, Mode, NaValue, Nullable, OpenOptions, Sparse, Table, WriteOptions,
+    AnnDataShadow, Array, Awkward, Categorical, Element, Mode, NaValue, Nullable, OpenOptions, Rows, Sparse, Table,
+    WriteOptions,
 };
 use common::{
     describe, differences, elements_of, index_as_pandas_has_it, is_unsupported, node_differences, nodes_below,
@@ -223,12 +224,31 @@ fn additions(shadow: &AnnDataShadow) -> Vec<Addition> {
     add("varm/new_frame", new_frame(shadow.var_names().unwrap()).into());
     add("obsp/new_csr", csr(n, n).into());
     add("varp/new_dense", dense(m, m).into());
+    add("obsm/new_lists", Awkward::from_lists((0..n).map(|i| (0..i % 4).map(|k| k as f32 / 3.0).collect::<Vec<_>>())).into());
+    add("varm/new_lists", Awkward::from_lists((0..m).map(|i| vec![format!("ü{i}"); i % 3])).into());
+    add("uns/new_awkward", read_awkward());
     add("uns/new", new_dict());
     add("uns/new_deep/er/value", 2.5_f64.into());
     add("uns/größe µ", "schlüssel".into());
     all.extend(columns("obs", n));
     all.extend(columns("var", m).into_iter().take(3));
     all
+}
+
+/// Awkward arrays that Python wrote, whole and cut, to be written again.
+fn read_awkward() -> Element {
+    let kitchen = AnnDataShadow::open(common::fixtures().join("kitchen_v3.zarr")).unwrap();
+    let mut all = BTreeMap::new();
+    for name in kitchen.uns().keys().unwrap().into_iter().filter(|n| n.starts_with("awk_")) {
+        let whole = kitchen.uns().read::<Awkward>(&name).unwrap();
+        all.insert(format!("{name}_whole"), whole.clone().into());
+        if let Some(last) = whole.len().checked_sub(1) {
+            all.insert(format!("{name}_cut"), whole.take(&Rows::picks([last, 0, last])).into());
+        }
+        all.insert(format!("{name}_none"), whole.take(&Rows::span(0, 0)).into());
+    }
+    assert!(all.len() > 20);
+    Element::Mapping(all)
 }
 
 fn new_frame(names: Vec<String>) -> Table {

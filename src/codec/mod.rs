@@ -2,6 +2,7 @@
 //! [`ENCODINGS`]. Knows nothing of slots, overlays or modes.
 
 mod array;
+mod awkward;
 mod categorical;
 mod dict;
 mod frame;
@@ -41,6 +42,8 @@ pub enum Kind {
     Table,
     /// A structured array.
     Records,
+    /// Nested lists, records and options of any lengths.
+    Awkward,
     /// Named elements.
     Mapping,
     /// A nested AnnData, or the `raw` of one.
@@ -59,7 +62,8 @@ pub struct Info {
     pub kind: Kind,
     /// Length along each axis; empty for scalars, mappings and null.
     pub shape: Vec<usize>,
-    /// Numpy's name of the dtype (of a sparse matrix: of its values; of a categorical: of its categories); of opaque
+    /// Numpy's name of the dtype (of a sparse matrix: of its values; of a categorical: of its categories), awkward's name of
+    /// the type of a row; of opaque
     /// elements the store's own description, or why they cannot be read.
     pub dtype: Option<String>,
     /// Encoding type and version as on disk; `None` for untagged nodes.
@@ -83,6 +87,7 @@ impl Info {
             Element::Nullable(n) => (Kind::Nullable, Some(n.values().dtype())),
             Element::Table(_) => (Kind::Table, None),
             Element::Records(_) => (Kind::Records, None),
+            Element::Awkward(_) => (Kind::Awkward, None),
             Element::Mapping(_) => (Kind::Mapping, None),
             Element::Null => (Kind::Null, None),
         };
@@ -93,7 +98,11 @@ impl Info {
             _ => Vec::new(),
         };
         let stored = if let Element::Sparse(s) = element { Some(s.nnz()) } else { None };
-        Self { stored, children, ..Self::plain(kind, element.shape(), dtype.map(|d| d.to_string())) }
+        let dtype = match element {
+            Element::Awkward(a) => Some(a.type_text()),
+            _ => dtype.map(|d| d.to_string()),
+        };
+        Self { stored, children, ..Self::plain(kind, element.shape(), dtype) }
     }
 
     fn plain(kind: Kind, shape: Vec<usize>, dtype: Option<String>) -> Self {
@@ -158,6 +167,14 @@ static ENCODINGS: &[Encoding] = &[
     Encoding { name: "nullable-string", version: "0.1.0", describe: nullable::describe, decode: nullable::decode },
     Encoding { name: "dataframe", version: "0.2.0", describe: frame::describe, decode: frame::decode },
     Encoding { name: "rec-array", version: "0.2.0", describe: records::describe, decode: records::decode },
+    Encoding {
+        name: "awkward-array",
+        version: "0.1.0",
+        describe: awkward::describe,
+        decode: awkward::decode,
+    },
+    // anndata reads it and has never written it.
+    Encoding { name: "bytes", version: "0.2.0", describe: array::describe, decode: array::decode },
     Encoding { name: "dict", version: "0.1.0", describe: dict::describe, decode: dict::decode },
     Encoding { name: "anndata", version: "0.1.0", describe: dict::describe_anndata, decode: dict::decode },
     Encoding { name: "raw", version: "0.1.0", describe: dict::describe_anndata, decode: dict::decode },
@@ -315,6 +332,7 @@ pub(crate) fn encode(store: &dyn WriteStore, at: &ElemPath, element: &Element, d
         Element::Nullable(n) => nullable::encode(store, at, n, dialect),
         Element::Table(t) => frame::encode(store, at, t, dialect),
         Element::Records(r) => records::encode(store, at, r, dialect),
+        Element::Awkward(a) => awkward::encode(store, at, a, dialect),
         Element::Mapping(m) => dict::encode(store, at, m, dialect),
         Element::Null => store.create_null(at, &tags(Attrs::new(), "null", "0.1.0")),
     }

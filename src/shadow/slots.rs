@@ -29,7 +29,7 @@ pub(crate) enum Admits {
     Matrix,
     /// As `Matrix`, with more axes allowed.
     Pairwise,
-    /// Arrays, sparse matrices and frames with a free second axis.
+    /// Arrays, structured or not, sparse matrices, frames and awkward arrays with a free second axis.
     Aligned,
     /// One-dimensional columns.
     Column,
@@ -86,7 +86,10 @@ impl SlotSpec {
         let kind_fits = match self.admits {
             Admits::Any => return Ok(()),
             Admits::Matrix | Admits::Pairwise => matches!(element, Element::Array(_) | Element::Sparse(_)),
-            Admits::Aligned => matches!(element, Element::Array(_) | Element::Sparse(_) | Element::Table(_)),
+            Admits::Aligned => matches!(
+                element,
+                Element::Array(_) | Element::Sparse(_) | Element::Table(_) | Element::Records(_) | Element::Awkward(_)
+            ),
             Admits::Positions => matches!(element, Element::Array(a) if a.dtype().is_integer()),
             Admits::Column => {
                 matches!(element, Element::Array(_) | Element::Categorical(_) | Element::Nullable(_))
@@ -115,7 +118,7 @@ impl SlotSpec {
     const fn admitted(&self) -> &'static str {
         match self.admits {
             Admits::Matrix | Admits::Pairwise => "a dense or sparse matrix",
-            Admits::Aligned => "an array, a sparse matrix or a dataframe",
+            Admits::Aligned => "an array, structured or not, a sparse matrix, a dataframe or an awkward array",
             Admits::Column => "an array, a categorical or a nullable array of one axis",
             Admits::Positions => "an array of integers",
             Admits::Any => "anything",

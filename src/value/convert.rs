@@ -4,7 +4,10 @@
 use ndarray::{ArrayD, Dimension};
 use polars::prelude::{DataFrame, Series};
 
-use super::{Array, Categorical, Element, Item, Nullable, Sparse, Table, column_to_series, table_to_frame};
+use super::{
+    Array, Awkward, Categorical, Element, Item, Nullable, Records, Sparse, Table, column_to_series, records_to_frame,
+    table_to_frame,
+};
 
 /// Why a value is not of the type asked for: what was wanted, and what was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -122,16 +125,39 @@ impl FromElement for Table {
     }
 }
 
+impl FromElement for Records {
+    fn from_element(element: Element) -> Result<Self, Mismatch> {
+        match element {
+            Element::Records(r) => Ok(r),
+            other => Err(Mismatch::new("a structured array", &other)),
+        }
+    }
+}
+
+impl FromElement for Awkward {
+    fn from_element(element: Element) -> Result<Self, Mismatch> {
+        match element {
+            Element::Awkward(a) => Ok(a),
+            other => Err(Mismatch::new("an awkward array", &other)),
+        }
+    }
+}
+
 impl FromElement for DataFrame {
     fn from_element(element: Element) -> Result<Self, Mismatch> {
-        let table = Table::from_element(element)?;
-        table_to_frame(&table).map_err(|found| Mismatch { wanted: "a frame that polars can hold".into(), found })
+        match &element {
+            Element::Records(r) => records_to_frame(r),
+            Element::Table(t) => table_to_frame(t),
+            _ => return Err(Mismatch::new("a dataframe", &element)),
+        }
+        .map_err(|found| Mismatch { wanted: "a frame that polars can hold".into(), found })
     }
 }
 
 impl FromElement for Series {
     fn from_element(element: Element) -> Result<Self, Mismatch> {
-        column_to_series("", &element).map_err(|_| Mismatch::new("a column that polars can hold", &element))
+        column_to_series("", &element)
+            .map_err(|found| Mismatch { wanted: "a column that polars can hold".into(), found })
     }
 }
 
@@ -189,7 +215,7 @@ macro_rules! wrapped {
         }
     )*};
 }
-wrapped!(Sparse, Categorical, Nullable, Table);
+wrapped!(Sparse, Categorical, Nullable, Table, Records, Awkward);
 
 impl<K: Into<String>, V: Into<Self>, const N: usize> From<[(K, V); N]> for Element {
     fn from(entries: [(K, V); N]) -> Self {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Array, Categorical, Nullable, Records, Sparse, Table};
+use super::{Array, Awkward, Categorical, Nullable, Records, Sparse, Table};
 use crate::index::Rows;
 
 /// The value of an element, in memory.
@@ -21,6 +21,8 @@ pub enum Element {
     Table(Table),
     /// A structured array.
     Records(Records),
+    /// Nested lists, records and options of any lengths.
+    Awkward(Awkward),
     /// Named elements.
     Mapping(BTreeMap<String, Element>),
     /// The `null` element.
@@ -38,6 +40,7 @@ impl Element {
             Self::Nullable(n) => vec![n.len()],
             Self::Table(t) => vec![t.n_rows(), t.columns().len()],
             Self::Records(r) => r.shape().to_vec(),
+            Self::Awkward(a) => vec![a.len()],
             Self::Mapping(_) | Self::Null => Vec::new(),
         }
     }
@@ -53,6 +56,7 @@ impl Element {
             Self::Nullable(n) => format!("a nullable {} array", n.values().dtype()),
             Self::Table(t) => format!("a dataframe of {} columns", t.columns().len()),
             Self::Records(r) => format!("a structured array of {} fields", r.fields().len()),
+            Self::Awkward(a) => format!("an awkward array of {}", a.type_text()),
             Self::Mapping(m) => format!("a dict of {} entries", m.len()),
             Self::Null => "null".to_owned(),
         }
@@ -68,6 +72,7 @@ impl Element {
             Self::Nullable(n) => n.values().nbytes() + n.len(),
             Self::Table(t) => t.index().nbytes() + t.columns().iter().map(|(_, c)| c.nbytes()).sum::<usize>(),
             Self::Records(r) => r.nbytes(),
+            Self::Awkward(a) => a.nbytes(),
             Self::Mapping(m) => m.values().map(Self::nbytes).sum(),
             Self::Null => 0,
         }
@@ -88,6 +93,7 @@ impl Element {
             Self::Nullable(n) => Self::Nullable(first.map_or_else(|| n.clone(), |r| n.take(r))),
             Self::Table(t) => Self::Table(first.map_or_else(|| t.clone(), |r| t.take(r))),
             Self::Records(r) => Self::Records(r.take(rows)),
+            Self::Awkward(a) => Self::Awkward(first.map_or_else(|| a.clone(), |r| a.take(r))),
             Self::Mapping(_) | Self::Null => self.clone(),
         }
     }

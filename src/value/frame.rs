@@ -5,22 +5,24 @@ use polars::prelude::{
     PolarsError, Series,
 };
 
-use super::{Array, Categorical, Element, Item, NaValue, Nullable, Table};
+use super::{Array, Categorical, Element, Item, NaValue, Nullable, Records, Table};
 use crate::index::Select;
 
 /// A one-dimensional element as a polars series.
 ///
 /// Strings become `String`, categoricals `Enum` with all categories in their order (as text), nullable types have nulls.
-/// `float16` keeps its width.
+/// `float16` keeps its width, byte strings are `Binary`, awkward lists `List`.
 ///
 /// # Errors
-/// What polars cannot hold: complex numbers, elements that are not one-dimensional, repeated categories.
+/// What polars cannot hold: complex numbers, points in time (as long as polars is built without them), elements that are
+/// not one-dimensional, repeated categories.
 pub(crate) fn column_to_series(name: &str, column: &Element) -> Result<Series, String> {
     let refuse = || format!("{} has no polars form", column.describe());
     match column {
         Element::Array(a) if a.ndim() == 1 => plain(name, a, None).ok_or_else(refuse),
         Element::Nullable(n) => plain(name, n.values(), Some(n.missing())).ok_or_else(refuse),
         Element::Categorical(c) => categorical(name, c).map_err(|e| e.to_string()),
+        Element::Awkward(a) => a.to_series(name),
         _ => Err(refuse()),
     }
 }
@@ -50,6 +52,10 @@ fn plain(name: &str, array: &Array, missing: Option<&[bool]>) -> Option<Series> 
                 Array::F16(a) => {
                     let wide = series(name, a, missing, |x| x.to_f32());
                     wide.cast(&DataType::Float16).ok()
+                }
+                Array::Bytes(a) => {
+                    let items: Vec<&[u8]> = a.iter().map(|b| &*b.0).collect();
+                    Some(Series::new(name.into(), items))
                 }
                 _ => None,
             }
@@ -163,6 +169,22 @@ pub(crate) fn table_to_frame(table: &Table) -> Result<DataFrame, String> {
         columns.push(column_to_series(name, column).map_err(|why| format!("column `{name}`: {why}"))?.into_column());
     }
     DataFrame::new(table.n_rows(), columns).map_err(|e| e.to_string())
+}
+
+/// A structured array of one axis as a polars frame, one column a field.
+///
+/// # Errors
+/// As [`column_to_series`], naming the field; arrays of more axes, and fields that have axes of their own.
+pub(crate) fn records_to_frame(records: &Records) -> Result<DataFrame, String> {
+    let [n_rows] = records.shape()[..] else {
+        return Err(format!("a structured array of {} axes has no polars form", records.shape().len()));
+    };
+    let column = |(name, field): &(String, Array)| {
+        let series = column_to_series(name, &Element::Array(field.clone()));
+        series.map(IntoColumn::into_column).map_err(|why| format!("field `{name}`: {why}"))
+    };
+    let columns = records.fields().iter().map(column).collect::<Result<Vec<_>, _>>()?;
+    DataFrame::new(n_rows, columns).map_err(|e| e.to_string())
 }
 
 impl From<&BooleanChunked> for Select {

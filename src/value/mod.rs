@@ -1,7 +1,8 @@
 //! Data in memory; no files, no paths. The dtype lives in the leaf: [`Array`] is one enum over the primitive dtypes,
-//! and [`Sparse`], [`Categorical`], [`Nullable`] and [`Table`] hold arrays.
+//! and [`Sparse`], [`Categorical`], [`Nullable`], [`Table`], [`Records`] and [`Awkward`] hold arrays.
 
 mod array;
+mod awkward;
 mod column;
 mod convert;
 mod dtype;
@@ -13,6 +14,7 @@ mod records;
 mod sparse;
 
 pub use array::Array;
+pub use awkward::{Awkward, Nested};
 pub use column::{Categorical, NaValue, Nullable, Table};
 pub use convert::FromElement;
 pub use dtype::{DType, Item};
@@ -23,8 +25,10 @@ pub use sparse::{Sparse, SparseFormat};
 
 pub(crate) use sparse::MinorFilter;
 
+pub(crate) use awkward::Fault;
+
 pub(crate) use array::{check_memory, with_array};
 pub use convert::Mismatch;
 pub(crate) use dtype::with_dtype;
-pub(crate) use frame::{column_to_series, series_to_column, table_to_frame};
+pub(crate) use frame::{column_to_series, records_to_frame, series_to_column, table_to_frame};
 pub(crate) use gather::Scatter;

@@ -7,7 +7,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anndata_shadow::{Array, DType, Element, ElementInfo, Error, Item, Kind, Member, NaValue, Table};
+use anndata_shadow::{
+    Array, DType, Element, ElementInfo, Error, Item, Kind, Member, NaValue, Nested, Records, Table,
+};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
@@ -226,6 +228,8 @@ pub fn kind_of(element: &Element) -> Kind {
         Element::Categorical(_) => Kind::Categorical,
         Element::Nullable(_) => Kind::Nullable,
         Element::Table(_) => Kind::Table,
+        Element::Records(_) => Kind::Records,
+        Element::Awkward(_) => Kind::Awkward,
         Element::Mapping(_) => Kind::Mapping,
         Element::Null => Kind::Null,
         other => panic!("an element of a new kind: {other:?}"),
@@ -254,6 +258,7 @@ fn values(array: &Array) -> Vec<Value> {
         Array::Bool(a) => a.iter().map(|&x| json!(x)).collect(),
         Array::U64(a) => a.iter().map(|&x| json!(x)).collect(),
         Array::Str(a) => a.iter().map(|x| json!(x)).collect(),
+        Array::Bytes(a) => a.iter().map(|x| json!(x.0.iter().copied().map(char::from).collect::<String>())).collect(),
         Array::C64(a) => a.iter().map(|x| complex(f64::from(x.re), f64::from(x.im))).collect(),
         Array::C128(a) => a.iter().map(|x| complex(x.re, x.im)).collect(),
         a if a.dtype().is_integer() => a.to_i64().unwrap().into_iter().map(|x| json!(x)).collect(),
@@ -313,6 +318,10 @@ pub fn describe(element: &Element) -> Value {
             out
         }
         Element::Table(t) => describe_table(t),
+        Element::Records(r) => describe_records(r),
+        Element::Awkward(a) => {
+            json!({"type": "awkward-array", "length": a.len(), "values": a.iter().map(nested).collect::<Vec<_>>()})
+        }
         Element::Mapping(_) => json!({"type": "dict"}),
         Element::Null => json!({"type": "null"}),
         other => panic!("an element of a new kind: {other:?}"),
@@ -326,6 +335,45 @@ fn describe_array(a: &Array) -> Value {
         out["values"] = Value::Array(values(a));
     }
     out
+}
+
+/// Fields of byte strings are not compared by their width, which a reader need not keep.
+fn describe_records(r: &Records) -> Value {
+    let own = |field: &Array| field.shape()[r.shape().len()..].to_vec();
+    let fields: Vec<Value> = r.fields().iter().map(|(n, f)| json!([n, f.dtype().name(), own(f)])).collect();
+    let mut out = json!({"type": "rec-array", "dtype": "struct", "shape": r.shape(), "fields": fields});
+    let items: usize = r.shape().iter().product();
+    if items <= MAX_VALUES {
+        let columns: Vec<Vec<Value>> = r.fields().iter().map(|(_, f)| values(f)).collect();
+        let cell = |i: usize, column: &Vec<Value>, axes: &[usize]| match axes {
+            [] => column[i].clone(),
+            axes => {
+                let width: usize = axes.iter().product();
+                json!(column[i * width..(i + 1) * width])
+            }
+        };
+        let row = |i| json!(columns.iter().zip(r.fields()).map(|(c, (_, f))| cell(i, c, &own(f))).collect::<Vec<_>>());
+        out["values"] = (0..items).map(row).collect();
+    }
+    out
+}
+
+fn nested(value: Nested) -> Value {
+    let all = |items: Vec<Nested>| items.into_iter().map(nested).collect::<Vec<_>>();
+    match value {
+        Nested::Null => Value::Null,
+        Nested::Bool(x) => json!(x),
+        Nested::Int(x) => json!(x),
+        Nested::Uint(x) => json!(x),
+        Nested::Float(x) => number(x),
+        Nested::Complex(x) => json!([number(x.re), number(x.im)]),
+        Nested::Str(x) => json!(x),
+        Nested::Bytes(x) => json!({"bytes_latin1": x.into_iter().map(char::from).collect::<String>()}),
+        Nested::List(items) => json!(all(items)),
+        Nested::Tuple(items) => json!({"tuple": all(items)}),
+        Nested::Record(fields) => fields.into_iter().map(|(name, x)| (name, nested(x))).collect(),
+        other => panic!("a value of a new kind: {other:?}"),
+    }
 }
 
 fn describe_table(t: &Table) -> Value {

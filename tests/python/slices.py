@@ -16,7 +16,6 @@ from pathlib import Path
 
 import make_fixtures as mf
 import anndata as ad
-import awkward as ak
 import mudata as md
 import numpy as np
 import zarr
@@ -32,7 +31,8 @@ def index(selection: dict, names, flat: bool):
     match kind:
         case "slice":
             # scipy 1.17 fails on some slices that are empty or have a step, and on what anndata makes of nested ones.
-            taken = np.arange(n)[slice(*value)]
+            # And awkward 2.14 fails on positions that do not lie one after the other in memory.
+            taken = np.arange(n)[slice(*value)].copy()
             return slice(*value) if flat and len(taken) and value[2] in (None, 1) else taken
         case "one":
             return value if flat else np.array([value])
@@ -56,9 +56,6 @@ def main(question, answer):
         whole = ad.read_h5ad(job["path"])
     else:
         whole = ad.read_zarr(zarr.open_group(job["path"], mode="r", use_consolidated=False))
-    # awkward 2.14 fails on slices with negative steps; the library does not read these anyway.
-    for name in [n for n, v in whole.obsm.items() if isinstance(v, ak.Array)]:
-        del whole.obsm[name]
     out = []
     for chain in job["chains"]:
         part = whole
