@@ -44,6 +44,11 @@ const KNOWN: &[(&str, &str, &str)] = &[
     ("*", "*/awk*", "awkward-array"),
     ("*", "uns/*recarray", "rec-array"),
     ("*", "uns/rank_genes_groups/*", "rec-array"),
+    ("zarr/merfish.spatialdata.zarr/tables/table", "columns", "var is absent; Python makes one of the width of X"),
+    ("zarr/merfish.spatialdata.zarr/tables/table", "", "var is absent; Python makes one of the width of X"),
+    // To stay.
+    ("zarr/10x_pbmc68k_reduced_v2.zarr", "*var/index", "text without chunks and with fill value 0: the format says \"\", Python \"0\""),
+    ("zarr/10x_pbmc68k_reduced_v2.zarr", "written/*var/*", "var is in the map and not on disk; writing puts the map right"),
 ];
 
 const OLD: &str = "layout of anndata before 0.8";

@@ -373,12 +373,17 @@ pub fn info_differences(listed: &ElementInfo, element: &Element) -> Vec<String> 
 
 /// Where the frames differ in the order of columns and the name of the index, which the elements do not show.
 pub fn frame_differences(shadow: &AnnDataShadow, described: &Value) -> Vec<String> {
-    let raw = shadow.raw().unwrap();
-    let raw_var = raw.as_ref().map(|r| (r.var(), &described["raw"]["var"]));
+    let raw_var = match shadow.raw() {
+        Ok(raw) => raw.map(|r| (r.var(), &described["raw"]["var"])),
+        Err(e) => return vec![e.to_string()],
+    };
     let frames = [(shadow.obs(), &described["obs"]), (shadow.var(), &described["var"])].into_iter().chain(raw_var);
-    let differ = |(frame, wanted): (Frame, &Value)| {
-        let wanted = json!([wanted["index_name"].as_str().unwrap_or("_index"), wanted["column_order"]]);
-        differences(frame.name(), &wanted, &json!([frame.index_name().unwrap(), frame.columns().unwrap()]))
+    let differ = |(frame, wanted): (Frame, &Value)| match (frame.index_name(), frame.columns()) {
+        (Ok(index), Ok(columns)) => {
+            let wanted = json!([wanted["index_name"].as_str().unwrap_or("_index"), wanted["column_order"]]);
+            differences(frame.name(), &wanted, &json!([index, columns]))
+        }
+        (Err(e), _) | (_, Err(e)) => vec![e.to_string()],
     };
     frames.flat_map(differ).collect()
 }
