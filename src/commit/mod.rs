@@ -214,7 +214,12 @@ fn missing_groups(store: &dyn ReadStore, parent: &ElemPath, made: impl Fn(&ElemP
 
 /// The innermost of the objects that `at` lies in.
 fn object_of(at: &ElemPath, objects: &[ElemPath]) -> ElemPath {
-    objects.iter().filter(|o| at != *o && at.starts_with(o)).max_by_key(|o| o.as_str().len()).cloned().unwrap_or_default()
+    objects
+        .iter()
+        .filter(|o| at != *o && at.starts_with(o))
+        .max_by_key(|o| o.as_str().len())
+        .cloned()
+        .unwrap_or_default()
 }
 
 /// Whether a pending element is, or has inside it, something at `at`.

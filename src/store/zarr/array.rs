@@ -253,7 +253,11 @@ impl Shards {
 
     fn parse(&self, bytes: Vec<u8>) -> Result<Index, Fault> {
         let decoded = self.codec.decode(bytes, &[0])?;
-        let numbers = decoded.first().and_then(Array::view::<u64>).and_then(|a| a.as_slice().map(<[u64]>::to_vec)).unwrap_or_default();
+        let numbers = decoded
+            .first()
+            .and_then(Array::view::<u64>)
+            .and_then(|a| a.as_slice().map(<[u64]>::to_vec))
+            .unwrap_or_default();
         Ok(Arc::new(numbers.chunks_exact(2).map(|pair| (pair[0], pair[1])).collect()))
     }
 }

@@ -26,7 +26,11 @@ pub(super) struct Codec {
 #[derive(Debug)]
 enum Step {
     /// Axes in another order: of a chunk of this shape, whose items then have this many bytes.
-    Transpose { order: Vec<usize>, shape: Vec<usize>, size: usize },
+    Transpose {
+        order: Vec<usize>,
+        shape: Vec<usize>,
+        size: usize,
+    },
     Filter(Filter),
 }
 
@@ -106,7 +110,9 @@ impl Codec {
     pub(super) fn limit(&self) -> usize {
         match self.items.size {
             0 => MAX_LOOSE,
-            size => self.shape.iter().product::<usize>().saturating_mul(size).saturating_mul(16).saturating_add(1 << 16),
+            size => {
+                self.shape.iter().product::<usize>().saturating_mul(size).saturating_mul(16).saturating_add(1 << 16)
+            }
         }
     }
 

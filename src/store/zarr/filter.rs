@@ -185,7 +185,9 @@ impl Filter {
                 Ok((0..count).map(|i| bits[i / 8] >> (7 - i % 8) & 1).collect())
             }
             Self::Labels { stored, labels, size } => {
-                let Numbers::Whole(codes) = stored.read(&bytes)? else { return Err(broken("codes that are no integers")) };
+                let Numbers::Whole(codes) = stored.read(&bytes)? else {
+                    return Err(broken("codes that are no integers"));
+                };
                 bounded(codes.len().saturating_mul(*size), limit)?;
                 let blank = vec![0; *size];
                 let label = |code: &i128| match code {

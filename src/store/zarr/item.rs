@@ -539,7 +539,9 @@ fn v3_kind(data_type: &Value, big: bool) -> Option<Kind> {
         }
         "numpy.timedelta64" => opaque(8),
         "raw_bytes" => opaque(bytes()?),
-        "structured" | "struct" => Some(axes(&v3_fields(data_type, big)?).unwrap_or(opaque(v3_fields(data_type, big)?.size)?)),
+        "structured" | "struct" => {
+            Some(axes(&v3_fields(data_type, big)?).unwrap_or(opaque(v3_fields(data_type, big)?.size)?))
+        }
         name => match DType::parse(name).filter(|d| d.is_numeric()) {
             Some(dtype) => Some(fixed(Form::Plain { dtype, big })),
             None => opaque(name.strip_prefix('r')?.parse().ok().filter(|bits: &usize| bits % 8 == 0)? / 8),
