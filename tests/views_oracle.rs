@@ -34,13 +34,6 @@ const FIXTURES: &[&str] = &[
 const CHAINS: usize = 25;
 const FLOOR: usize = 5000;
 
-/// Not read: (fixtures, element, why); fixtures.rs keeps the whole table.
-const NOT_READ: &[(&str, &str, &str)] = &[("codecs_v2.zarr", "layers/lz4", "codec lz4")];
-
-fn not_read(fixture: &str, path: &str) -> bool {
-    NOT_READ.iter().any(|(f, p, _)| common::is_like(fixture, f) && *p == path)
-}
-
 /// Numbers that depend on the seed alone (splitmix64).
 struct Dice(u64);
 
@@ -129,7 +122,7 @@ fn views_are_anndatas_slices() {
         let answer =
             common::python("slices.py", &json!({"path": path, "container": container, "chains": chains.clone()}));
         for ((view, chain), wanted) in cut.iter().zip(&chains).zip(answer.as_array().unwrap()) {
-            let (count, found) = compare(fixture, view, wanted);
+            let (count, found) = compare(view, wanted);
             compared += count;
             views += 1;
             faults.extend(found.into_iter().map(|f| format!("{fixture} {chain}: {f}")));
@@ -140,12 +133,12 @@ fn views_are_anndatas_slices() {
     assert!(compared >= FLOOR, "only {compared} elements compared");
 }
 
-fn compare(fixture: &str, view: &AnnDataShadow, wanted: &Value) -> (usize, Vec<String>) {
+fn compare(view: &AnnDataShadow, wanted: &Value) -> (usize, Vec<String>) {
     let mut faults =
         differences("shape", &json!([wanted["n_obs"], wanted["n_vars"]]), &json!([view.n_obs(), view.n_vars()]));
     let mut wanted = elements_of(wanted);
     wanted.retain(|path, _| !path.starts_with("uns/"));
-    let excused = |path: &str| not_read(fixture, path) || path.starts_with("uns/");
+    let excused = |path: &str| path.starts_with("uns/");
     let (compared, more) =
         common::compare(view.elements().unwrap(), |path| view.member(path).unwrap(), wanted, excused);
     faults.extend(more);

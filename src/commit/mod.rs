@@ -185,7 +185,7 @@ fn stage(store: &dyn WriteStore, step: &Step<'_>) -> Result<()> {
     match step {
         Step::Group(at) => codec::encode_dict(store, at),
         Step::Raw(pending, dialect) => codec::encode_raw(store, &pending.path, &pending.value, dialect),
-        Step::Remove(at) => Err(Error::Exists { at: Place::new(store.location(), at) }),
+        Step::Remove(at) => store.remove(at),
         Step::Object(pending, dialect) => codec::encode_anndata(store, &pending.path, &pending.value, dialect),
         Step::Modalities(at, names) => store.set_attrs(at, &codec::mod_order_attr(names)),
         Step::Element(pending, dialect) => codec::encode(store, &pending.path, &pending.value, dialect),

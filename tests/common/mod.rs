@@ -7,9 +7,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use anndata_shadow::ndarray;
 use anndata_shadow::{
-    AnnDataShadow, Array, DType, Element, ElementInfo, Error, Frame, Item, Kind, Member, NaValue, Nested, Records,
-    Table,
+    AnnDataShadow, Array, ByteString, DType, Element, ElementInfo, Error, Frame, Item, Kind, Member, NaValue, Nested,
+    Records, Table,
 };
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
@@ -237,6 +238,18 @@ pub fn kind_of(element: &Element) -> Kind {
     }
 }
 
+/// numpy's name of the dtype; a byte string is as wide as the longest item, as those of the fixtures are.
+fn dtype_name(array: &Array) -> String {
+    match array {
+        Array::Bytes(items) => format!("bytes{}", width(items)),
+        other => other.dtype().name().to_owned(),
+    }
+}
+
+fn width(items: &ndarray::ArrayD<ByteString>) -> usize {
+    items.iter().map(|item| item.0.len()).max().unwrap_or(0).max(1)
+}
+
 /// The hash of the elements in C order.
 pub fn sha256(array: &Array) -> String {
     let mut hash = Sha256::new();
@@ -245,6 +258,13 @@ pub fn sha256(array: &Array) -> String {
             for text in texts {
                 hash.update((text.len() as u64).to_le_bytes());
                 hash.update(text);
+            }
+        }
+        Array::Bytes(items) => {
+            let field = vec![0; width(items)];
+            for item in items {
+                hash.update(&item.0);
+                hash.update(&field[item.0.len()..]);
             }
         }
         numbers => hash.update(numbers.to_le_bytes()),
@@ -334,7 +354,7 @@ pub fn describe(element: &Element) -> Value {
 
 fn describe_array(a: &Array) -> Value {
     let kind = if a.dtype() == DType::Str { "string-array" } else { "array" };
-    let mut out = json!({"type": kind, "dtype": a.dtype().name(), "shape": a.shape(), "sha256": sha256(a)});
+    let mut out = json!({"type": kind, "dtype": dtype_name(a), "shape": a.shape(), "sha256": sha256(a)});
     if a.len() <= MAX_VALUES {
         out["values"] = Value::Array(values(a));
     }
@@ -429,7 +449,7 @@ pub fn node_differences(path: &str, nodes: &BTreeMap<String, Value>, element: &E
             return differences(&format!("node {at}"), &wanted, &json!([sha256(array)]));
         }
         let wanted = json!([node["dtype"], node["shape"], node["sha256"]]);
-        differences(&format!("node {at}"), &wanted, &json!([array.dtype().name(), array.shape(), sha256(array)]))
+        differences(&format!("node {at}"), &wanted, &json!([dtype_name(array), array.shape(), sha256(array)]))
     };
     match element {
         Element::Array(a) => check("", a),

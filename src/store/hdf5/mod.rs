@@ -167,13 +167,15 @@ impl Hdf5Store {
 
     /// Checks that `at` is free and its parent a group, staged or published.
     fn check_new(&self, staged: &Staged, at: &ElemPath) -> Result<()> {
-        if staged.nodes.contains_key(at) || self.reading(at, || tree::is_taken(&self.file, at))? {
+        let is_taken = || self.reading(at, || tree::is_taken(&self.file, at));
+        if staged.nodes.contains_key(at) || (!staged.removed.covers(at) && is_taken()?) {
             return Err(Error::Exists { at: self.place(at) });
         }
         let parent = at.parent().unwrap_or_default();
         match staged.nodes.get(&parent) {
             Some(Draft { dataset: None, .. }) => Ok(()),
             Some(_) => Err(self.not_found(&parent)),
+            None if staged.removed.covers(&parent) => Err(self.not_found(&parent)),
             None => self.find(&parent, Kind::Group).map(drop),
         }
     }
@@ -358,10 +360,25 @@ impl WriteStore for Hdf5Store {
             draft.attrs.extend(attrs);
             return Ok(());
         }
-        let object = self.reading(at, || tree::find(&self.file, at))?.ok_or_else(|| self.not_found(at))?;
-        self.check_room(at, &object, &attrs)?;
+        let object = self.reading(at, || tree::find(&self.file, at))?.filter(|_| !staged.removed.covers(at));
+        self.check_room(at, &object.ok_or_else(|| self.not_found(at))?, &attrs)?;
         self.note_size(&mut staged)?;
         staged.changes.entry(at.clone()).or_default().extend(attrs);
+        Ok(())
+    }
+
+    fn remove(&self, at: &ElemPath) -> Result<()> {
+        self.check_writable("removing an element")?;
+        let mut staged = self.staged.lock();
+        let is_there = !at.is_root() && self.reading(at, || tree::is_taken(&self.file, at))?;
+        if !is_there || staged.removed.covers(at) {
+            return Err(self.not_found(at));
+        }
+        self.note_size(&mut staged)?;
+        // What was to change below it changes no more.
+        staged.changes.retain(|changed, _| !changed.starts_with(at));
+        staged.nodes.retain(|new, _| !new.starts_with(at));
+        staged.removed.add(at);
         Ok(())
     }
 

@@ -182,12 +182,14 @@ impl ZarrStore {
         if reserved.contains(&name) || name.starts_with(OURS) {
             return Err(Error::BadName { name: name.into(), why: "Zarr stores keep their metadata under it".into() });
         }
-        if stage.nodes.contains_key(at) || fs::symlink_metadata(self.source.dir(at)).is_ok() {
+        let is_taken = || fs::symlink_metadata(self.source.dir(at)).is_ok();
+        if stage.nodes.contains_key(at) || (!stage.removed.covers(at) && is_taken()) {
             return Err(Error::Exists { at: self.source.place(at) });
         }
         let above = at.parent().unwrap_or_default();
         let parent = match stage.nodes.get(&above) {
             Some(doc) => Some(doc.clone()),
+            None if stage.removed.covers(&above) => None,
             None => Document::read(&self.source, &above)?,
         };
         parent.filter(|doc| !doc.is_array).map(|doc| doc.version).ok_or_else(|| self.source.not_found(&above))
@@ -411,10 +413,20 @@ impl WriteStore for ZarrStore {
             doc.attrs.extend(attrs.clone());
             return stage.put(&self.source, at, doc);
         }
-        if Document::read(&self.source, at)?.is_none() {
+        if stage.removed.covers(at) || Document::read(&self.source, at)?.is_none() {
             return Err(self.source.not_found(at));
         }
         stage.set_attrs(at, attrs);
+        Ok(())
+    }
+
+    fn remove(&self, at: &ElemPath) -> Result<()> {
+        let mut stage = self.stage()?.lock();
+        let is_there = !at.is_root() && Document::read(&self.source, at)?.is_some();
+        if !is_there || stage.removed.covers(at) {
+            return Err(self.source.not_found(at));
+        }
+        stage.remove(at);
         Ok(())
     }
 

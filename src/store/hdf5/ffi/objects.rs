@@ -248,6 +248,14 @@ pub(in super::super) fn delete_link(group: &Id, name: &str) -> Outcome<()> {
     check(|| unsafe { H5Ldelete(group.raw(), name.as_ptr(), H5P_DEFAULT) }).map(drop)
 }
 
+/// Gives a link another name in the same group.
+pub(in super::super) fn rename_link(group: &Id, from: &str, to: &str) -> Outcome<()> {
+    let (from, to) = (c_text(from)?, c_text(to)?);
+    // SAFETY: the names outlive the call.
+    check(|| unsafe { H5Lmove(group.raw(), from.as_ptr(), group.raw(), to.as_ptr(), H5P_DEFAULT, H5P_DEFAULT) })
+        .map(drop)
+}
+
 /// Names of an object's attributes; those that are not UTF-8 are left out.
 pub(in super::super) fn attr_names(object: &Id) -> Outcome<Vec<String>> {
     unsafe extern "C" fn note(_: hid_t, name: *const c_char, _: *const H5A_info_t, out: *mut c_void) -> i32 {
