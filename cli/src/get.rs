@@ -66,7 +66,7 @@ fn save(target: &Target, cut: [Option<Rows>; 2], path: &std::path::Path, kind: K
             Err(refuse(format!("it is {}, not a numeric array; write a .csv or .parquet file", other.describe())))
         }
         (Kind::Csv | Kind::Parquet, _) => {
-            let mut frame = as_frame(target, &element, &cut, name).map_err(|why| match why {
+            let mut frame = as_frame(target, &element, &cut, name, kind).map_err(|why| match why {
                 Why::Text(why) => refuse(why),
                 Why::Failure(failure) => failure,
             })?;
@@ -94,6 +94,7 @@ fn as_frame(
     element: &Element,
     cut: &[Option<Rows>; 2],
     name: &str,
+    kind: Kind,
 ) -> Result<polars::prelude::DataFrame, Why> {
     let shape = target.shape()?;
     let (Some(&n_rows), true) = (shape.first(), element.shape().len() <= 2) else {
@@ -115,5 +116,5 @@ fn as_frame(
         Some(&n_cols) if !matches!(element, Element::Table(_)) => names(1, n_cols)?,
         _ => Vec::new(),
     };
-    table::frame(element, name, &index, rows, &columns).map_err(Why::Text)
+    table::frame(element, name, &index, rows, &columns, kind).map_err(Why::Text)
 }
