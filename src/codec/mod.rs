@@ -365,3 +365,6 @@ fn flag(value: Option<&Value>) -> bool {
         _ => false,
     }
 }
+
+#[cfg(test)]
+mod tests;
