@@ -78,6 +78,9 @@ fn save(target: &Target, cut: [Option<Rows>; 2], path: &std::path::Path, kind: K
     }
 }
 
+/// Tables of more columns are not written: positions of a genome, for one, make thousands of millions.
+const MAX_COLUMNS: usize = 1_000_000;
+
 enum Why {
     Text(String),
     Failure(Failure),
@@ -100,6 +103,10 @@ fn as_frame(
     let (Some(&n_rows), true) = (shape.first(), element.shape().len() <= 2) else {
         return Err(Why::Text(format!("{} is no table; write a .npy file", element.describe())));
     };
+    if let Some(n) = element.shape().get(1).filter(|&&n| n > MAX_COLUMNS) {
+        let why = format!("a table of {n} columns is of no use; choose some with --cols, or write a .npz or .npy file");
+        return Err(Why::Text(why));
+    }
     let names = |axis: usize, len: usize| {
         let rows = cut[axis].clone().unwrap_or(Rows::All(len));
         target.axis(axis).names_at(&target.shadow, &rows, len)
