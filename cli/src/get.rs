@@ -66,7 +66,7 @@ fn save(target: &Target, cut: [Option<Rows>; 2], path: &std::path::Path, kind: K
             Err(refuse(format!("it is {}, not a numeric array; write a .csv or .parquet file", other.describe())))
         }
         (Kind::Csv | Kind::Parquet, _) => {
-            let mut frame = as_frame(target, &element, &cut, name).map_err(|why| match why {
+            let mut frame = as_frame(target, &element, &cut, name, kind).map_err(|why| match why {
                 Why::Text(why) => refuse(why),
                 Why::Failure(failure) => failure,
             })?;
@@ -77,6 +77,9 @@ fn save(target: &Target, cut: [Option<Rows>; 2], path: &std::path::Path, kind: K
         }
     }
 }
+
+/// Tables of more columns are not written: positions of a genome, for one, make thousands of millions.
+const MAX_COLUMNS: usize = 1_000_000;
 
 enum Why {
     Text(String),
@@ -94,11 +97,16 @@ fn as_frame(
     element: &Element,
     cut: &[Option<Rows>; 2],
     name: &str,
+    kind: Kind,
 ) -> Result<polars::prelude::DataFrame, Why> {
     let shape = target.shape()?;
     let (Some(&n_rows), true) = (shape.first(), element.shape().len() <= 2) else {
         return Err(Why::Text(format!("{} is no table; write a .npy file", element.describe())));
     };
+    if let Some(n) = element.shape().get(1).filter(|&&n| n > MAX_COLUMNS) {
+        let why = format!("a table of {n} columns is of no use; choose some with --cols, or write a .npz or .npy file");
+        return Err(Why::Text(why));
+    }
     let names = |axis: usize, len: usize| {
         let rows = cut[axis].clone().unwrap_or(Rows::All(len));
         target.axis(axis).names_at(&target.shadow, &rows, len)
@@ -115,5 +123,5 @@ fn as_frame(
         Some(&n_cols) if !matches!(element, Element::Table(_)) => names(1, n_cols)?,
         _ => Vec::new(),
     };
-    table::frame(element, name, &index, rows, &columns).map_err(Why::Text)
+    table::frame(element, name, &index, rows, &columns, kind).map_err(Why::Text)
 }

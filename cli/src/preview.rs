@@ -96,6 +96,8 @@ fn describe(info: &Info) -> String {
         }
         Kind::Categorical => format!("categorical of {dtype}"),
         Kind::Nullable => format!("nullable {dtype}"),
+        Kind::Awkward => format!("awkward {dtype}"),
+        Kind::Records => format!("records of {}", info.children.join(", ")),
         Kind::Opaque => format!("{} (cannot be read)", text::clip(dtype.to_owned())).trim_start().to_owned(),
         other => text::kind(other).to_owned(),
     };
@@ -148,6 +150,9 @@ fn element(target: &Target, cut: [Option<Rows>; 2]) -> Outcome<String> {
             // A lone text is shown as it is, in all its lines.
             let _ = write!(shown, "\n{}", a.to_strings().join(""));
         }
+        Element::Records(r) if r.shape().len() != 1 => {
+            let _ = write!(shown, "\n(fields of {} axes are not shown)", r.shape().len());
+        }
         Element::Array(a) if a.ndim() > 2 => {
             let _ = write!(shown, "\n(more than two axes; save it with -o to a .npy file)");
         }
@@ -182,6 +187,12 @@ fn grid(target: &Target, value: &Element, corner: &[Option<Rows>; 2], whole: &[u
                 columns.push(column_cells(column));
             }
         }
+        Element::Records(r) => {
+            for (name, field) in r.fields() {
+                header.push(text::clip(name.clone()));
+                columns.push(field_cells(field, rows.len()));
+            }
+        }
         Element::Sparse(s) => matrix_cells(&s.to_dense().map_err(refuse)?, &mut columns),
         Element::Array(a) if a.ndim() == 2 => matrix_cells(a, &mut columns),
         other => columns.push(column_cells(other)),
@@ -205,6 +216,15 @@ fn column_cells(column: &Element) -> Vec<String> {
             values.into_iter().map(|v| v.map_or_else(|| "NA".to_owned(), text::clip)).collect()
         }
     }
+}
+
+/// The cells of a field; what has axes of its own is a list in each.
+fn field_cells(field: &Array, n_rows: usize) -> Vec<String> {
+    if field.ndim() == 1 {
+        return text::cells(field);
+    }
+    let row = |i| text::cells(&field.take(&[Rows::span(i, i + 1)])).join(", ");
+    (0..n_rows).map(|i| text::clip(format!("[{}]", row(i)))).collect()
 }
 
 fn matrix_cells(dense: &Array, columns: &mut Vec<Vec<String>>) {

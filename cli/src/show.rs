@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use anndata_shadow::{AnnDataShadow, ElementInfo};
+use anndata_shadow::{AnnDataShadow, ElementInfo, Kind};
 use serde_json::{Value, json};
 
 use crate::args::ShowArgs;
@@ -28,12 +28,16 @@ fn as_json(shadow: &AnnDataShadow) -> Outcome<Value> {
 
 fn element(found: &ElementInfo) -> Value {
     let info = &found.info;
-    json!({
+    let mut shown = json!({
         "path": found.path,
         "kind": text::kind(info.kind),
         "shape": info.shape,
         "dtype": info.dtype,
         "encoding": info.encoding.as_ref().map(|(name, version)| json!({"type": name, "version": version})),
         "chunks": info.chunks,
-    })
+    });
+    if matches!(info.kind, Kind::Records | Kind::Table) {
+        shown["fields"] = json!(info.children);
+    }
+    shown
 }

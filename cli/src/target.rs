@@ -213,7 +213,8 @@ impl Target {
             return self.read_frame(cut[0].as_ref(), cut[1].as_ref());
         }
         // The second axis of a frame is its columns, and cut here.
-        let axes = if self.columns.is_empty() { self.shape()?.len().min(2) } else { 1 };
+        let is_frame = self.info.as_ref().is_some_and(|i| i.kind == anndata_shadow::Kind::Table);
+        let axes = if is_frame { 1 } else { self.shape()?.len().min(2) };
         let at: Vec<Select> = cut[..axes].iter().map(|rows| rows.clone().map_or(Select::All, Select::from)).collect();
         match (self.shadow.member(&self.path)?.read_part(&at)?, &cut[1]) {
             (Element::Table(table), Some(cols)) => {

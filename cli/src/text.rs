@@ -11,6 +11,8 @@ pub(crate) const fn kind(kind: Kind) -> &'static str {
         Kind::Categorical => "categorical",
         Kind::Nullable => "nullable",
         Kind::Table => "dataframe",
+        Kind::Records => "records",
+        Kind::Awkward => "awkward",
         Kind::Mapping => "dict",
         Kind::AnnData => "anndata",
         Kind::Null => "null",

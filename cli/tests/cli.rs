@@ -480,3 +480,44 @@ fn files_that_are_not_what_they_seem_are_refused() {
     assert_eq!(out.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&out.stderr).contains("adshadow: error: "));
 }
+
+#[test]
+fn nested_lists_are_shown_and_saved() {
+    for store in STORES {
+        let bench = Bench::new(store);
+        {
+            let options = anndata_shadow::OpenOptions::default().mode(anndata_shadow::Mode::ReadWrite);
+            let shadow = AnnDataShadow::open_with(&bench.store, &options).unwrap();
+            let rows = (0..700_i32).map(|i| (0..i % 3).collect::<Vec<_>>());
+            shadow.obsm().insert("clones", anndata_shadow::Awkward::from_lists(rows)).unwrap();
+            shadow.write(Default::default()).unwrap();
+        }
+        let shown = bench.ok("get", &["obsm/clones"]);
+        assert!(shown.starts_with("obsm/clones: 700 awkward var * int32\n"), "{shown}");
+        assert!(shown.contains("[0, 1]") && shown.contains('…'), "{shown}");
+        assert!(bench.ok("get", &["obsm"]).contains("clones: 700 awkward var * int32"));
+        let json: serde_json::Value = serde_json::from_str(&bench.ok("show", &["--json"])).unwrap();
+        let found = json["elements"].as_array().unwrap().iter().find(|e| e["path"] == "obsm/clones").unwrap();
+        assert_eq!((&found["kind"], &found["dtype"]), (&"awkward".into(), &"var * int32".into()));
+        bench.ok("get", &["obsm/clones", "--rows", "4:1:-1", "-o", "few.csv"]);
+        assert_eq!(texts(&bench.frame("few.csv"), "clones"), ["[0]", "[]", "[0, 1]"]);
+        bench.ok("get", &["obsm/clones", "-o", "all.parquet"]);
+        let column = bench.frame("all.parquet").column("clones").unwrap().clone();
+        assert_eq!(column.dtype(), &DataType::List(Box::new(DataType::Int32)));
+        assert_eq!(column.list().unwrap().get_as_series(5).unwrap().len(), 2);
+        bench.fails("get", &["obsm/clones", "-o", "all.npy"], &["obsm/clones", "awkward"]);
+    }
+}
+
+#[test]
+fn a_frame_without_columns_is_shown() {
+    let bench = Bench::new(STORES[0]);
+    {
+        let options = anndata_shadow::OpenOptions::default().mode(anndata_shadow::Mode::ReadWrite);
+        let shadow = AnnDataShadow::open_with(&bench.store, &options).unwrap();
+        let names = Array::from_vec(shadow.obs_names().unwrap());
+        shadow.obsm().insert("bare", Table::new(None, names.into(), Vec::new()).unwrap()).unwrap();
+        shadow.write(Default::default()).unwrap();
+    }
+    assert!(bench.ok("get", &["obsm/bare", "--rows", ":2"]).starts_with("obsm/bare: 2 × 0 dataframe"));
+}

@@ -50,7 +50,14 @@ fn meta(ctx: &Ctx<'_>) -> Result<FrameMeta> {
     let index = ctx.node.text("_index").ok_or_else(|| ctx.malformed("the attribute `_index` is missing"))?.to_owned();
     let columns = column_order(ctx.node)
         .ok_or_else(|| ctx.malformed("the attribute `column-order` is missing or no list of names"))?;
-    match ctx.describe_child(&index)?.shape[..] {
+    if columns.iter().any(String::is_empty) {
+        return Err(ctx.malformed("it has a column without a name"));
+    }
+    let described = ctx.describe_child(&index).map_err(|error| match error {
+        Error::NotFound { .. } => ctx.malformed(format!("its index `{index}` is missing")),
+        other => other,
+    });
+    match described?.shape[..] {
         [n_rows] => Ok(FrameMeta { index, columns, n_rows }),
         ref shape => Err(ctx.malformed(format!("its index `{index}` has {} axes, not one", shape.len()))),
     }

@@ -381,3 +381,6 @@ fn flag(value: Option<&Value>) -> bool {
         _ => false,
     }
 }
+
+#[cfg(test)]
+mod tests;

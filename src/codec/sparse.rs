@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::index::Rows;
 use crate::path::ElemPath;
 use crate::store::{ArrayMeta, WriteStore, array_meta};
-use crate::value::{Array, Element, MinorFilter, Sparse, SparseFormat};
+use crate::value::{Array, DType, Element, MinorFilter, Sparse, SparseFormat, check_memory};
 
 /// Stored entries whose indices are looked at in one step when columns of a CSR (or rows of a CSC) are filtered:
 /// bounds the memory of a pass over a whole matrix.
@@ -74,14 +74,33 @@ impl Parts {
             }
             _ => bounds.chunks_exact(2).map(|w| (w[0], w[1])).collect(),
         };
-        pairs
-            .into_iter()
-            .map(|(a, b)| if a <= b && b <= self.nnz { Ok(a..b) } else { Err(self.bad_span(ctx, a, b)) })
-            .collect()
+        if pairs.is_empty() && self.shape[self.format.major()] == 0 && self.nnz > 0 {
+            return Err(ctx.malformed(format!("{} values are stored, but there is no place for any", self.nnz)));
+        }
+        self.check_spans(ctx, rows, &pairs)?;
+        // What lies apart is fetched by the position of each entry.
+        let total = pairs.iter().fold(0_u64, |n, (a, b)| n.saturating_add(b - a));
+        check_memory(DType::U64, &[usize::try_from(total).unwrap_or(usize::MAX)]).map_err(|e| ctx.malformed(e))?;
+        Ok(pairs.into_iter().map(|(a, b)| a..b).collect())
     }
 
-    fn bad_span(&self, ctx: &Ctx<'_>, a: u64, b: u64) -> Error {
-        ctx.malformed(format!("indptr says {a}..{b}, but {} values are stored", self.nnz))
+    /// Checks what these spans show of indptr: it ascends, from 0 to the number of stored values.
+    fn check_spans(&self, ctx: &Ctx<'_>, rows: &Rows, pairs: &[(u64, u64)]) -> Result<()> {
+        let last = self.shape[self.format.major()].saturating_sub(1);
+        let mut seen: Vec<(usize, (u64, u64))> = rows.iter().zip(pairs.iter().copied()).collect();
+        seen.sort_unstable();
+        let mut reached = 0;
+        let mut before = None;
+        for (row, (a, b)) in seen {
+            let again = before == Some(row);
+            let begins = if row == 0 { a == 0 } else { a >= reached || again };
+            let ends = if row == last { b == self.nnz } else { b <= self.nnz };
+            if !begins || !ends || a > b {
+                return Err(ctx.malformed(format!("indptr says {a}..{b}, but {} values are stored", self.nnz)));
+            }
+            (reached, before) = (b, Some(row));
+        }
+        Ok(())
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Array, Awkward, Categorical, Nullable, Records, Sparse, Table};
+use super::{Array, Awkward, Categorical, Nested, Nullable, Records, Sparse, Table};
 use crate::index::Rows;
 
 /// The value of an element, in memory.
@@ -99,7 +99,7 @@ impl Element {
     }
 
     /// The values of a one-dimensional element as text, `None` where one is missing: strings as they are, categoricals as
-    /// their categories, numbers as Python's `str` writes them. `None` for what has no such values.
+    /// their categories, numbers as Python's `str` writes them, nested values as JSON. `None` for what has no such values.
     #[must_use]
     pub fn texts(&self) -> Option<Vec<Option<String>>> {
         match self {
@@ -110,6 +110,14 @@ impl Element {
             Self::Categorical(c) => {
                 let names = c.categories().to_strings();
                 Some(c.positions().into_iter().map(|p| p.and_then(|p| names.get(p).cloned())).collect())
+            }
+            Self::Awkward(a) => {
+                let text = |row| match row {
+                    Nested::Null => None,
+                    Nested::Str(text) | Nested::Time(text) => Some(text),
+                    other => Some(other.to_string()),
+                };
+                Some(a.iter().map(text).collect())
             }
             _ => None,
         }

@@ -21,9 +21,13 @@ impl From<&[u8]> for ByteString {
     }
 }
 
+/// As UTF-8 text; bytes that are none as Python shows them, `\xff`.
 impl fmt::Display for ByteString {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&String::from_utf8_lossy(&self.0))
+        self.0.utf8_chunks().try_for_each(|part| {
+            f.write_str(part.valid())?;
+            part.invalid().iter().try_for_each(|byte| write!(f, "\\x{byte:02x}"))
+        })
     }
 }
 
@@ -69,6 +73,11 @@ mod tests {
         assert_eq!(DatetimeMs(-1).to_string(), "1969-12-31T23:59:59.999");
         assert_eq!(DatetimeUs(i64::MIN).to_string(), "NaT");
         assert_eq!(DatetimeS(i64::MAX).to_string(), format!("{} seconds since 1970", i64::MAX));
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_are_escaped() {
+        assert_eq!(ByteString(b"a\xff\xc3\xbc".to_vec()).to_string(), "a\\xffü");
     }
 
     #[test]

@@ -268,6 +268,8 @@ pub(crate) fn check_indptr(indptr: &[u64], major: usize, nnz: u64) -> Result<(),
 pub(crate) enum MinorFilter {
     /// All stay where they are.
     Keep,
+    /// Those of a range, which may be much longer than there are values.
+    Range { start: i128, step: i128, len: i128 },
     /// Position → where it goes, however often.
     Map(HashMap<u64, Vec<u64>>),
 }
@@ -277,6 +279,13 @@ impl MinorFilter {
     pub(crate) fn new(rows: &Rows, len: usize) -> Self {
         if rows.is_all_of(len) {
             return Self::Keep;
+        }
+        match *rows {
+            Rows::All(len) => return Self::Range { start: 0, step: 1, len: len as i128 },
+            Rows::Range { start, step, len } => {
+                return Self::Range { start: start as i128, step: step as i128, len: len as i128 };
+            }
+            Rows::Picks(_) => {}
         }
         let mut map: HashMap<u64, Vec<u64>> = HashMap::new();
         for (to, from) in rows.iter().enumerate() {
@@ -297,6 +306,16 @@ impl MinorFilter {
             Self::Keep => {
                 picks.extend(span.clone());
                 out.extend(&indices[span]);
+            }
+            Self::Range { start, step, len } => {
+                for at in span {
+                    let ahead = i128::from(indices[at]) - start;
+                    let to = ahead / step;
+                    if ahead % step == 0 && (0..*len).contains(&to) {
+                        picks.push(at);
+                        out.push(to as u64);
+                    }
+                }
             }
             Self::Map(map) => {
                 for at in span {

@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 
 use anndata_shadow::half::f16;
 use anndata_shadow::num_complex::{Complex32, Complex64};
-use anndata_shadow::{Array, Item};
+use anndata_shadow::{Array, ByteString, Item};
 use npyz::{DType, Deserialize, NpyFile, Order, TypeChar, WriteOptions, WriterBuilder};
 
 /// Runs an expression with the typed items of an array that npy can hold, or another one for those it cannot.
@@ -32,6 +32,8 @@ macro_rules! with_numbers {
 
 /// Writes an array as one npy stream.
 ///
+/// Byte strings get the width of the longest.
+///
 /// # Errors
 /// Text, which numpy would have to pickle or pad, and errors of the stream.
 pub(crate) fn write<W: Write>(out: W, array: &Array) -> Result<(), String> {
@@ -45,11 +47,49 @@ pub(crate) fn write<W: Write>(out: W, array: &Array) -> Result<(), String> {
         writer.finish()
     }
     let shape: Vec<u64> = array.shape().iter().map(|&n| n as u64).collect();
+    match array {
+        Array::Bytes(a) => return bytes(out, &shape, a.iter()),
+        Array::DatetimeS(a) => return times(out, &shape, "s", a.iter().map(|t| t.0)),
+        Array::DatetimeMs(a) => return times(out, &shape, "ms", a.iter().map(|t| t.0)),
+        Array::DatetimeUs(a) => return times(out, &shape, "us", a.iter().map(|t| t.0)),
+        Array::DatetimeNs(a) => return times(out, &shape, "ns", a.iter().map(|t| t.0)),
+        _ => {}
+    }
     with_numbers!(
         array,
         a => typed(out, &shape, a.iter().cloned()).map_err(|e| e.to_string()),
         Err(format!("numpy files hold numbers, not {}; write a .csv or .parquet file", array.dtype()))
     )
+}
+
+fn bytes<'a, W: Write>(
+    out: W,
+    shape: &[u64],
+    items: impl Iterator<Item = &'a ByteString> + Clone,
+) -> Result<(), String> {
+    // A type of no width cannot be written.
+    let width = items.clone().map(|b| b.0.len()).max().unwrap_or(0).max(1);
+    let mut writer = begin::<[u8], W>(out, shape, &format!("|S{width}"))?;
+    for item in items {
+        writer.push(item.0.as_slice()).map_err(|e| e.to_string())?;
+    }
+    writer.finish().map_err(|e| e.to_string())
+}
+
+fn times<W: Write>(out: W, shape: &[u64], unit: &str, items: impl Iterator<Item = i64>) -> Result<(), String> {
+    let mut writer = begin::<i64, W>(out, shape, &format!("<M8[{unit}]"))?;
+    writer.extend(items).map_err(|e| e.to_string())?;
+    writer.finish().map_err(|e| e.to_string())
+}
+
+/// A stream of a type that numpy names so.
+fn begin<T: npyz::Serialize + ?Sized, W: Write>(
+    out: W,
+    shape: &[u64],
+    descr: &str,
+) -> Result<npyz::NpyWriter<T, W>, String> {
+    let dtype = DType::Plain(descr.parse().map_err(|_| format!("the type {descr} is not known"))?);
+    WriteOptions::<T>::new().dtype(dtype).shape(shape).writer(out).begin_nd().map_err(|e| e.to_string())
 }
 
 /// Reads one npy stream, with its dtype, into C order.
@@ -101,4 +141,34 @@ fn items<T: Deserialize + Item, R: Read>(file: NpyFile<R>) -> Result<Array, Stri
     }
     let transposed = array.view::<T>().map(|a| Array::from(a.t()));
     transposed.ok_or_else(|| "its items are of another type than its header says".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use anndata_shadow::{DatetimeNs, DatetimeS};
+
+    use super::*;
+
+    /// The header as text, and the bytes of the items.
+    fn written(array: &Array) -> (String, Vec<u8>) {
+        let mut out = Vec::new();
+        write(&mut out, array).unwrap();
+        let length = 10 + usize::from(u16::from_le_bytes([out[8], out[9]]));
+        (String::from_utf8_lossy(&out[10..length]).into_owned(), out[length..].to_vec())
+    }
+
+    #[test]
+    fn byte_strings_and_times_have_numpys_types() {
+        let bytes = ["ab", "", "c"].map(|b| ByteString(b.as_bytes().to_vec()));
+        let (header, items) = written(&Array::from_vec(bytes.to_vec()));
+        assert!(header.contains("'|S2'") && header.contains("(3,"), "{header}");
+        assert_eq!(items, b"ab\0\0c\0");
+        let (header, items) = written(&Array::from_vec(vec![ByteString::default()]));
+        assert!(header.contains("'|S1'") && items == [0], "{header}");
+        let (header, items) = written(&Array::from_vec(vec![DatetimeNs(-2)]));
+        assert!(header.contains("'<M8[ns]'"), "{header}");
+        assert_eq!(items, (-2_i64).to_le_bytes());
+        assert!(written(&Array::scalar(DatetimeS(1))).0.contains("'<M8[s]'"));
+        assert!(write(Vec::new(), &Array::scalar(String::new())).is_err());
+    }
 }

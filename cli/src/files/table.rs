@@ -27,17 +27,23 @@ pub(crate) fn frame(
     index: &str,
     rows: Vec<String>,
     columns: &[String],
+    to: super::Kind,
 ) -> Result<DataFrame, String> {
     let mut all: Vec<Series> = Vec::new();
     match element {
         Element::Table(t) => {
             for (name, column) in t.columns() {
-                all.push(series(name, column)?);
+                all.push(series(name, column, to)?);
             }
         }
-        Element::Sparse(s) => matrix(&s.to_dense()?, columns, &mut all)?,
-        Element::Array(a) if a.ndim() == 2 => matrix(a, columns, &mut all)?,
-        other if other.shape().len() == 1 => all.push(series(name, other)?),
+        Element::Records(r) if r.shape().len() == 1 => {
+            for (name, field) in r.fields() {
+                all.push(series(name, &Element::Array(field.clone()), to)?);
+            }
+        }
+        Element::Sparse(s) => matrix(&s.to_dense()?, columns, &mut all, to)?,
+        Element::Array(a) if a.ndim() == 2 => matrix(a, columns, &mut all, to)?,
+        other if other.shape().len() == 1 => all.push(series(name, other, to)?),
         other => return Err(format!("{} is no table; write a .npy file", other.describe())),
     }
     // A column may have the name of the index, holding it already.
@@ -53,19 +59,29 @@ pub(crate) fn frame(
         .map_err(|e| format!("{e}; choose other columns with --cols, or a .npy or .npz file"))
 }
 
-fn matrix(dense: &Array, names: &[String], all: &mut Vec<Series>) -> Result<(), String> {
+fn matrix(dense: &Array, names: &[String], all: &mut Vec<Series>, to: super::Kind) -> Result<(), String> {
     let [n_rows, n_cols] = dense.shape()[..] else { return Err("a matrix has two axes".into()) };
     for i in 0..n_cols {
         let column = dense.take(&[Rows::All(n_rows), Rows::span(i, i + 1)]);
         let column = column.reshape(&[n_rows]).ok_or("a column is not one")?;
         let name = names.get(i).cloned().unwrap_or_else(|| i.to_string());
-        all.push(series(&name, &Element::Array(column))?);
+        all.push(series(&name, &Element::Array(column), to)?);
     }
     Ok(())
 }
 
-/// A column, in a form that both formats hold.
-fn series(name: &str, column: &Element) -> Result<Series, String> {
+/// A column, in a form that the format holds. Points in time are text, in csv byte strings and nested values, too.
+fn series(name: &str, column: &Element, to: super::Kind) -> Result<Series, String> {
+    let is_text = match column {
+        Element::Array(
+            Array::DatetimeS(_) | Array::DatetimeMs(_) | Array::DatetimeUs(_) | Array::DatetimeNs(_),
+        ) => true,
+        Element::Array(Array::Bytes(_)) | Element::Awkward(_) => to == super::Kind::Csv,
+        _ => false,
+    };
+    if let (true, Some(texts)) = (is_text, column.texts()) {
+        return Ok(Series::new(name.into(), texts));
+    }
     let series: Series = anndata_shadow::FromElement::from_element(column.clone())
         .map_err(|_| format!("column `{name}`: {} has no form in a table; write a .npy file", column.describe()))?;
     let series = series.with_name(name.into());
@@ -192,4 +208,45 @@ fn coded(element: Element) -> Element {
 
 fn narrowed<T: Item>(codes: impl Iterator<Item = i64>, to: impl Fn(i64) -> T) -> Array {
     Array::from_vec(codes.map(to).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use anndata_shadow::{ByteString, DatetimeS, Records};
+
+    use super::*;
+    use crate::files::Kind;
+
+    fn records() -> Element {
+        let bytes = Array::from_vec([&b"a"[..], b"\xff"].map(ByteString::from).to_vec());
+        let fields = [
+            ("n", Array::from_vec(vec![1_i32, 2])),
+            ("text", Array::from_vec(vec!["x".to_owned(), "y".to_owned()])),
+            ("bytes", bytes),
+            ("time", Array::from_vec(vec![DatetimeS(0), DatetimeS(1)])),
+        ];
+        let fields = fields.map(|(name, field)| (name.to_owned(), field)).to_vec();
+        Records::new(vec![2], fields).unwrap().into()
+    }
+
+    #[test]
+    fn structured_arrays_are_tables_of_their_fields() {
+        let rows = || vec!["0".to_owned(), "1".to_owned()];
+        let made = frame(&records(), "r", "_index", rows(), &[], Kind::Csv).unwrap();
+        let mut csv = Vec::new();
+        write_csv(&mut csv, &made).unwrap();
+        let lines = "_index,n,text,bytes,time\n0,1,x,a,1970-01-01T00:00:00\n1,2,y,\\xff,1970-01-01T00:00:01\n";
+        assert_eq!(String::from_utf8(csv).unwrap(), lines);
+        let mut made = frame(&records(), "r", "_index", rows(), &[], Kind::Parquet).unwrap();
+        assert_eq!(made.column("bytes").unwrap().dtype(), &DataType::Binary);
+        write_parquet(Vec::new(), &mut made).unwrap();
+    }
+
+    #[test]
+    fn fields_with_axes_are_refused_by_name() {
+        let wide = Array::from_shape_vec(&[2, 3], vec![0_u8; 6]).unwrap();
+        let records = Records::new(vec![2], vec![("wide".to_owned(), wide)]).unwrap().into();
+        let error = frame(&records, "r", "_index", vec![String::new(); 2], &[], Kind::Csv).unwrap_err();
+        assert!(error.contains("wide"), "{error}");
+    }
 }

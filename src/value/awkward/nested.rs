@@ -5,6 +5,8 @@ use std::fmt;
 use num_complex::Complex64;
 use serde_json::Value;
 
+use crate::value::ByteString;
+
 /// A value of any depth. Its `Display` is JSON (tuples as lists, byte strings as text), but for NaN and infinity.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
@@ -46,7 +48,7 @@ impl fmt::Display for Nested {
             Self::Float(x) => write!(f, "{x:?}"),
             Self::Complex(x) => f.write_str(&quoted(&x.to_string())),
             Self::Time(x) | Self::Str(x) => f.write_str(&quoted(x)),
-            Self::Bytes(x) => f.write_str(&quoted(&String::from_utf8_lossy(x))),
+            Self::Bytes(x) => f.write_str(&quoted(&ByteString(x.clone()).to_string())),
             Self::List(items) | Self::Tuple(items) => {
                 f.write_str("[")?;
                 for (i, item) in items.iter().enumerate() {
