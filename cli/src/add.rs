@@ -10,13 +10,15 @@ use polars::prelude::{Column, DataFrame, DataType, Series};
 use crate::args::AddArgs;
 use crate::failure::{Failure, Outcome};
 use crate::files::{self, Content, Kind, table};
+use crate::open::Object;
 use crate::target::Axis;
 
 pub(crate) fn run(args: &AddArgs) -> Outcome<()> {
     files::kind(&args.from)?;
     let mode = if args.dry_run { Mode::Read } else { Mode::ReadWrite };
-    let shadow = AnnDataShadow::open_with(&args.path, &OpenOptions::default().mode(mode))?;
-    let path = args.element.trim_matches('/');
+    let object = Object::open(&args.path, &OpenOptions::default().mode(mode))?;
+    let (shadow, path) = object.holding(&args.element)?;
+    let path = path.as_str();
     let (slot, name) = path.split_once('/').unwrap_or((path, ""));
     if slot == "raw" {
         return Err(Failure::element(&args.path, path, "elements of raw cannot be added"));

@@ -22,7 +22,9 @@ pub(crate) enum Command {
 
 /// List what is in a file; reads no array data, however large the file.
 #[derive(clap::Args, Debug)]
-#[command(after_help = "Examples:\n  adshadow show cells.h5ad\n  adshadow show study.h5mu/mod/rna --json")]
+#[command(
+    after_help = "Examples:\n  adshadow show cells.h5ad\n  adshadow show study.h5mu\n  adshadow show study.h5mu/mod/rna --json"
+)]
 pub(crate) struct ShowArgs {
     /// File or Zarr directory; may end inside it (`x.h5mu/mod/rna`).
     pub(crate) path: PathBuf,
@@ -41,7 +43,8 @@ Selections (SEL):
 
 /// Show an element, or part of it, or save it to a file.
 ///
-/// ELEMENT is a path inside the AnnData: X, layers/counts, obs, obs/louvain, obsm/X_pca, raw/X, raw/var, uns/a/b.
+/// ELEMENT is a path inside the AnnData: X, layers/counts, obs, obs/louvain, obsm/X_pca, raw/X, raw/var, uns/a/b; in a
+/// MuData, mod/rna/X is of a modality, obsm/X_umap global.
 /// Without -o a small corner is shown, and only that corner is read where the file allows it.
 #[derive(clap::Args, Debug)]
 #[command(after_help = format!("{SELECTIONS}

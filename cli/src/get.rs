@@ -1,10 +1,11 @@
 //! `adshadow get`: an element, or part of it, to the terminal or to a file.
 
-use anndata_shadow::{AnnDataShadow, Element, Rows};
+use anndata_shadow::{Element, OpenOptions, Rows};
 
 use crate::args::GetArgs;
 use crate::failure::{Failure, Outcome};
 use crate::files::{self, Kind, npy, npz, table};
+use crate::open::Object;
 use crate::preview;
 use crate::select;
 use crate::target::Target;
@@ -14,8 +15,8 @@ pub(crate) fn run(args: &GetArgs) -> Outcome<()> {
         Some(path) => Some((path, files::kind(path)?)),
         None => None,
     };
-    let shadow = AnnDataShadow::open(&args.path)?;
-    let target = Target::find(&shadow, &args.element)?;
+    let (shadow, element) = Object::open(&args.path, &OpenOptions::default())?.holding(&args.element)?;
+    let target = Target::find(&shadow, &element)?;
     let cut = cut(&target, args)?;
     match to {
         None => preview::show(&target, cut),

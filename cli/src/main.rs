@@ -6,6 +6,7 @@ mod consolidate;
 mod failure;
 mod files;
 mod get;
+mod open;
 mod preview;
 mod select;
 mod show;

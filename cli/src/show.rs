@@ -2,28 +2,40 @@
 
 use std::io::{self, Write};
 
-use anndata_shadow::{AnnDataShadow, ElementInfo, Kind};
+use anndata_shadow::{ElementInfo, Kind, OpenOptions};
 use serde_json::{Value, json};
 
 use crate::args::ShowArgs;
 use crate::failure::Outcome;
+use crate::open::Object;
 use crate::text;
 
 pub(crate) fn run(args: &ShowArgs) -> Outcome<()> {
-    let shadow = AnnDataShadow::open(&args.path)?;
-    let shown = if args.json { as_json(&shadow)?.to_string() } else { shadow.to_string() };
+    let object = Object::open(&args.path, &OpenOptions::default())?;
+    let shown = match (args.json, &object) {
+        (true, object) => as_json(object)?.to_string(),
+        (false, Object::AnnData(shadow)) => shadow.to_string(),
+        (false, Object::MuData(mdata)) => mdata.to_string(),
+    };
     writeln!(io::stdout().lock(), "{shown}")?;
     Ok(())
 }
 
-fn as_json(shadow: &AnnDataShadow) -> Outcome<Value> {
-    let elements: Vec<Value> = shadow.elements()?.iter().map(element).collect();
-    Ok(json!({
+fn as_json(object: &Object) -> Outcome<Value> {
+    let (shadow, elements) = match object {
+        Object::AnnData(shadow) => (shadow, shadow.elements()?),
+        Object::MuData(mdata) => (mdata.global(), mdata.elements()?),
+    };
+    let mut shown = json!({
         "path": shadow.path().display().to_string(),
         "format": shadow.format().to_string().to_lowercase(),
         "shape": {"n_obs": shadow.n_obs(), "n_vars": shadow.n_vars()},
-        "elements": elements,
-    }))
+        "elements": elements.iter().map(element).collect::<Vec<_>>(),
+    });
+    if let Object::MuData(mdata) = object {
+        shown["modalities"] = json!(mdata.modalities());
+    }
+    Ok(shown)
 }
 
 fn element(found: &ElementInfo) -> Value {

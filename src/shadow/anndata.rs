@@ -86,7 +86,7 @@ impl AnnDataShadow {
     pub fn open_with(path: impl AsRef<Path>, options: &OpenOptions) -> Result<Self> {
         let core = Arc::new(Core::open(path.as_ref(), options, locate::find_anndata)?);
         let base = core.base.clone();
-        Ok(Self::whole(Arc::new(Root { core, base })))
+        Ok(Self::whole(Arc::new(Root { core, base, is_mudata: false })))
     }
 
     /// The path it was opened with.
@@ -217,6 +217,7 @@ impl AnnDataShadow {
     pub fn set_raw(&self, x: impl Into<Element>, var: Table) -> Result<()> {
         let at = self.root.at("raw")?;
         self.refuse_view(&at, "setting raw")?;
+        self.root.check_has("raw")?;
         let x = x.into();
         slots::RAW_X.check(&self.root.place(&at.child("X")), &x, &[self.n_obs(), var.n_rows()])?;
         let raw = Element::from([("X", x), ("var", var.into()), ("varm", Element::Mapping(Default::default()))]);

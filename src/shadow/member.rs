@@ -153,6 +153,7 @@ impl Member {
     fn put(&self, value: Element) -> Result<()> {
         let root = &self.shadow.root;
         self.shadow.refuse_view(&self.at, "setting an element")?;
+        root.check_has(self.spec.name)?;
         self.check_name()?;
         check_keys(&value)?;
         let lengths = self.spec.axes.iter().map(|&a| root.length(a)).collect::<Result<Vec<_>>>()?;

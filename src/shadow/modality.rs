@@ -43,7 +43,8 @@ impl Modality {
             return Ok(open.clone());
         }
         core.add_object(&self.base)?;
-        let open = AnnDataShadow::whole(Arc::new(Root { core: core.clone(), base: self.base.clone() }));
+        let open =
+            AnnDataShadow::whole(Arc::new(Root { core: core.clone(), base: self.base.clone(), is_mudata: false }));
         *shadow = Some(open.clone());
         Ok(open)
     }

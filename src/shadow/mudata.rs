@@ -87,7 +87,7 @@ impl MuDataShadow {
     /// As [`open`](Self::open).
     pub fn open_with(path: impl AsRef<Path>, options: &OpenOptions) -> Result<Self> {
         let core = Arc::new(Core::open(path.as_ref(), options, locate::find_mudata)?);
-        let root = Arc::new(Root { base: core.base.clone(), core: core.clone() });
+        let root = Arc::new(Root { base: core.base.clone(), core: core.clone(), is_mudata: true });
         let store = core.reader(&root.base)?;
         let axis = locate::shared_axis(&*store, &root.base)?;
         let names = codec::modalities(&*store, &root.base.child("mod"))?;
@@ -213,6 +213,13 @@ impl MuDataShadow {
         let taken = rows[if axis == Axis::Obs { 0 } else { 1 }].iter();
         let mut next = 0..;
         Ok(taken.map(|i| map[i].and_then(|_| next.next())).collect())
+    }
+
+    /// The global part by itself, for code that works on AnnData: without X, layers and raw, which cannot be set in it. Cut
+    /// to the view.
+    #[must_use]
+    pub const fn global(&self) -> &AnnDataShadow {
+        &self.whole
     }
 
     /// The frame of global observations.
@@ -355,7 +362,8 @@ impl MuDataShadow {
         };
         let Insertion { puts, shape, global } = insert::plan(&self.whole, &modalities, shared, name, data, &names)?;
         let before = root.core.put(puts, [(at.clone(), shape), (root.base.clone(), global)]);
-        let shadow = AnnDataShadow::whole(Arc::new(Root { core: root.core.clone(), base: at.clone() }));
+        let shadow =
+            AnnDataShadow::whole(Arc::new(Root { core: root.core.clone(), base: at.clone(), is_mudata: false }));
         modalities.push(Arc::new(Modality::pending(name, at, shadow)));
         self.shared.insertions.lock().push((name.to_owned(), before));
         Ok(())

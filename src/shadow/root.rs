@@ -15,12 +15,23 @@ pub(crate) struct Root {
     pub(super) core: Arc<Core>,
     /// Where in the store the object begins.
     pub(super) base: ElemPath,
+    /// Whether this is the global part of a MuData, which has no X, layers and raw.
+    pub(super) is_mudata: bool,
 }
 
 impl Root {
     /// The path in the store of `below`, a path inside the AnnData.
     pub(crate) fn at(&self, below: &str) -> Result<ElemPath> {
         self.base.join(below)
+    }
+
+    /// Refuses what only a modality can have.
+    pub(crate) fn check_has(&self, slot: &str) -> Result<()> {
+        if self.is_mudata && matches!(slot, "X" | "layers" | "raw") {
+            let what = format!("a MuData has no {slot} of its own: it belongs to one of the modalities");
+            return Err(Error::Unsupported { at: self.here(), what });
+        }
+        Ok(())
     }
 
     /// A path in the store as a path inside the AnnData.
