@@ -47,6 +47,9 @@ fn compare(path: &Path, wanted: &Value, faults: &mut Vec<String>) -> usize {
         compared += 1;
     }
     found.extend(wanted.keys().map(|path| format!("{path} is not listed")));
+    let frame = shadow.obs().read().unwrap();
+    let width = shadow.obs().columns().unwrap().len() + usize::from(!store.starts_with("index_is_column"));
+    assert_eq!(frame.shape(), (shadow.n_obs(), width), "{store}");
     faults.extend(found.into_iter().map(|f| format!("{store}: {f}")));
     compared
 }
