@@ -70,8 +70,8 @@ pub use path::ElemPath;
 pub use shadow::{AnnDataShadow, ElementInfo, Frame, Member, Mode, OpenOptions, RawShadow, Slot, WriteOptions};
 pub use store::{Format, IoStats};
 pub use value::{
-    Array, Awkward, ByteString, Categorical, DType, DatetimeMs, DatetimeNs, DatetimeS, DatetimeUs, Element, FromElement,
-    Item, Mismatch, NaValue, Nested, Nullable, Records, Sparse, SparseFormat, Table,
+    Array, Awkward, ByteString, Categorical, DType, DatetimeMs, DatetimeNs, DatetimeS, DatetimeUs, Element,
+    FromElement, Item, Mismatch, NaValue, Nested, Nullable, Records, Sparse, SparseFormat, Table,
 };
 
 pub use {half, ndarray, num_complex, polars, sprs};

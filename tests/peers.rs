@@ -224,7 +224,10 @@ fn additions(shadow: &AnnDataShadow) -> Vec<Addition> {
     add("varm/new_frame", new_frame(shadow.var_names().unwrap()).into());
     add("obsp/new_csr", csr(n, n).into());
     add("varp/new_dense", dense(m, m).into());
-    add("obsm/new_lists", Awkward::from_lists((0..n).map(|i| (0..i % 4).map(|k| k as f32 / 3.0).collect::<Vec<_>>())).into());
+    add(
+        "obsm/new_lists",
+        Awkward::from_lists((0..n).map(|i| (0..i % 4).map(|k| k as f32 / 3.0).collect::<Vec<_>>())).into(),
+    );
     add("varm/new_lists", Awkward::from_lists((0..m).map(|i| vec![format!("ü{i}"); i % 3])).into());
     add("uns/new_awkward", read_awkward());
     add("uns/new", new_dict());

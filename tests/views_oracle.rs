@@ -35,8 +35,7 @@ const CHAINS: usize = 25;
 const FLOOR: usize = 5000;
 
 /// Not read: (fixtures, element, why); fixtures.rs keeps the whole table.
-const NOT_READ: &[(&str, &str, &str)] =
-    &[("codecs_v2.zarr", "layers/lz4", "codec lz4")];
+const NOT_READ: &[(&str, &str, &str)] = &[("codecs_v2.zarr", "layers/lz4", "codec lz4")];
 
 fn not_read(fixture: &str, path: &str) -> bool {
     NOT_READ.iter().any(|(f, p, _)| common::is_like(fixture, f) && *p == path)

@@ -165,12 +165,7 @@ static ENCODINGS: &[Encoding] = &[
     Encoding { name: "nullable-string", version: "0.1.0", describe: nullable::describe, decode: nullable::decode },
     Encoding { name: "dataframe", version: "0.2.0", describe: frame::describe, decode: frame::decode },
     Encoding { name: "rec-array", version: "0.2.0", describe: records::describe, decode: records::decode },
-    Encoding {
-        name: "awkward-array",
-        version: "0.1.0",
-        describe: awkward::describe,
-        decode: awkward::decode,
-    },
+    Encoding { name: "awkward-array", version: "0.1.0", describe: awkward::describe, decode: awkward::decode },
     // anndata reads it and has never written it.
     Encoding { name: "bytes", version: "0.2.0", describe: array::describe, decode: array::decode },
     Encoding { name: "dict", version: "0.1.0", describe: dict::describe, decode: dict::decode },

@@ -312,7 +312,8 @@ mod tests {
 
     #[test]
     fn columns_of_missing_values_survive_polars() {
-        for values in [Array::zeros(DType::I64, &[3]), Array::zeros(DType::Bool, &[3]), Array::zeros(DType::Str, &[3])] {
+        for values in [Array::zeros(DType::I64, &[3]), Array::zeros(DType::Bool, &[3]), Array::zeros(DType::Str, &[3])]
+        {
             back_and_forth(Element::Nullable(Nullable::new(values, vec![true; 3], NaValue::Na).unwrap()));
         }
         for dtype in [DType::I8, DType::F64, DType::Bool, DType::Str, DType::Bytes] {

@@ -298,7 +298,8 @@ impl Reader {
             return Ok(Array::zeros(dtype, &[0]));
         }
         let name = format!("{}-{role}", key(form)?);
-        let array = self.buffers.remove(&name).ok_or_else(|| Fault::Malformed(format!("there is no buffer `{name}`")))?;
+        let array =
+            self.buffers.remove(&name).ok_or_else(|| Fault::Malformed(format!("there is no buffer `{name}`")))?;
         if array.dtype() != dtype {
             return Err(format!("buffer `{name}` holds {}, its form says {dtype}", array.dtype()).into());
         }

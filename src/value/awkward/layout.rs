@@ -164,9 +164,7 @@ impl Layout {
 
     pub(super) fn get(&self, i: usize) -> Nested {
         match (&self.node, self.kind()) {
-            (_, Some("string")) => {
-                Nested::Str(String::from_utf8_lossy(self.bytes(i).unwrap_or_default()).into_owned())
-            }
+            (_, Some("string")) => Nested::Str(String::from_utf8_lossy(self.bytes(i).unwrap_or_default()).into_owned()),
             (_, Some("bytestring")) => Nested::Bytes(self.bytes(i).unwrap_or_default().to_vec()),
             (Node::Empty, _) => Nested::Null,
             (Node::Items(array), _) => item(array, i),
@@ -241,7 +239,11 @@ impl Layout {
             (Node::Option { content, .. }, Some("categorical")) => format!("?categorical[type={}]", of(content)),
             (Node::Option { content, .. }, _) => {
                 let is_list = matches!(content.node, Node::List { .. } | Node::Regular { .. });
-                if is_list && content.kind().is_none() { format!("option[{}]", of(content)) } else { format!("?{}", of(content)) }
+                if is_list && content.kind().is_none() {
+                    format!("option[{}]", of(content))
+                } else {
+                    format!("?{}", of(content))
+                }
             }
             (Node::Indexed { content, .. }, _) => format!("categorical[type={}]", of(content)),
             (Node::Union { contents, .. }, _) => {

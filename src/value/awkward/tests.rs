@@ -71,8 +71,7 @@ fn every_class_of_form_is_read() {
     let option = json!({"class": "IndexedOptionArray", "index": "i64", "content": numbers("d"), "form_key": "x"});
     check(option, 3, &[data.clone(), ("x-index", i64s(&[4, -1, 4]))], "[40, null, 40]", "?int64");
     for valid in [true, false] {
-        let bytes =
-            json!({"class": "ByteMaskedArray", "mask": "i8", "valid_when": valid, "content": numbers("d"), "form_key": "x"});
+        let bytes = json!({"class": "ByteMaskedArray", "mask": "i8", "valid_when": valid, "content": numbers("d"), "form_key": "x"});
         let mask = Array::from_vec(vec![i8::from(valid), i8::from(!valid), i8::from(valid)]);
         check(bytes, 3, &[data.clone(), ("x-mask", mask)], "[0, null, 20]", "?int64");
     }
@@ -81,7 +80,13 @@ fn every_class_of_form_is_read() {
             "content": numbers("d"), "form_key": "x"});
         check(bits_of, 3, &[data.clone(), ("x-mask", Array::from_vec(vec![bits as u8]))], "[0, null, 20]", "?int64");
     }
-    check(json!({"class": "UnmaskedArray", "content": numbers("d"), "form_key": "x"}), 2, &[data.clone()], "[0, 10]", "?int64");
+    check(
+        json!({"class": "UnmaskedArray", "content": numbers("d"), "form_key": "x"}),
+        2,
+        &[data.clone()],
+        "[0, 10]",
+        "?int64",
+    );
 
     // Fields as awkward 1 spelled them; a tuple; a record with a name and without fields.
     let record = json!({"class": "RecordArray", "contents": {"a": numbers("d"), "b c": "int64"}});
@@ -165,11 +170,13 @@ fn contradictions_are_refused() {
     no(&index("IndexedArray"), 2, &[data.clone(), ("x-index", i64s(&[0, -1]))], "-1");
     no(&index("IndexedOptionArray"), 2, &[data.clone(), ("x-index", i64s(&[0, 3]))], "4 are needed");
     no(&index("IndexedOptionArray"), 2, &[data.clone(), ("x-index", i64s(&[0, i64::MAX]))], "are needed");
-    let spans = json!({"class": "ListArray", "starts": "i64", "stops": "i64", "content": numbers("d"), "form_key": "l"});
+    let spans =
+        json!({"class": "ListArray", "starts": "i64", "stops": "i64", "content": numbers("d"), "form_key": "l"});
     no(&spans, 1, &[data.clone(), ("l-starts", i64s(&[2])), ("l-stops", i64s(&[1]))], "cross");
     no(&spans, 1, &[data.clone(), ("l-starts", i64s(&[-2])), ("l-stops", i64s(&[1]))], "negative");
 
-    let union = json!({"class": "UnionArray", "tags": "i8", "index": "i64", "form_key": "u", "contents": [numbers("d")]});
+    let union =
+        json!({"class": "UnionArray", "tags": "i8", "index": "i64", "form_key": "u", "contents": [numbers("d")]});
     let union_of = |tag: i8, at: i64| [data.clone(), ("u-tags", Array::from_vec(vec![tag])), ("u-index", i64s(&[at]))];
     no(&union, 1, &union_of(1, 0), "tag 1");
     no(&union, 1, &union_of(-1, 0), "tag -1");
@@ -200,7 +207,8 @@ fn contradictions_are_refused() {
 /// Small files that would make huge arrays.
 #[test]
 fn bombs_are_refused() {
-    let deep = format!("{}\"int64\"{}", r#"{"class": "RegularArray", "size": 1, "content": "#.repeat(5000), "}".repeat(5000));
+    let deep =
+        format!("{}\"int64\"{}", r#"{"class": "RegularArray", "size": 1, "content": "#.repeat(5000), "}".repeat(5000));
     assert!(Awkward::from_buffers(&deep, 1, BTreeMap::new()).unwrap_err().contains("JSON"));
     let nothing = json!({"class": "RecordArray", "fields": [], "contents": []});
     assert!(make(&nothing, 1 << 60, &[]).is_err());
