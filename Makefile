@@ -3,7 +3,11 @@
 # HDF5 wants a newer CMake than many systems have; the set-up puts one into .venv.
 export CMAKE := $(CURDIR)/.venv/bin/cmake
 
-.PHONY: demo test lint bench setup
+# What `make corpus` runs over, and how many inputs `make mutations` makes.
+CORPUS ?= data
+N ?= 20000
+
+.PHONY: demo test corpus mutations lint bench setup
 
 demo: setup
 	cargo build --workspace --bins --examples
@@ -15,6 +19,15 @@ test:
 	cargo build --workspace --bins --examples
 	cargo test --workspace --bins --lib --tests -- --show-output
 	cargo test --workspace --doc
+
+# Every real store below a folder against Python, as a table.
+corpus: setup
+	CORPUS="$(CORPUS)" cargo test --test corpus -- --show-output
+
+# Damaged stores by the thousand, from a seed: typed errors or right values, nothing else.
+mutations:
+	tools/setup.sh --fixtures
+	MUTATIONS=$(N) cargo test --test mutations -- --show-output
 
 lint: setup
 	cargo fmt --all --check

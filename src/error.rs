@@ -44,6 +44,14 @@ pub enum Error {
         /// What was found instead, and what to try.
         why: String,
     },
+    /// There is no MuData where one was expected.
+    #[error("{at} is not a MuData store: {why}")]
+    NotMuData {
+        /// Where.
+        at: Place,
+        /// What was found instead, and what to try.
+        why: String,
+    },
     /// There is no such element. `nearest` holds similar names that exist.
     #[error("{at} does not exist{}", did_you_mean(.nearest))]
     NotFound {

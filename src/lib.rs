@@ -67,7 +67,10 @@ pub use error::{Error, Place, Result};
 pub use index::{Rows, Select, SelectError};
 pub use overlay::Mark;
 pub use path::ElemPath;
-pub use shadow::{AnnDataShadow, ElementInfo, Frame, Member, Mode, OpenOptions, RawShadow, Slot, WriteOptions};
+pub use shadow::{
+    AnnDataShadow, ElementInfo, Frame, Member, Mode, MuDataShadow, OpenOptions, RawShadow, SharedAxis, Slot,
+    WriteOptions,
+};
 pub use store::{Format, IoStats};
 pub use value::{
     Array, Awkward, ByteString, Categorical, DType, DatetimeMs, DatetimeNs, DatetimeS, DatetimeUs, Element,

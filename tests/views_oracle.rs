@@ -1,11 +1,11 @@
-//! Views against anndata's own slicing of the same file, element by element.
+//! Views against anndata's and mudata's own slicing of the same file, element by element.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
 
-use anndata_shadow::{AnnDataShadow, Select};
-use common::{describe, differences, elements_of, index_as_pandas_has_it, is_unsupported};
+use anndata_shadow::{AnnDataShadow, MuDataShadow, Select};
+use common::{differences, elements_of, elements_of_mudata};
 use serde_json::{Value, json};
 
 /// Stores of every container and form of X.
@@ -33,13 +33,6 @@ const FIXTURES: &[&str] = &[
 /// Selections drawn for each store, and elements that must be compared in all, at least.
 const CHAINS: usize = 25;
 const FLOOR: usize = 5000;
-
-/// Not read: (fixtures, element, why); fixtures.rs keeps the whole table.
-const NOT_READ: &[(&str, &str, &str)] = &[("codecs_v2.zarr", "layers/lz4", "codec lz4")];
-
-fn not_read(fixture: &str, path: &str) -> bool {
-    NOT_READ.iter().any(|(f, p, _)| common::is_like(fixture, f) && *p == path)
-}
 
 /// Numbers that depend on the seed alone (splitmix64).
 struct Dice(u64);
@@ -129,7 +122,7 @@ fn views_are_anndatas_slices() {
         let answer =
             common::python("slices.py", &json!({"path": path, "container": container, "chains": chains.clone()}));
         for ((view, chain), wanted) in cut.iter().zip(&chains).zip(answer.as_array().unwrap()) {
-            let (count, found) = compare(fixture, view, wanted);
+            let (count, found) = compare(view, wanted);
             compared += count;
             views += 1;
             faults.extend(found.into_iter().map(|f| format!("{fixture} {chain}: {f}")));
@@ -140,41 +133,88 @@ fn views_are_anndatas_slices() {
     assert!(compared >= FLOOR, "only {compared} elements compared");
 }
 
-fn compare(fixture: &str, view: &AnnDataShadow, wanted: &Value) -> (usize, Vec<String>) {
+fn compare(view: &AnnDataShadow, wanted: &Value) -> (usize, Vec<String>) {
     let mut faults =
         differences("shape", &json!([wanted["n_obs"], wanted["n_vars"]]), &json!([view.n_obs(), view.n_vars()]));
     let mut wanted = elements_of(wanted);
     wanted.retain(|path, _| !path.starts_with("uns/"));
-    let mut compared = 0;
-    for listed in view.elements().unwrap() {
-        let Some(wanted) = wanted.remove(&listed.path) else {
-            if !not_read(fixture, &listed.path) && !listed.path.starts_with("uns/") {
-                faults.push(format!("{} is not in Python's slice", listed.path));
+    let excused = |path: &str| path.starts_with("uns/");
+    let (compared, more) =
+        common::compare(view.elements().unwrap(), |path| view.member(path).unwrap(), wanted, excused);
+    faults.extend(more);
+    (compared, faults)
+}
+
+/// MuData stores by the file that mudata reads: one per shared axis, one without maps. The Zarr stores hold the same data
+/// (mudata 0.3 reads them without `axis` and `raw`).
+const MUDATA: &[(&str, &[&str])] = &[
+    ("mu.h5mu", &["mu.h5mu", "mu_v2.zarr", "mu_v3.zarr", "mu_v3_sharded.zarr"]),
+    ("mu_axis1.h5mu", &["mu_axis1.h5mu", "mu_axis1_v2.zarr", "mu_axis1_v3.zarr"]),
+    ("mu_axis_both.h5mu", &["mu_axis_both.h5mu", "mu_axis_both_v2.zarr", "mu_axis_both_v3.zarr"]),
+    ("mu_old.h5mu", &["mu_old.h5mu"]),
+];
+const MUDATA_FLOOR: usize = 6800;
+
+#[test]
+fn views_of_mudata_are_mudatas_slices() {
+    let (mut compared, mut views) = (0, 0);
+    let mut faults = Vec::new();
+    for (seed, (oracle, stores)) in MUDATA.iter().enumerate() {
+        let path = common::fixtures().join(oracle);
+        let shadow = MuDataShadow::open(&path).unwrap();
+        let mut dice = Dice(seed as u64);
+        let (mut chains, mut drawn) = (Vec::new(), Vec::new());
+        for k in 0..CHAINS {
+            let (mut view, mut chain, mut selects) = (shadow.clone(), Vec::new(), Vec::new());
+            for depth in 0..=k % 3 {
+                let (obs, for_python) = draw(&mut dice, k + depth, &view.obs_names().unwrap());
+                let (var, var_for_python) = draw(&mut dice, k / 2 + 3 * depth + 1, &view.var_names().unwrap());
+                view = view.select(obs.clone(), var.clone()).unwrap();
+                chain.push(json!([for_python, var_for_python]));
+                selects.push((obs, var));
             }
-            continue;
-        };
-        match view.member(&listed.path).unwrap().element() {
-            Ok(element) => {
-                let mut found = describe(&element);
-                index_as_pandas_has_it(&wanted, &mut found);
-                if wanted["type"] == "nullable-string-array" {
-                    // anndata 0.12 ignores the attribute.
-                    found["na_value"] = wanted["na_value"].clone();
-                }
-                faults.extend(differences(&listed.path, &wanted, &found));
-                if element.shape() != listed.info.shape {
-                    faults.push(format!("{} is listed with shape {:?}", listed.path, listed.info.shape));
-                }
-                compared += 1;
+            chains.push(Value::Array(chain));
+            drawn.push(selects);
+        }
+        let answer =
+            common::python("slices.py", &json!({"path": path, "container": "mudata", "chains": chains.clone()}));
+        for store in *stores {
+            let shadow = MuDataShadow::open(common::fixtures().join(store)).unwrap();
+            for ((selects, chain), wanted) in drawn.iter().zip(&chains).zip(answer.as_array().unwrap()) {
+                let view =
+                    selects.iter().fold(shadow.clone(), |v, (obs, var)| v.select(obs.clone(), var.clone()).unwrap());
+                let (count, found) = compare_mudata(&view, wanted);
+                compared += count;
+                views += 1;
+                faults.extend(found.into_iter().map(|f| format!("{store} {chain}: {f}")));
             }
-            Err(e) if is_unsupported(&e) => {
-                if !not_read(fixture, &listed.path) {
-                    faults.push(e.to_string());
-                }
-            }
-            Err(e) => faults.push(e.to_string()),
         }
     }
-    faults.extend(wanted.keys().map(|path| format!("{path} is not in the view")));
+    println!("MuData: {views} views, {compared} elements compared");
+    assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
+    assert!(compared >= MUDATA_FLOOR, "only {compared} elements compared");
+}
+
+fn compare_mudata(view: &MuDataShadow, wanted: &Value) -> (usize, Vec<String>) {
+    let mut faults = differences(
+        "shape",
+        &json!([wanted["n_obs"], wanted["n_vars"], wanted["mod_order"]]),
+        &json!([view.n_obs(), view.n_vars(), view.modalities()]),
+    );
+    for name in view.modalities() {
+        for (map, rows) in [("obsmap", view.obs_rows(&name)), ("varmap", view.var_rows(&name))] {
+            let counted: Vec<usize> = rows.unwrap().into_iter().map(|row| row.map_or(0, |row| row + 1)).collect();
+            faults.extend(differences(map, &wanted[map][&name]["values"], &json!(counted)));
+        }
+    }
+    let mut elements = elements_of_mudata(wanted);
+    elements.retain(|path, _| !path.contains("uns/"));
+    // mudata makes the maps anew where a file has none or has others; the rows were compared above.
+    let made = |path: &str| path.starts_with("obsmap/") || path.starts_with("varmap/");
+    elements.retain(|path, _| !made(path));
+    let excused = |path: &str| path.contains("uns/") || made(path);
+    let (compared, more) =
+        common::compare(view.elements().unwrap(), |path| view.member(path).unwrap(), elements, excused);
+    faults.extend(more);
     (compared, faults)
 }

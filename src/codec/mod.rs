@@ -6,6 +6,7 @@ mod awkward;
 mod categorical;
 mod dict;
 mod frame;
+mod mudata;
 mod nullable;
 mod records;
 mod sparse;
@@ -21,6 +22,7 @@ use crate::store::{ArrayMeta, Attrs, Node, NodeKind, ReadStore, Style, WriteStor
 use crate::value::Element;
 
 pub(crate) use frame::{FrameMeta, column_order_attr, frame_meta};
+pub(crate) use mudata::{mod_order_attr, modalities};
 
 /// What kind of value an element is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -343,6 +345,25 @@ pub(crate) fn encode_raw(store: &dyn WriteStore, at: &ElemPath, parts: &Element,
         Element::Mapping(parts) => dict::encode_entries(store, at, parts, dialect),
         _ => Ok(()),
     }
+}
+
+/// Stages a whole AnnData, given as a mapping of its slots: what is not given is empty, X null.
+pub(crate) fn encode_anndata(store: &dyn WriteStore, at: &ElemPath, slots: &Element, dialect: &Dialect) -> Result<()> {
+    store.create_group(at, &tags(Attrs::new(), "anndata", "0.1.0"))?;
+    let Element::Mapping(slots) = slots else { return Ok(()) };
+    let empty = Element::Mapping(Default::default());
+    let plain = Dialect { nullable_strings: false, ..dialect.clone() };
+    for name in ["X", "layers", "obs", "var", "obsm", "varm", "obsp", "varp", "uns", "raw"] {
+        let below = at.child(name);
+        match (name, slots.get(name)) {
+            ("obs" | "var", Some(frame)) => encode(store, &below, frame, dialect)?,
+            ("raw", Some(raw)) => encode_raw(store, &below, raw, dialect)?,
+            ("raw" | "obs" | "var", None) => {}
+            ("X", None) => encode(store, &below, &Element::Null, &plain)?,
+            (_, slot) => encode(store, &below, slot.unwrap_or(&empty), &plain)?,
+        }
+    }
+    Ok(())
 }
 
 /// `attrs` with the encoding pair, which always comes last.

@@ -10,7 +10,7 @@ use crate::path::ElemPath;
 use crate::store::{Attrs, ReadStore, WriteStore};
 use crate::value::Element;
 
-/// One element that a write adds.
+/// One element that a write adds, or puts in place of another.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Change {
@@ -22,6 +22,8 @@ pub struct Change {
     pub shape: Vec<usize>,
     /// Bytes in memory, before compression.
     pub bytes: usize,
+    /// Whether it takes the place of what is in the file.
+    pub replaces: bool,
 }
 
 impl Change {
@@ -32,6 +34,7 @@ impl Change {
             what: pending.value.describe(),
             shape: pending.value.shape(),
             bytes: pending.value.nbytes(),
+            replaces: pending.replaces,
         }
     }
 }
@@ -39,7 +42,7 @@ impl Change {
 impl fmt::Display for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let shape = self.shape.iter().map(usize::to_string).collect::<Vec<_>>().join(" × ");
-        write!(f, "+ {}: {}", self.path, self.what)?;
+        write!(f, "{} {}: {}", if self.replaces { '~' } else { '+' }, self.path, self.what)?;
         if !shape.is_empty() {
             write!(f, " ({shape})")?;
         }
@@ -78,23 +81,37 @@ impl fmt::Display for Receipt {
 /// A step of a write.
 #[derive(Debug)]
 enum Step<'a> {
+    /// What stands where another is to stand goes.
+    Remove(ElemPath),
     /// A group on the way to an element does not exist yet.
     Group(ElemPath),
     /// An element, and an array whose style it takes.
     Element(&'a Pending, Dialect),
+    /// As `Element`, of the one group below an AnnData that is no dict.
+    Raw(&'a Pending, Dialect),
+    /// As `Element`, of a modality: a whole AnnData.
+    Object(&'a Pending, Dialect),
     /// A frame gains columns: its whole new `column-order`.
     Columns(ElemPath, Vec<String>),
+    /// A MuData gains modalities: the whole new `mod-order` of its group `mod`.
+    Modalities(ElemPath, Vec<String>),
 }
 
-/// Writes the pending changes of the AnnData at `base`, all or none: after Err the store is as before.
+/// Writes the pending changes of the object at `base`, all or none: after Err the store is as before. `objects` are the
+/// AnnData that changes may belong to, and `base`.
 ///
 /// # Errors
 /// [`Error::Exists`] if an element is in the file already; those of the store.
-pub(crate) fn write(store: &dyn WriteStore, base: &ElemPath, pending: &[Pending]) -> Result<Receipt> {
+pub(crate) fn write(
+    store: &dyn WriteStore,
+    base: &ElemPath,
+    objects: &[ElemPath],
+    pending: &[Pending],
+) -> Result<Receipt> {
     let started = Instant::now();
     let before = store.stats().bytes_written;
-    let steps = plan(store, base, pending)?;
-    let staged = steps.iter().try_for_each(|step| stage(store, base, step));
+    let steps = plan(store, objects, pending)?;
+    let staged = steps.iter().try_for_each(|step| stage(store, step));
     if let Err(error) = staged {
         // What could not be swept is invisible; the first error is the one that matters.
         let _ = store.abandon();
@@ -111,17 +128,21 @@ pub(crate) fn write(store: &dyn WriteStore, base: &ElemPath, pending: &[Pending]
 }
 
 /// The steps, in an order in which every parent comes before its children.
-fn plan<'a>(store: &dyn ReadStore, base: &ElemPath, pending: &'a [Pending]) -> Result<Vec<Step<'a>>> {
+fn plan<'a>(store: &dyn ReadStore, objects: &[ElemPath], pending: &'a [Pending]) -> Result<Vec<Step<'a>>> {
     let mut steps = Vec::new();
     let mut made: Vec<ElemPath> = Vec::new();
     let mut frames: Vec<(ElemPath, Vec<String>)> = Vec::new();
-    let nullable_strings = writes_nullable_strings(store, base)?;
+    let mut new_objects: Vec<ElemPath> = Vec::new();
     // A parent sorts before what is below it; columns keep the order in which they were set.
     let mut sorted: Vec<&Pending> = pending.iter().collect();
     sorted.sort_by_key(|p| p.path.components().count());
     for change in sorted {
+        let base = object_of(&change.path, objects);
         if store.node(&change.path)?.is_some() {
-            return Err(Error::Exists { at: Place::new(store.location(), &change.path) });
+            if !change.replaces {
+                return Err(Error::Exists { at: Place::new(store.location(), &change.path) });
+            }
+            steps.push(Step::Remove(change.path.clone()));
         }
         let parent = change.path.parent().unwrap_or_default();
         for group in missing_groups(store, &parent, |at| made.contains(at) || brought(pending, at))? {
@@ -129,9 +150,14 @@ fn plan<'a>(store: &dyn ReadStore, base: &ElemPath, pending: &'a [Pending]) -> R
             made.push(group);
         }
         let columns = frame_columns(store, &parent)?;
+        let is_object = parent == base.child("mod");
+        if is_object {
+            new_objects.push(change.path.clone());
+        }
         // As anndata 0.13: what pandas holds is nullable, what numpy holds is not.
-        let of_frame =
-            columns.is_some() || matches!(*change.value, Element::Table(_)) || change.path == base.child("raw");
+        let is_raw = change.path == base.child("raw");
+        let of_frame = columns.is_some() || matches!(*change.value, Element::Table(_)) || is_raw || is_object;
+        let nullable_strings = of_frame && writes_nullable_strings(store, &base)?;
         if let Some(columns) = columns {
             let place = frames.iter().position(|(f, _)| *f == parent).unwrap_or_else(|| {
                 frames.push((parent.clone(), columns));
@@ -139,20 +165,29 @@ fn plan<'a>(store: &dyn ReadStore, base: &ElemPath, pending: &'a [Pending]) -> R
             });
             frames[place].1.push(change.path.name().to_owned());
         }
-        let like = neighbour(store, base, &parent)?;
-        steps.push(Step::Element(change, Dialect { like, nullable_strings: nullable_strings && of_frame }));
+        let dialect = Dialect { like: neighbour(store, &base, &parent)?, nullable_strings };
+        steps.push(match (is_raw, is_object) {
+            (true, _) => Step::Raw(change, dialect),
+            (_, true) => Step::Object(change, dialect),
+            _ => Step::Element(change, dialect),
+        });
     }
     steps.extend(frames.into_iter().map(|(frame, columns)| Step::Columns(frame, columns)));
+    if let Some(at) = new_objects.first().and_then(ElemPath::parent) {
+        let mut order = codec::modalities(store, &at)?;
+        order.extend(new_objects.iter().map(|o| o.name().to_owned()));
+        steps.push(Step::Modalities(at, order));
+    }
     Ok(steps)
 }
 
-fn stage(store: &dyn WriteStore, base: &ElemPath, step: &Step<'_>) -> Result<()> {
+fn stage(store: &dyn WriteStore, step: &Step<'_>) -> Result<()> {
     match step {
         Step::Group(at) => codec::encode_dict(store, at),
-        // The one group below an AnnData that is no dict.
-        Step::Element(pending, dialect) if pending.path == base.child("raw") => {
-            codec::encode_raw(store, &pending.path, &pending.value, dialect)
-        }
+        Step::Raw(pending, dialect) => codec::encode_raw(store, &pending.path, &pending.value, dialect),
+        Step::Remove(at) => store.remove(at),
+        Step::Object(pending, dialect) => codec::encode_anndata(store, &pending.path, &pending.value, dialect),
+        Step::Modalities(at, names) => store.set_attrs(at, &codec::mod_order_attr(names)),
         Step::Element(pending, dialect) => codec::encode(store, &pending.path, &pending.value, dialect),
         Step::Columns(frame, columns) => {
             let attrs: Attrs = codec::column_order_attr(columns);
@@ -175,6 +210,16 @@ fn missing_groups(store: &dyn ReadStore, parent: &ElemPath, made: impl Fn(&ElemP
     }
     missing.reverse();
     Ok(missing)
+}
+
+/// The innermost of the objects that `at` lies in.
+fn object_of(at: &ElemPath, objects: &[ElemPath]) -> ElemPath {
+    objects
+        .iter()
+        .filter(|o| at != *o && at.starts_with(o))
+        .max_by_key(|o| o.as_str().len())
+        .cloned()
+        .unwrap_or_default()
 }
 
 /// Whether a pending element is, or has inside it, something at `at`.

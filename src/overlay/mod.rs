@@ -17,6 +17,16 @@ pub enum Mark {
     Cached,
     /// Set, and not in the file yet. Shown as `▲`.
     New,
+    /// Set in place of what is in the file. Shown as `▼`.
+    Replaced,
+}
+
+impl Mark {
+    /// Whether writing has something to do.
+    #[must_use]
+    pub const fn is_pending(self) -> bool {
+        !matches!(self, Self::Cached)
+    }
 }
 
 impl fmt::Display for Mark {
@@ -24,6 +34,7 @@ impl fmt::Display for Mark {
         f.write_str(match self {
             Self::Cached => "ᐁ",
             Self::New => "▲",
+            Self::Replaced => "▼",
         })
     }
 }
@@ -44,6 +55,8 @@ struct Entry {
 pub(crate) struct Pending {
     pub(crate) path: ElemPath,
     pub(crate) value: Arc<Element>,
+    /// Whether it takes the place of what is in the file.
+    pub(crate) replaces: bool,
 }
 
 /// Path → element, with marks.
@@ -97,6 +110,14 @@ impl Overlay {
         self.evict();
     }
 
+    /// As [`set`](Self::set); if `replaces`, in place of what is in the file.
+    pub(crate) fn put(&mut self, path: &ElemPath, value: Arc<Element>, replaces: bool) {
+        self.set(path, value);
+        if let Some(entry) = self.entries.get_mut(path).filter(|_| replaces) {
+            entry.mark = Mark::Replaced;
+        }
+    }
+
     /// Sets an element to be written. Held elements below it give way; below a pending mapping it becomes a part of that.
     pub(crate) fn set(&mut self, path: &ElemPath, value: Arc<Element>) {
         if let Some((whole, rest)) = self.pending_mapping_above(path) {
@@ -137,7 +158,7 @@ impl Overlay {
 
     /// The pending mapping that a path strictly below it leads into, and the rest of the path.
     fn pending_mapping_above(&mut self, path: &ElemPath) -> Option<(&mut Entry, ElemPath)> {
-        let is_open = |e: &Entry| e.mark == Mark::New && matches!(*e.value, Element::Mapping(_));
+        let is_open = |e: &Entry| e.mark.is_pending() && matches!(*e.value, Element::Mapping(_));
         let above = path.ancestors().find(|a| self.entries.get(a).is_some_and(is_open))?;
         let rest = path.strip_prefix(&above)?;
         self.entries.get_mut(&above).map(|entry| (entry, rest))
@@ -145,14 +166,14 @@ impl Overlay {
 
     /// The pending changes, in the order they were made.
     pub(crate) fn pending(&self) -> Vec<Pending> {
-        let mut found: Vec<(&ElemPath, &Entry)> = self.entries.iter().filter(|(_, e)| e.mark == Mark::New).collect();
+        let mut found: Vec<(&ElemPath, &Entry)> = self.entries.iter().filter(|(_, e)| e.mark.is_pending()).collect();
         found.sort_by_key(|(_, e)| e.order);
-        found.into_iter().map(|(path, e)| Pending { path: path.clone(), value: e.value.clone() }).collect()
+        found.into_iter().map(|(path, e)| pending_of(path, e)).collect()
     }
 
     /// Paths of pending changes at or below `path`.
     pub(crate) fn pending_below<'a>(&'a self, path: &'a ElemPath) -> impl Iterator<Item = &'a ElemPath> {
-        self.entries.iter().filter(move |(p, e)| e.mark == Mark::New && p.starts_with(path)).map(|(p, _)| p)
+        self.entries.iter().filter(move |(p, e)| e.mark.is_pending() && p.starts_with(path)).map(|(p, _)| p)
     }
 
     /// Paths held at or below `path`, with their marks.
@@ -219,6 +240,10 @@ impl Overlay {
     fn tick(&self) -> u64 {
         self.clock.fetch_add(1, Relaxed)
     }
+}
+
+fn pending_of(path: &ElemPath, entry: &Entry) -> Pending {
+    Pending { path: path.clone(), value: entry.value.clone(), replaces: entry.mark == Mark::Replaced }
 }
 
 #[cfg(test)]

@@ -6,8 +6,10 @@ use std::sync::Arc;
 
 use polars::prelude::Series;
 
+use super::core::Core;
 use super::frame::Frame;
 use super::link::{Mode, OpenOptions, WriteOptions};
+use super::locate;
 use super::member::{Member, Slot, check_keys};
 use super::raw::RawShadow;
 use super::repr;
@@ -33,6 +35,22 @@ pub struct AnnDataShadow {
     pub(crate) root: Arc<Root>,
     view: Option<Arc<View>>,
 }
+
+/// All slots, those inside others first.
+static ALL: [&SlotSpec; 12] = [
+    &slots::RAW_X,
+    &slots::RAW_VAR,
+    &slots::RAW_VARM,
+    &slots::X,
+    &slots::LAYERS,
+    &slots::OBS,
+    &slots::VAR,
+    &slots::OBSM,
+    &slots::VARM,
+    &slots::OBSP,
+    &slots::VARP,
+    &slots::UNS,
+];
 
 /// Bounds of a listing; what goes beyond leads in circles.
 const MAX_LISTED: usize = 1_000_000;
@@ -66,25 +84,27 @@ impl AnnDataShadow {
     /// # Errors
     /// As [`open`](Self::open).
     pub fn open_with(path: impl AsRef<Path>, options: &OpenOptions) -> Result<Self> {
-        Ok(Self { root: Arc::new(Root::open(path.as_ref(), options)?), view: None })
+        let core = Arc::new(Core::open(path.as_ref(), options, locate::find_anndata)?);
+        let base = core.base.clone();
+        Ok(Self::whole(Arc::new(Root { core, base })))
     }
 
     /// The path it was opened with.
     #[must_use]
     pub fn path(&self) -> &Path {
-        self.root.path()
+        &self.root.core.path
     }
 
     /// The container.
     #[must_use]
     pub fn format(&self) -> Format {
-        self.root.format()
+        self.root.core.format
     }
 
     /// The mode; `None` when closed.
     #[must_use]
     pub fn mode(&self) -> Option<Mode> {
-        self.root.mode()
+        self.root.core.mode()
     }
 
     /// Number of observations (of a view: of those that it takes).
@@ -111,8 +131,7 @@ impl AnnDataShadow {
     /// Shape of the object that a view was cut from.
     #[must_use]
     pub fn original_shape(&self) -> (usize, usize) {
-        // Both are known since opening.
-        (self.root.length(Axis::Obs).unwrap_or(0), self.root.length(Axis::Var).unwrap_or(0))
+        self.root.shape().into()
     }
 
     /// Whether this is a view.
@@ -176,7 +195,7 @@ impl AnnDataShadow {
         self.slot(&slots::UNS)
     }
 
-    fn slot(&self, spec: &'static SlotSpec) -> Slot {
+    pub(crate) fn slot(&self, spec: &'static SlotSpec) -> Slot {
         Slot { shadow: self.clone(), spec }
     }
 
@@ -221,32 +240,23 @@ impl AnnDataShadow {
     /// # Errors
     /// [`Error::NotFound`] if the path does not lead into a slot, [`Error::BadName`].
     pub fn member(&self, path: &str) -> Result<Member> {
+        self.member_of(path, &ALL)
+    }
+
+    /// The element at a path that leads into one of these slots.
+    pub(crate) fn member_of(&self, path: &str, slots: &[&'static SlotSpec]) -> Result<Member> {
         let at = self.root.at(path)?;
         let relative = self.root.relative(&at);
-        let all = [
-            &slots::RAW_X,
-            &slots::RAW_VAR,
-            &slots::RAW_VARM,
-            &slots::X,
-            &slots::LAYERS,
-            &slots::OBS,
-            &slots::VAR,
-            &slots::OBSM,
-            &slots::VARM,
-            &slots::OBSP,
-            &slots::VARP,
-            &slots::UNS,
-        ];
         let of_slot = |spec: &&&'static SlotSpec| match relative.strip_prefix(spec.name) {
             Some("") => spec.name.ends_with('X'),
             Some(rest) => rest.starts_with('/') && !spec.name.ends_with('X'),
             None => false,
         };
-        match all.iter().find(of_slot) {
+        match slots.iter().find(of_slot) {
             Some(spec) => Ok(Member { shadow: self.clone(), spec, at }),
             None => Err(Error::NotFound {
                 at: self.root.place(&at),
-                nearest: crate::error::nearest(&relative, all.iter().map(|s| s.name)),
+                nearest: crate::error::nearest(&relative, slots.iter().map(|s| s.name)),
             }),
         }
     }
@@ -269,17 +279,23 @@ impl AnnDataShadow {
                 add(format!("raw/varm/{name}"), raw.varm().axes())?;
             }
         }
-        for spec in slots::SHOWN {
+        self.list_slots(slots::SHOWN, &mut found)?;
+        Ok(found)
+    }
+
+    /// Lists the elements of these slots.
+    pub(crate) fn list_slots(&self, slots: &[&'static SlotSpec], found: &mut Vec<ElementInfo>) -> Result<()> {
+        for &spec in slots {
             let names = if spec.admits == slots::Admits::Column {
                 frame_children(&Frame { shadow: self.clone(), spec })?
             } else {
                 self.slot(spec).keys()?
             };
             for name in names {
-                add(format!("{}/{name}", spec.name), spec.axes)?;
+                self.list(&format!("{}/{name}", spec.name), spec.axes, found)?;
             }
         }
-        Ok(found)
+        Ok(())
     }
 
     /// Lists an element and what is below it. One that cannot be described is listed as opaque, so that it hides no other.
@@ -404,8 +420,7 @@ impl AnnDataShadow {
     /// [`Error::Selection`] if a position, mask or name does not fit its axis; reading errors if names are needed.
     pub fn select(&self, obs: impl Into<Select>, var: impl Into<Select>) -> Result<Self> {
         let rows = [self.resolve(Axis::Obs, &obs.into())?, self.resolve(Axis::Var, &var.into())?];
-        let view = View::new(rows, self.root.cache_budget(), self.root.generation());
-        Ok(Self { root: self.root.clone(), view: Some(Arc::new(view)) })
+        Ok(self.at_rows(rows))
     }
 
     fn resolve(&self, axis: Axis, select: &Select) -> Result<Rows> {
@@ -422,10 +437,45 @@ impl AnnDataShadow {
         Error::Selection { at: self.root.here(), axis: axis.name().to_owned(), why: why.to_string() }
     }
 
+    /// All of it (of a view: the part that it takes) in memory, as a dict of its slots: `X`, `obs`, `var`, `layers` and so
+    /// on, exactly as stored. Slots without elements are left out.
+    ///
+    /// # Errors
+    /// Those of reading; [`Error::Unsupported`] for an element that cannot be read.
+    pub fn to_memory(&self) -> Result<Element> {
+        let named = |slot: &Slot| -> Result<Option<Element>> {
+            let entries = slot.keys()?.into_iter().map(|name| {
+                let element = Arc::unwrap_or_clone(slot.element(&name)?);
+                Ok((name, element))
+            });
+            let entries = entries.collect::<Result<std::collections::BTreeMap<_, _>>>()?;
+            Ok(if entries.is_empty() { None } else { Some(Element::Mapping(entries)) })
+        };
+        let matrix = |member: &Member| -> Result<Option<Element>> {
+            if member.exists()? { Ok(Some(Arc::unwrap_or_clone(member.element()?))) } else { Ok(None) }
+        };
+        let mut parts = std::collections::BTreeMap::new();
+        let mut put = |name: &str, element: Option<Element>| parts.extend(element.map(|e| (name.to_owned(), e)));
+        put("X", matrix(&self.x())?);
+        put("obs", Some(self.obs().table()?.into()));
+        put("var", Some(self.var().table()?.into()));
+        for slot in [self.layers(), self.obsm(), self.varm(), self.obsp(), self.varp(), self.uns()] {
+            put(slot.name(), named(&slot)?);
+        }
+        if let Some(raw) = self.raw()? {
+            let mut inside = std::collections::BTreeMap::from([("var".to_owned(), raw.var().table()?.into())]);
+            inside.extend(matrix(&raw.x()?)?.map(|x| ("X".to_owned(), x)));
+            inside
+                .insert("varm".to_owned(), named(&raw.varm())?.unwrap_or_else(|| Element::Mapping(Default::default())));
+            put("raw", Some(Element::Mapping(inside)));
+        }
+        Ok(Element::Mapping(parts))
+    }
+
     /// What `write()` would add.
     #[must_use]
     pub fn changes(&self) -> Vec<Change> {
-        self.root.changes()
+        self.root.core.changes(&self.root.base)
     }
 
     /// Writes everything pending to the file, in its own dialect (Zarr version, sharding, chunks, compression, form of
@@ -441,7 +491,7 @@ impl AnnDataShadow {
     /// an element is in the file by now; those of the store.
     pub fn write(&self, options: WriteOptions) -> Result<Receipt> {
         self.refuse_view(&self.root.at("X")?.parent().unwrap_or_default(), "writing")?;
-        self.root.write(options.clear_cache)
+        self.root.core.write(options.clear_cache)
     }
 
     /// Swaps the open file for one in another mode, under this object, its clones, views and handles: the overlay and
@@ -452,7 +502,7 @@ impl AnnDataShadow {
     /// # Errors
     /// As [`open`](Self::open); [`Error::Malformed`] if the file now has another number of observations or variables.
     pub fn reopen(&self, mode: Mode) -> Result<&Self> {
-        self.root.reopen(mode)?;
+        self.root.core.reopen(mode)?;
         Ok(self)
     }
 
@@ -461,35 +511,58 @@ impl AnnDataShadow {
     /// # Errors
     /// [`Error::Busy`] if reads in other threads do not end.
     pub fn close(&self) -> Result<()> {
-        self.root.close()
+        self.root.core.close()
     }
 
     /// Frees what was read and not changed; never what is pending. Views have caches of their own, each freed by itself.
     pub fn clear_cache(&self) {
         match &self.view {
             Some(view) => view.clear_cache(),
-            None => self.root.clear_cache(),
+            None => self.root.core.clear_cache(),
         }
     }
 
     /// Changes how many bytes of clean elements are kept in memory, by this object and by views cut from now on.
     pub fn set_cache_budget(&self, bytes: usize) {
-        self.root.set_cache_budget(bytes);
+        self.root.core.set_cache_budget(bytes);
     }
 
     /// Bytes of clean elements in memory (without those of views).
     #[must_use]
     pub fn cache_bytes(&self) -> usize {
-        self.root.cache_bytes()
+        self.root.core.cache_bytes()
     }
 
     /// What was read and written so far, over all modes since opening.
     #[must_use]
     pub fn io_stats(&self) -> IoStats {
-        self.root.stats()
+        self.root.core.stats()
     }
 
-    // ---- for the handles ----
+    // ---- for the handles, and for MuData ----
+
+    pub(crate) const fn whole(root: Arc<Root>) -> Self {
+        Self { root, view: None }
+    }
+
+    /// The view of these rows of the whole object.
+    pub(crate) fn at_rows(&self, rows: [Rows; 2]) -> Self {
+        let view = View::new(rows, self.root.core.cache_budget(), self.root.core.generation());
+        Self { root: self.root.clone(), view: Some(Arc::new(view)) }
+    }
+
+    /// This view with its rows as they are now, also if the whole object gets more (a MuData with a new modality).
+    pub(crate) fn pinned(&self) -> Self {
+        let pin = |rows: &Rows| {
+            if let Rows::All(n) = rows { Rows::Range { start: 0, step: 1, len: *n } } else { rows.clone() }
+        };
+        self.rows().map_or_else(|| self.clone(), |[obs, var]| self.at_rows([pin(obs), pin(var)]))
+    }
+
+    /// The rows of the whole object that this view takes.
+    pub(crate) fn rows(&self) -> Option<&[Rows; 2]> {
+        self.view.as_ref().map(|view| &view.rows)
+    }
 
     pub(crate) fn length(&self, axis: Axis) -> Result<usize> {
         match self.view.as_ref().and_then(|v| v.on(axis)) {
@@ -508,7 +581,7 @@ impl AnnDataShadow {
         let Some(view) = self.view.as_ref().filter(|_| cut.iter().any(Option::is_some)) else {
             return self.root.read(at, axes, &[]);
         };
-        let generation = self.root.generation();
+        let generation = self.root.core.generation();
         if let Some(element) = view.cached(at, generation) {
             return Ok(element);
         }
@@ -518,7 +591,7 @@ impl AnnDataShadow {
     }
 
     pub(crate) fn mark(&self, at: &ElemPath) -> Option<Mark> {
-        let in_view = || self.view.as_ref()?.cached(at, self.root.generation()).map(|_| Mark::Cached);
+        let in_view = || self.view.as_ref()?.cached(at, self.root.core.generation()).map(|_| Mark::Cached);
         self.root.mark(at).or_else(in_view)
     }
 

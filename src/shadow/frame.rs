@@ -12,7 +12,7 @@ use super::slots::SlotSpec;
 use crate::error::{Error, Result, nearest};
 use crate::overlay::Mark;
 use crate::path::ElemPath;
-use crate::value::{Element, column_to_series, series_to_column};
+use crate::value::{Element, Table, column_to_series, series_to_column};
 
 /// A data frame on disk. Nothing is read until asked for, and then by column.
 #[derive(Clone)]
@@ -109,6 +109,19 @@ impl Frame {
             .map_err(|e| Error::Unsupported { at: self.shadow.root.here(), what: format!("as a polars frame: {e}") })
     }
 
+    /// The whole frame as it is stored, every dtype, category and missing value kept.
+    ///
+    /// # Errors
+    /// Those of the store; [`Error::Malformed`] if index and columns do not fit each other.
+    pub fn table(&self) -> Result<Table> {
+        let (name, columns) = (self.index_name()?, self.columns()?);
+        let part = |name: &str| Ok(Arc::unwrap_or_clone(self.part(name)?));
+        let index = part(&name)?;
+        let columns = columns.iter().map(|c| Ok((c.clone(), part(c)?))).collect::<Result<Vec<_>>>()?;
+        Table::new(Some(name).filter(|n| n != "_index"), index, columns)
+            .map_err(|what| Error::Malformed { at: self.shadow.root.place(&self.at().unwrap_or_default()), what })
+    }
+
     /// Adds a column, in memory; `write()` brings it to the file. A column, not the frame: the others are not touched.
     ///
     /// Nulls become missing values; in float columns, where the format has none, NaN.
@@ -133,7 +146,7 @@ impl Frame {
     /// As [`insert`](Self::insert).
     pub fn insert_element(&self, name: &str, value: impl Into<Element>) -> Result<()> {
         let at = self.at()?;
-        if self.shadow.root.mark(&at) == Some(Mark::New) {
+        if self.shadow.root.mark(&at).is_some_and(Mark::is_pending) {
             let why = format!("`{at}` itself is pending; set it again with the column in it");
             return Err(Error::BadName { name: name.to_owned(), why });
         }

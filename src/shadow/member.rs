@@ -52,7 +52,16 @@ impl Member {
     /// # Errors
     /// As [`read`](Self::read), but for the type.
     pub fn element(&self) -> Result<Arc<Element>> {
-        self.shadow.read(&self.at, self.spec.axes)
+        self.in_view(self.shadow.read(&self.at, self.spec.axes)?)
+    }
+
+    /// In a view, positions in modalities count the rows that the view takes of these.
+    fn in_view(&self, element: Arc<Element>) -> Result<Arc<Element>> {
+        if self.spec.admits == Admits::Positions && self.shadow.is_view() {
+            let Element::Array(positions) = &*element else { return Ok(element) };
+            return Ok(Arc::new(Element::Array(positions.renumbered())));
+        }
+        Ok(element)
     }
 
     /// The part at these positions, one selection per leading axis (axes beyond the list are whole), counted within the
@@ -92,6 +101,16 @@ impl Member {
             };
             let rows = select.resolve(info.shape[i], &names).map_err(|e| refuse(&name, e.to_string()))?;
             cut.push(Some(rows).filter(|r| !matches!(r, Rows::All(_))));
+        }
+        // Positions are counted over the whole view.
+        if self.spec.admits == Admits::Positions && self.shadow.is_view() {
+            let rows: Vec<Rows> = info
+                .shape
+                .iter()
+                .enumerate()
+                .map(|(i, &n)| cut.get(i).cloned().flatten().unwrap_or(Rows::All(n)))
+                .collect();
+            return self.convert(Arc::new(self.element()?.take(&rows)));
         }
         self.convert(self.part(&cut)?)
     }

@@ -4,9 +4,15 @@
 //! and the overlay; views are selections over it.
 
 mod anndata;
+mod core;
 mod frame;
+mod grow;
+mod insert;
 mod link;
+mod locate;
 mod member;
+mod modality;
+mod mudata;
 mod raw;
 mod repr;
 mod root;
@@ -17,4 +23,5 @@ pub use anndata::{AnnDataShadow, ElementInfo};
 pub use frame::Frame;
 pub use link::{Mode, OpenOptions, WriteOptions};
 pub use member::{Member, Slot};
+pub use mudata::{MuDataShadow, SharedAxis};
 pub use raw::RawShadow;

@@ -10,24 +10,54 @@ use crate::path::ElemPath;
 
 /// The object: a headline, then a line per slot.
 pub(crate) fn anndata(f: &mut Formatter<'_>, shadow: &AnnDataShadow) -> fmt::Result {
+    headline(f, shadow, "AnnData")?;
+    body(f, shadow, "  ")
+}
+
+/// A MuData: a headline, a line per global slot, then the modalities, each as an AnnData with a line per slot.
+pub(crate) fn mudata(
+    f: &mut Formatter<'_>,
+    whole: &AnnDataShadow,
+    shown: &[&SlotSpec],
+    modalities: &[(Result<AnnDataShadow>, String)],
+) -> fmt::Result {
+    headline(f, whole, "MuData")?;
+    shown.iter().try_for_each(|spec| line(f, &slot_text(whole, spec, "  ")))?;
+    let plural = if modalities.len() == 1 { "y" } else { "ies" };
+    write!(f, "\n  mod:\t{} modalit{plural}", modalities.len())?;
+    for (modality, name) in modalities {
+        match modality {
+            Ok(shadow) => {
+                write!(f, "\n    {name}: {} x {}", shadow.n_obs(), shadow.n_vars())?;
+                body(f, shadow, "      ")?;
+            }
+            // One that cannot be opened does not hide the others.
+            Err(error) => write!(f, "\n    {name}: ({error})")?,
+        }
+    }
+    Ok(())
+}
+
+fn headline(f: &mut Formatter<'_>, shadow: &AnnDataShadow, what: &str) -> fmt::Result {
     let (n_obs, n_vars) = shadow.shape();
     if shadow.is_view() {
         let (all_obs, all_vars) = shadow.original_shape();
         write!(
             f,
-            "View of AnnData Shadow object with n_obs × n_vars = {n_obs} × {n_vars} (original {all_obs} × {all_vars})"
+            "View of {what} Shadow object with n_obs × n_vars = {n_obs} × {n_vars} (original {all_obs} × {all_vars})"
         )?;
     } else {
-        write!(f, "AnnData Shadow object with n_obs × n_vars = {n_obs} × {n_vars}")?;
+        write!(f, "{what} Shadow object with n_obs × n_vars = {n_obs} × {n_vars}")?;
     }
-    if shadow.mode().is_none() {
-        write!(f, " (closed)")?;
-    }
+    if shadow.mode().is_none() { write!(f, " (closed)") } else { Ok(()) }
+}
+
+fn body(f: &mut Formatter<'_>, shadow: &AnnDataShadow, indent: &str) -> fmt::Result {
     if has_value(shadow, slots::X.name) {
-        write!(f, "\n  X{}", mark(shadow, slots::X.name))?;
+        write!(f, "\n{indent}X{}", mark(shadow, slots::X.name))?;
     }
-    line(f, &raw_text(shadow, "  "))?;
-    slots::SHOWN.iter().try_for_each(|spec| line(f, &slot_text(shadow, spec, "  ")))
+    line(f, &raw_text(shadow, indent))?;
+    slots::SHOWN.iter().try_for_each(|spec| line(f, &slot_text(shadow, spec, indent)))
 }
 
 /// One slot: `obsm:\tX_pcaᐁ, X_umap`.

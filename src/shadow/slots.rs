@@ -33,6 +33,8 @@ pub(crate) enum Admits {
     Aligned,
     /// One-dimensional columns.
     Column,
+    /// Positions of rows in a modality, counted from 1; views count anew.
+    Positions,
     /// Anything.
     Any,
 }
@@ -64,6 +66,8 @@ slots! {
     OBSP: "obsp", [Obs, Obs], Pairwise;
     VARP: "varp", [Var, Var], Pairwise;
     UNS: "uns", [], Any;
+    OBSMAP: "obsmap", [Obs], Positions;
+    VARMAP: "varmap", [Var], Positions;
     RAW_X: "raw/X", [Obs, RawVar], Matrix;
     RAW_VAR: "raw/var", [RawVar], Column;
     RAW_VARM: "raw/varm", [RawVar], Aligned;
@@ -86,6 +90,7 @@ impl SlotSpec {
                 element,
                 Element::Array(_) | Element::Sparse(_) | Element::Table(_) | Element::Records(_) | Element::Awkward(_)
             ),
+            Admits::Positions => matches!(element, Element::Array(a) if a.dtype().is_integer()),
             Admits::Column => {
                 matches!(element, Element::Array(_) | Element::Categorical(_) | Element::Nullable(_))
             }
@@ -97,7 +102,7 @@ impl SlotSpec {
                 found: element.describe(),
             });
         }
-        let exact = matches!(self.admits, Admits::Matrix | Admits::Column);
+        let exact = matches!(self.admits, Admits::Matrix | Admits::Column | Admits::Positions);
         if !shape.starts_with(lengths) || (exact && shape.len() != lengths.len()) {
             let free = if exact { "" } else { ", …" };
             let expected = lengths.iter().map(usize::to_string).collect::<Vec<_>>().join(", ");
@@ -115,6 +120,7 @@ impl SlotSpec {
             Admits::Matrix | Admits::Pairwise => "a dense or sparse matrix",
             Admits::Aligned => "an array, structured or not, a sparse matrix, a dataframe or an awkward array",
             Admits::Column => "an array, a categorical or a nullable array of one axis",
+            Admits::Positions => "an array of integers",
             Admits::Any => "anything",
         }
     }

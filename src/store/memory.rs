@@ -196,6 +196,15 @@ impl WriteStore for MemoryStore {
         Ok(())
     }
 
+    fn remove(&self, at: &ElemPath) -> Result<()> {
+        let mut state = self.state.lock();
+        if at.is_root() || !state.published.contains_key(at) || !state.draft().contains_key(at) {
+            return Err(self.not_found(at));
+        }
+        state.draft().retain(|path, _| !path.starts_with(at));
+        Ok(())
+    }
+
     fn publish(&self) -> Result<()> {
         let mut state = self.state.lock();
         if let Some(staged) = state.staged.take() {

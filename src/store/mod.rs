@@ -5,6 +5,7 @@ mod hdf5;
 mod memory;
 mod meter;
 mod open;
+mod removed;
 mod zarr;
 
 use serde_json::{Map, Value};
@@ -21,6 +22,7 @@ pub use open::{Format, Opened, open_read, open_write};
 pub use zarr::{Flavour, ZarrStore};
 
 pub(crate) use meter::Meter;
+pub(crate) use removed::Removed;
 
 /// Attributes of a node. HDF5 attributes are mapped to JSON: strings, numbers, booleans, and (nested) lists of these; an
 /// object reference becomes the text of the path it points to; what has no JSON form is left out.
@@ -184,6 +186,13 @@ pub trait WriteStore: ReadStore {
     /// # Errors
     /// [`Error::NotFound`] if there is no such node.
     fn set_attrs(&self, at: &ElemPath, attrs: &Attrs) -> Result<()>;
+
+    /// Stages the removal of a published node with all below it. Something new may be staged in its place. Until
+    /// [`publish`](Self::publish) it stays as it is.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if there is no such node, or only a staged one, or if it is the root.
+    fn remove(&self, at: &ElemPath) -> Result<()>;
 
     /// Makes everything staged visible and durable, and renews consolidated metadata wherever there were some, from this
     /// store's root up to the topmost enclosing one. After Ok nothing is staged. After Err the store is as before and

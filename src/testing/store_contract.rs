@@ -36,6 +36,7 @@ pub fn store_contract(fresh: &dyn Fn() -> Fresh) {
     staged_changes_are_invisible_until_published(fresh());
     abandoned_changes_leave_no_trace(fresh());
     what_exists_is_not_created_again(&fresh());
+    what_is_removed_goes_at_publishing(fresh());
     every_dtype_and_shape_round_trips(fresh());
     structured_arrays_round_trip(fresh());
     selections_equal_cuts_in_memory(&fresh());
@@ -141,6 +142,66 @@ fn what_exists_is_not_created_again(fresh: &Fresh) {
     assert!(matches!(store.create_array(&path("no/x"), &data, PLAIN, &Attrs::new()), Err(Error::NotFound { .. })));
     assert!(matches!(store.create_group(&path("x/g"), &Attrs::new()), Err(Error::NotFound { .. })));
     assert!(matches!(store.set_attrs(&path("no"), &attrs(json!({"a": 1}))), Err(Error::NotFound { .. })));
+}
+
+fn what_is_removed_goes_at_publishing(fresh: Fresh) {
+    let store = &fresh.store;
+    let (old, new) = (Array::from_vec(vec![1_i32, 2]), Array::from_vec(vec![0.5_f64]));
+    for group in ["g", "g/h", "k"] {
+        store.create_group(&path(group), &attrs(json!({"name": group}))).unwrap();
+    }
+    for array in ["x", "y", "g/x", "g/h/x", "k/x"] {
+        store.create_array(&path(array), &old, PLAIN, &Attrs::new()).unwrap();
+    }
+    store.publish().unwrap();
+    let as_before = |store: &dyn ReadStore| {
+        assert_eq!(store.children(&ElemPath::root()).unwrap(), ["g", "k", "x", "y"]);
+        assert_eq!(store.children(&path("g")).unwrap(), ["h", "x"]);
+        assert_eq!(read_all(store, &path("g/h/x")).unwrap(), old);
+    };
+    for missing in [ElemPath::root(), path("no"), path("g/no")] {
+        assert!(matches!(store.remove(&missing), Err(Error::NotFound { .. })), "{missing:?}");
+    }
+    store.create_group(&path("staged"), &Attrs::new()).unwrap();
+    assert!(matches!(store.remove(&path("staged")), Err(Error::NotFound { .. })), "it is not published");
+    let stage = || {
+        // Gone, with what changed in it; replaced by another kind; replaced inside a group that stays.
+        store.set_attrs(&path("g/h"), &attrs(json!({"changed": 1}))).unwrap();
+        store.remove(&path("g")).unwrap();
+        assert!(matches!(store.remove(&path("g/x")), Err(Error::NotFound { .. })), "it goes already");
+        assert!(matches!(store.set_attrs(&path("g/h"), &Attrs::new()), Err(Error::NotFound { .. })));
+        assert!(matches!(store.create_group(&path("g/new"), &Attrs::new()), Err(Error::NotFound { .. })));
+        store.remove(&path("x")).unwrap();
+        store.create_group(&path("x"), &attrs(json!({"now": "a group"}))).unwrap();
+        store.create_array(&path("x/inside"), &new, PLAIN, &Attrs::new()).unwrap();
+        store.remove(&path("k/x")).unwrap();
+        store
+            .create_array(&path("k/x"), &new, Style { like: Some(&path("k/x")), resizable: false }, &Attrs::new())
+            .unwrap();
+        store.set_attrs(&path("k"), &attrs(json!({"kept": true}))).unwrap();
+    };
+    store.abandon().unwrap();
+    stage();
+    as_before(&**store);
+    store.abandon().unwrap();
+    store.publish().unwrap();
+    as_before(&**store);
+    stage();
+    store.publish().unwrap();
+    let check = |store: &dyn ReadStore| {
+        assert_eq!(store.children(&ElemPath::root()).unwrap(), ["k", "x", "y"]);
+        assert!(store.node(&path("g")).unwrap().is_none() && store.node(&path("g/h/x")).unwrap().is_none());
+        assert_eq!(store.node(&path("x")).unwrap().unwrap().attrs, attrs(json!({"now": "a group"})));
+        assert_eq!(read_all(store, &path("x/inside")).unwrap(), new);
+        assert_eq!(read_all(store, &path("k/x")).unwrap(), new);
+        assert_eq!(store.node(&path("k")).unwrap().unwrap().attrs, attrs(json!({"name": "k", "kept": true})));
+        assert_eq!(read_all(store, &path("y")).unwrap(), old);
+    };
+    check(&**store);
+    let Fresh { store, reopen, keep, .. } = fresh;
+    drop(store);
+    check(&*reopen());
+    drop(keep);
 }
 
 /// Arrays of every dtype, with the values that trip codecs.

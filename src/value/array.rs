@@ -201,6 +201,23 @@ impl Array {
         }
     }
 
+    /// Integers of the same dtype and shape: positive ones numbered from 1 in C order, all others 0. (A number that its dtype
+    /// cannot hold cannot come up: there are no more of them than there were.) Arrays that are not of integers are as before.
+    pub(crate) fn renumbered(&self) -> Self {
+        macro_rules! number {
+            ($($variant:ident $t:ty),*) => {
+                match self {
+                    $(Self::$variant(a) => {
+                        let mut next: $t = 0;
+                        Self::$variant(a.mapv(|x| if x > 0 { next = next.saturating_add(1); next } else { 0 }))
+                    })*
+                    other => other.clone(),
+                }
+            };
+        }
+        number!(I8 i8, I16 i16, I32 i32, I64 i64, U8 u8, U16 u16, U32 u32, U64 u64)
+    }
+
     /// The items as `f64` in C order, for bool, integer and float dtypes; `None` for others.
     #[must_use]
     pub fn to_f64(&self) -> Option<Vec<f64>> {

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Slice an AnnData with anndata itself and describe what comes out.
+"""Slice an AnnData with anndata itself, or a MuData with mudata, and describe what comes out.
 
     python slices.py JOB.json ANSWER.json
 
 Job: `path`, `container`, and `chains`: lists of [obs, var] selections, each applied to the result of the one before. A
 selection is {"slice": [start, stop, step]}, {"one": i}, {"list": [i, ...]}, {"mask": [bool, ...]} or {"names": [...]}.
-Answer: for each chain the object (schema: make_fixtures.py).
+`container` is `mudata` for these. Answer: for each chain the object (schema: make_fixtures.py).
 """
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from pathlib import Path
 
 import make_fixtures as mf
 import anndata as ad
+import mudata as md
 import numpy as np
 import zarr
 
@@ -47,15 +48,20 @@ def index(selection: dict, names, flat: bool):
 
 def main(question, answer):
     job = json.loads(Path(question).read_text())
-    read = ad.read_h5ad if job["container"] == "hdf5" else lambda p: ad.read_zarr(
-        zarr.open_group(p, mode="r", use_consolidated=False))
-    whole = read(job["path"])
+    describe = mf.describe_anndata
+    if job["container"] == "mudata":
+        read = md.read_h5mu if job["path"].endswith(".h5mu") else md.read_zarr
+        whole, describe = read(job["path"]), mf.describe_mudata
+    elif job["container"] == "hdf5":
+        whole = ad.read_h5ad(job["path"])
+    else:
+        whole = ad.read_zarr(zarr.open_group(job["path"], mode="r", use_consolidated=False))
     out = []
     for chain in job["chains"]:
         part = whole
         for obs, var in chain:
             part = part[index(obs, part.obs_names, len(chain) == 1), index(var, part.var_names, len(chain) == 1)]
-        out.append(mf.describe_anndata(part))
+        out.append(describe(part))
     Path(answer).write_text(json.dumps(out, allow_nan=False))
 
 

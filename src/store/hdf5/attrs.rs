@@ -100,7 +100,7 @@ pub(super) fn stored_bytes(value: &Array) -> usize {
 
 /// Writes one attribute that does not exist yet.
 pub(super) fn create(object: &Id, name: &str, value: &Array) -> Outcome<()> {
-    let (dtype, space) = (stored_type(value.dtype())?, Space::new(value.shape(), false)?);
+    let (dtype, space) = (stored_type(value)?, Space::new(value.shape(), false)?);
     let attr = ffi::new_attr(object, name, &dtype, &space)?;
     write(Items::Attr(&attr), &dtype, value)
 }

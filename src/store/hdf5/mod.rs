@@ -2,6 +2,7 @@
 
 mod attrs;
 mod claim;
+mod decode;
 mod error;
 mod ffi;
 mod layout;
@@ -13,6 +14,7 @@ mod types;
 mod undo;
 mod write;
 
+use std::collections::BTreeSet;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -28,7 +30,7 @@ use super::{Attrs, IoStats, Meter, Node, ReadStore, Style, WriteStore, check_row
 use crate::error::{Error, Place, Result};
 use crate::index::Rows;
 use crate::path::ElemPath;
-use crate::value::{Array, DType, Records};
+use crate::value::{Array, Records};
 
 /// A store in an HDF5 file. Dropping it closes the file.
 #[derive(Debug)]
@@ -132,6 +134,19 @@ impl Hdf5Store {
         locked(calls).map_err(|failure| error::reading(self.place(at), &failure))
     }
 
+    fn refused(&self, at: &ElemPath, refusal: Refusal) -> Error {
+        match refusal {
+            Refusal::Unsupported(what) => self.unsupported(at, what),
+            Refusal::Failed(failure) => error::reading(self.place(at), &failure),
+        }
+    }
+
+    fn read_from(&self, source: &Source, at: &ElemPath, rows: &[Rows]) -> Result<Vec<Array>> {
+        let cut = check_rows(self, at, source.shape(), rows)?;
+        // No lock around the whole: other threads get their turn between two chunks.
+        source.read(rows, &cut, &self.meter).map_err(|failure| error::reading(self.place(at), &failure))
+    }
+
     /// Runs calls that write, all under one lock.
     fn writing<T>(&self, at: &ElemPath, calls: impl FnOnce() -> Outcome<T>) -> Result<T> {
         locked(calls).map_err(|failure| error::writing(self.place(at), &failure))
@@ -152,13 +167,15 @@ impl Hdf5Store {
 
     /// Checks that `at` is free and its parent a group, staged or published.
     fn check_new(&self, staged: &Staged, at: &ElemPath) -> Result<()> {
-        if staged.nodes.contains_key(at) || self.reading(at, || tree::is_taken(&self.file, at))? {
+        let is_taken = || self.reading(at, || tree::is_taken(&self.file, at));
+        if staged.nodes.contains_key(at) || (!staged.removed.covers(at) && is_taken()?) {
             return Err(Error::Exists { at: self.place(at) });
         }
         let parent = at.parent().unwrap_or_default();
         match staged.nodes.get(&parent) {
             Some(Draft { dataset: None, .. }) => Ok(()),
             Some(_) => Err(self.not_found(&parent)),
+            None if staged.removed.covers(&parent) => Err(self.not_found(&parent)),
             None => self.find(&parent, Kind::Group).map(drop),
         }
     }
@@ -180,6 +197,31 @@ impl Hdf5Store {
         self.note_size(&mut staged)?;
         let dataset = self.writing(at, || dataset(&staged, &attrs))?;
         staged.nodes.insert(at.clone(), Draft { dataset, attrs });
+        Ok(())
+    }
+
+    /// Stages a dataset with all its items.
+    fn stage_dataset(
+        &self,
+        at: &ElemPath,
+        attrs: &Attrs,
+        (shape, style): (&[usize], Style<'_>),
+        dtype: impl FnOnce() -> Outcome<Type>,
+        write: impl FnOnce(Items<'_>, &Type) -> Outcome<()>,
+    ) -> Result<()> {
+        let mut bytes = 0;
+        self.stage(at, attrs, |staged, attrs| {
+            let like = style.like.map(|like| self.neighbour(staged, like)).transpose()?.flatten();
+            let dtype = dtype()?;
+            // As h5py counts, a text of variable length has the bytes of its pointer.
+            bytes = shape.iter().product::<usize>() * dtype.size();
+            let layout = layout::choose(shape, dtype.size(), like, style.resizable);
+            let space = Space::new(shape, style.resizable && layout.chunks.is_some())?;
+            let dataset = ffi::new_dataset(&self.file, &dtype, &space, &layout, attrs.outgrown().is_some())?;
+            write(Items::Whole(&dataset), &dtype)?;
+            Ok(Some(dataset))
+        })?;
+        self.staged.lock().data_bytes += bytes as u64;
         Ok(())
     }
 
@@ -248,22 +290,28 @@ impl ReadStore for Hdf5Store {
     }
 
     fn children(&self, at: &ElemPath) -> Result<Vec<String>> {
-        let group = self.find(at, Kind::Group)?;
+        let group = self.reading(at, || tree::trail(&self.file, at))?;
+        let group = group.filter(|trail| trail.object.kind() == Kind::Group).ok_or_else(|| self.not_found(at))?;
         self.reading(at, || tree::children(&group))
     }
 
     fn read(&self, at: &ElemPath, rows: &[Rows]) -> Result<Array> {
-        let source = Source::new(self.find(at, Kind::Dataset)?).map_err(|refusal| match refusal {
-            Refusal::Unsupported(what) => self.unsupported(at, what),
-            Refusal::Failed(failure) => error::reading(self.place(at), &failure),
-        })?;
-        let wanted = check_rows(self, at, source.shape(), rows)?;
-        // No lock around the whole: other threads get their turn between two chunks.
-        source.read(rows, &wanted, &self.meter).map_err(|failure| error::reading(self.place(at), &failure))
+        let source = Source::new(self.find(at, Kind::Dataset)?).map_err(|refusal| self.refused(at, refusal))?;
+        let mut results = self.read_from(&source, at, rows)?;
+        results.pop().ok_or_else(|| self.unsupported(at, "it has no items of one kind"))
     }
 
-    fn read_fields(&self, at: &ElemPath, _fields: &[&str], _rows: &[Rows]) -> Result<Vec<Array>> {
-        Err(self.unsupported(at, "structured arrays are not read yet"))
+    fn read_fields(&self, at: &ElemPath, fields: &[&str], rows: &[Rows]) -> Result<Vec<Array>> {
+        let dataset = self.find(at, Kind::Dataset)?;
+        let names = self.reading(at, || Ok(types::stored_fields(&Type::of_dataset(&dataset)?)))?;
+        let number = |wanted: &&str| names.iter().position(|field| field.name == **wanted);
+        let numbers = fields.iter().map(number).collect::<Option<Vec<_>>>().ok_or_else(|| self.not_found(at))?;
+        // HDF5 reads a field once, however often it is asked for.
+        let unique: Vec<u32> = numbers.iter().collect::<BTreeSet<_>>().into_iter().map(|&n| n as u32).collect();
+        let source = Source::of_fields(dataset, &unique).map_err(|refusal| self.refused(at, refusal))?;
+        let results = self.read_from(&source, at, rows)?;
+        let place = |n: &usize| unique.partition_point(|&u| (u as usize) < *n);
+        Ok(numbers.iter().map(|n| results[place(n)].clone()).collect())
     }
 
     fn stats(&self) -> IoStats {
@@ -277,26 +325,20 @@ impl WriteStore for Hdf5Store {
     }
 
     fn create_array(&self, at: &ElemPath, data: &Array, style: Style<'_>, attrs: &Attrs) -> Result<()> {
-        if let Array::Str(texts) = data
-            && texts.iter().any(|text| text.contains('\0'))
-        {
-            return Err(self.unsupported(at, "an HDF5 string cannot hold a NUL character"));
+        if let Some(why) = types::refusal(data) {
+            return Err(self.unsupported(at, why));
         }
-        self.stage(at, attrs, |staged, attrs| {
-            let like = style.like.map(|like| self.neighbour(staged, like)).transpose()?.flatten();
-            let dtype = types::stored_type(data.dtype())?;
-            let layout = layout::choose(data.shape(), dtype_bytes(data.dtype()), like, style.resizable);
-            let space = Space::new(data.shape(), style.resizable && layout.chunks.is_some())?;
-            let dataset = ffi::new_dataset(&self.file, &dtype, &space, &layout, attrs.outgrown().is_some())?;
-            types::write(Items::Whole(&dataset), &dtype, data)?;
-            Ok(Some(dataset))
-        })?;
-        self.staged.lock().data_bytes += (data.len() * dtype_bytes(data.dtype())) as u64;
-        Ok(())
+        let write = |items: Items<'_>, dtype: &Type| types::write(items, dtype, data);
+        self.stage_dataset(at, attrs, (data.shape(), style), || types::stored_type(data), write)
     }
 
-    fn create_records(&self, at: &ElemPath, _data: &Records, _style: Style<'_>, _attrs: &Attrs) -> Result<()> {
-        Err(self.unsupported(at, "structured arrays are not written yet"))
+    fn create_records(&self, at: &ElemPath, data: &Records, style: Style<'_>, attrs: &Attrs) -> Result<()> {
+        let refusal = |(name, field): &(String, Array)| types::field_refusal(name, field, data.shape().len());
+        if let Some(why) = data.fields().iter().find_map(refusal) {
+            return Err(self.unsupported(at, why));
+        }
+        let write = |items: Items<'_>, dtype: &Type| types::write_records(items, dtype, data);
+        self.stage_dataset(at, attrs, (data.shape(), style), || types::stored_records(data), write)
     }
 
     fn create_null(&self, at: &ElemPath, attrs: &Attrs) -> Result<()> {
@@ -318,10 +360,25 @@ impl WriteStore for Hdf5Store {
             draft.attrs.extend(attrs);
             return Ok(());
         }
-        let object = self.reading(at, || tree::find(&self.file, at))?.ok_or_else(|| self.not_found(at))?;
-        self.check_room(at, &object, &attrs)?;
+        let object = self.reading(at, || tree::find(&self.file, at))?.filter(|_| !staged.removed.covers(at));
+        self.check_room(at, &object.ok_or_else(|| self.not_found(at))?, &attrs)?;
         self.note_size(&mut staged)?;
         staged.changes.entry(at.clone()).or_default().extend(attrs);
+        Ok(())
+    }
+
+    fn remove(&self, at: &ElemPath) -> Result<()> {
+        self.check_writable("removing an element")?;
+        let mut staged = self.staged.lock();
+        let is_there = !at.is_root() && self.reading(at, || tree::is_taken(&self.file, at))?;
+        if !is_there || staged.removed.covers(at) {
+            return Err(self.not_found(at));
+        }
+        self.note_size(&mut staged)?;
+        // What was to change below it changes no more.
+        staged.changes.retain(|changed, _| !changed.starts_with(at));
+        staged.nodes.retain(|new, _| !new.starts_with(at));
+        staged.removed.add(at);
         Ok(())
     }
 
@@ -373,9 +430,4 @@ fn reserve(path: &Path, length: u64, room: u64) -> io::Result<()> {
         file.set_len(length)?;
     }
     filled
-}
-
-/// Bytes of one item as h5py counts them to choose chunks; a variable-length text is a pointer of 8 bytes.
-fn dtype_bytes(dtype: DType) -> usize {
-    dtype.size().unwrap_or(8)
 }

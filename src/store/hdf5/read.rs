@@ -1,10 +1,10 @@
 //! Reading selections: chunk by chunk where there are chunks, in few contiguous spans where there are none.
 
 use super::ffi::{self, Failure, Filter, Id, Items, Outcome, Space, Type};
-use super::types::{Decoder, describe};
+use super::types::{Decoder, Fields, describe};
 use crate::index::{AxisPlan, ChunkPart, Rows, Run};
 use crate::store::Meter;
-use crate::value::{Array, Scatter, check_memory};
+use crate::value::{Array, DType, Scatter, check_memory};
 
 /// Unchunked datasets are read in blocks of about this many bytes, so that a large read does not hold its data twice.
 const BLOCK_BYTES: usize = 8 << 20;
@@ -26,11 +26,35 @@ impl From<Failure> for Refusal {
     }
 }
 
+/// What is read of each item.
+#[derive(Debug)]
+enum Wanted {
+    All(Decoder),
+    Some(Fields),
+}
+
+impl Wanted {
+    /// The dtype, and the axes behind those of the dataset, of each result.
+    fn results(&self) -> Vec<(DType, &[usize])> {
+        match self {
+            Self::All(decoder) => vec![(decoder.dtype(), &[])],
+            Self::Some(fields) => fields.wanted().iter().map(|f| (f.dtype(), &f.axes[..])).collect(),
+        }
+    }
+
+    fn read(&self, items: Items<'_>, shape: &[usize]) -> Outcome<Vec<Array>> {
+        match self {
+            Self::All(decoder) => Ok(vec![decoder.read(items, shape)?]),
+            Self::Some(fields) => fields.read(items, shape),
+        }
+    }
+}
+
 /// A dataset open for reading.
 #[derive(Debug)]
 pub(super) struct Source {
     dataset: Id,
-    decoder: Decoder,
+    wanted: Wanted,
     shape: Vec<usize>,
     chunks: Option<Vec<usize>>,
     /// Stored bytes of one item before filters.
@@ -38,44 +62,60 @@ pub(super) struct Source {
 }
 
 impl Source {
+    /// For reading its items, all of one dtype.
     pub(super) fn new(dataset: Id) -> Result<Self, Refusal> {
-        let (stored, layout) = (Type::of_dataset(&dataset)?, ffi::layout(&dataset)?);
+        Self::open(dataset, |stored| {
+            let words = describe(&stored);
+            Decoder::new(stored).map(Wanted::All).ok_or_else(|| format!("the data type is {words}"))
+        })
+    }
+
+    /// For reading these fields of its items, by number.
+    pub(super) fn of_fields(dataset: Id, numbers: &[u32]) -> Result<Self, Refusal> {
+        Self::open(dataset, |stored| Fields::new(stored, numbers).map(Wanted::Some))
+    }
+
+    fn open(dataset: Id, wanted: impl FnOnce(Type) -> Result<Wanted, String>) -> Result<Self, Refusal> {
+        let layout = ffi::layout(&dataset)?;
         if let Some(elsewhere) = layout.elsewhere {
             return Err(Refusal::Unsupported(elsewhere.to_owned()));
         }
         if let Some(unknown) = layout.filters.iter().find(|f| !f.is_known()) {
             return Err(Refusal::Unsupported(unknown_filter(unknown)));
         }
-        let (words, item_bytes) = (describe(&stored), stored.size());
-        let Some(decoder) = Decoder::new(stored) else {
-            return Err(Refusal::Unsupported(format!("the data type is {words}")));
-        };
+        let stored = Type::of_dataset(&dataset)?;
+        let item_bytes = stored.size();
+        let wanted = wanted(stored).map_err(Refusal::Unsupported)?;
         let Some(shape) = Space::of_dataset(&dataset)?.shape()? else {
             return Err(Refusal::Unsupported("it has no value (null dataspace)".to_owned()));
         };
-        Ok(Self { dataset, decoder, shape, chunks: layout.chunks, item_bytes })
+        Ok(Self { dataset, wanted, shape, chunks: layout.chunks, item_bytes })
     }
 
     pub(super) fn shape(&self) -> &[usize] {
         &self.shape
     }
 
-    /// Reads the selection, which has been checked against the shape; `wanted` is the result's shape.
-    pub(super) fn read(&self, rows: &[Rows], wanted: &[usize], meter: &Meter) -> Outcome<Array> {
-        let dtype = self.decoder.dtype();
-        check_memory(dtype, wanted).map_err(Failure::new)?;
-        let mut out = Scatter::new(dtype, wanted);
-        if !wanted.contains(&0) {
+    /// Reads the selection, which has been checked against the shape; `cut` is its shape. One result for the whole item, or
+    /// one for each field.
+    pub(super) fn read(&self, rows: &[Rows], cut: &[usize], meter: &Meter) -> Outcome<Vec<Array>> {
+        let out = self.wanted.results().into_iter().map(|(dtype, axes)| {
+            let shape = [cut, axes].concat();
+            check_memory(dtype, &shape).map_err(Failure::new)?;
+            Ok(Scatter::new(dtype, &shape))
+        });
+        let mut out = out.collect::<Outcome<Vec<_>>>()?;
+        if !cut.contains(&0) && !out.is_empty() {
             match &self.chunks {
                 Some(chunks) => self.read_chunks(rows, chunks, &mut out, meter)?,
                 None => self.read_spans(rows, &mut out, meter)?,
             }
         }
-        Ok(out.finish())
+        Ok(out.into_iter().map(Scatter::finish).collect())
     }
 
     /// Fetches every touched chunk once.
-    fn read_chunks(&self, rows: &[Rows], chunks: &[usize], out: &mut Scatter, meter: &Meter) -> Outcome<()> {
+    fn read_chunks(&self, rows: &[Rows], chunks: &[usize], out: &mut [Scatter], meter: &Meter) -> Outcome<()> {
         if chunks.len() != rows.len() {
             return Err(Failure::new("chunks of another number of axes than the dataset"));
         }
@@ -93,7 +133,7 @@ impl Source {
     }
 
     /// Reads a dataset that is one block in the file, or a scalar.
-    fn read_spans(&self, rows: &[Rows], out: &mut Scatter, meter: &Meter) -> Outcome<()> {
+    fn read_spans(&self, rows: &[Rows], out: &mut [Scatter], meter: &Meter) -> Outcome<()> {
         let row_bytes = self.shape.iter().skip(1).fold(self.item_bytes, |n, &k| n.saturating_mul(k)).max(1);
         // Axes after the first are one chunk each, the first is cut into blocks.
         let block = (BLOCK_BYTES / row_bytes).max(1);
@@ -112,7 +152,7 @@ impl Source {
         })
     }
 
-    fn fetch_span(&self, corner: &[usize], runs: &[&[Run]], out: &mut Scatter, meter: &Meter) -> Outcome<()> {
+    fn fetch_span(&self, corner: &[usize], runs: &[&[Run]], out: &mut [Scatter], meter: &Meter) -> Outcome<()> {
         let items = self.fetch(corner, runs, out)?;
         meter.chunk();
         meter.read((items * self.item_bytes) as u64);
@@ -121,22 +161,28 @@ impl Source {
 
     /// Reads the smallest block that holds all runs (counted from `corner`) and puts them in their places. Gives the
     /// number of items read.
-    fn fetch(&self, corner: &[usize], runs: &[&[Run]], out: &mut Scatter) -> Outcome<usize> {
+    fn fetch(&self, corner: &[usize], runs: &[&[Run]], out: &mut [Scatter]) -> Outcome<usize> {
         let bounds: Vec<(usize, usize)> = runs.iter().map(|runs| bounds(runs)).collect();
         let origin: Vec<usize> = bounds.iter().map(|&(first, _)| first).collect();
         let start: Vec<usize> = corner.iter().zip(&origin).map(|(a, b)| a + b).collect();
         let count: Vec<usize> = bounds.iter().map(|&(first, end)| end - first).collect();
-        check_memory(self.decoder.dtype(), &count).map_err(Failure::new)?;
         let items = match runs {
             [] => Items::Whole(&self.dataset),
             _ => Items::Block { dataset: &self.dataset, start: &start, count: &count },
         };
-        let block = self.decoder.read(items, &count)?;
-        let read = block.len();
-        if !out.put(block, &origin, runs) {
-            return Err(Failure::new("a chunk does not have the shape it should"));
+        for (dtype, axes) in self.wanted.results() {
+            check_memory(dtype, &[&count, axes].concat()).map_err(Failure::new)?;
         }
-        Ok(read)
+        let parts = self.wanted.read(items, &count)?;
+        for ((part, out), (_, axes)) in parts.into_iter().zip(out).zip(self.wanted.results()) {
+            // A field's own axes are always wanted whole.
+            let whole: Vec<[Run; 1]> = axes.iter().map(|&len| [Run { src: 0, dst: 0, len }]).collect();
+            let runs: Vec<&[Run]> = runs.iter().copied().chain(whole.iter().map(|run| &run[..])).collect();
+            if !out.put(part, &[&origin[..], &vec![0; axes.len()]].concat(), &runs) {
+                return Err(Failure::new("a chunk does not have the shape it should"));
+            }
+        }
+        Ok(count.iter().product())
     }
 }
 

@@ -10,6 +10,7 @@ use serde_json::json;
 use super::*;
 use crate::store::{array_meta, read_all};
 use crate::testing::{Fresh, store_contract};
+use crate::value::DType;
 
 const PLAIN: Style<'static> = Style { like: None, resizable: false };
 

@@ -1,33 +1,54 @@
 //! Finding nodes: paths to open objects, without ever leaving the file.
 
 use super::attrs;
-use super::ffi::{self, Id, Kind, LinkKind, Outcome, Space, Type};
-use super::types::{Decoder, describe};
+use super::ffi::{self, Id, Identity, Kind, LinkKind, Outcome, Space, Type};
+use super::types::{Decoder, StoredField, describe, stored_fields};
 use crate::path::ElemPath;
-use crate::store::{ArrayMeta, Node, NodeKind};
+use crate::store::{ArrayMeta, Field, Node, NodeKind};
 
-/// The object at a path; `None` if there is none, if a link on the way dangles, or if one leads into another file.
+/// The object at a path; `None` if there is none, if a link on the way dangles, leads into another file, or back to a group
+/// that the path has come through: such paths have no end.
 pub(super) fn find(file: &Id, at: &ElemPath) -> Outcome<Option<Id>> {
-    let mut here = ffi::open_object(file, "/")?;
+    Ok(trail(file, at)?.map(|trail| trail.object))
+}
+
+/// An object, and what lies on the path to it.
+pub(super) struct Trail {
+    pub object: Id,
+    /// From the root down to the object itself.
+    seen: Vec<Identity>,
+}
+
+/// As [`find`].
+pub(super) fn trail(file: &Id, at: &ElemPath) -> Outcome<Option<Trail>> {
+    let root = ffi::open_object(file, "/")?;
+    let mut here = Trail { seen: vec![ffi::identity(&root)?], object: root };
     for name in at.components() {
-        let there = match (here.kind(), leads_on(&here, name)?) {
-            (Kind::Group, true) => ffi::open_object(&here, name)?,
-            _ => return Ok(None),
-        };
-        here = there;
+        match target(&here.object, name)? {
+            Some(object) => {
+                let identity = ffi::identity(&object)?;
+                if here.seen.contains(&identity) {
+                    return Ok(None);
+                }
+                here.seen.push(identity);
+                here.object = object;
+            }
+            None => return Ok(None),
+        }
     }
     Ok(Some(here))
 }
 
-fn leads_on(group: &Id, name: &str) -> Outcome<bool> {
+fn target(group: &Id, name: &str) -> Outcome<Option<Id>> {
     if group.kind() != Kind::Group {
-        return Ok(false);
+        return Ok(None);
     }
-    Ok(match ffi::link_kind(group, name)? {
-        Some(LinkKind::Hard) => true,
+    let there = match ffi::link_kind(group, name)? {
+        Some(LinkKind::Hard(_)) => true,
         Some(LinkKind::Soft) => ffi::resolves(group, name),
         Some(LinkKind::Foreign) | None => false,
-    })
+    };
+    there.then(|| ffi::open_object(group, name)).transpose()
 }
 
 /// Whether a name is taken, by whatever kind of link.
@@ -40,16 +61,18 @@ pub(super) fn is_taken(file: &Id, at: &ElemPath) -> Outcome<bool> {
 }
 
 /// Sorted names of what is in a group.
-pub(super) fn children(group: &Id) -> Outcome<Vec<String>> {
-    let mut names: Vec<String> = ffi::links(group)?
-        .into_iter()
-        .filter(|(name, kind)| match kind {
-            LinkKind::Hard => true,
-            LinkKind::Soft => ffi::resolves(group, name),
-            LinkKind::Foreign => false,
-        })
-        .map(|(name, _)| name)
-        .collect();
+pub(super) fn children(group: &Trail) -> Outcome<Vec<String>> {
+    let mut names = Vec::new();
+    for (name, kind) in ffi::links(&group.object)? {
+        let identity = match kind {
+            LinkKind::Hard(identity) => Some(identity),
+            LinkKind::Soft => target(&group.object, &name)?.as_ref().map(ffi::identity).transpose()?,
+            LinkKind::Foreign => None,
+        };
+        if identity.is_some_and(|identity| !group.seen.contains(&identity)) {
+            names.push(name);
+        }
+    }
     names.sort();
     Ok(names)
 }
@@ -72,8 +95,13 @@ pub(super) fn node(object: &Id) -> Outcome<Node> {
 }
 
 fn array(dataset: &Id) -> Outcome<ArrayMeta> {
-    let shape = Space::of_dataset(dataset)?.shape()?;
     let (stored, layout) = (Type::of_dataset(dataset)?, ffi::layout(dataset)?);
+    let shape = match layout.elsewhere {
+        // Asked for its space, HDF5 would look into the files that the items lie in.
+        Some(_) => ffi::stored_shape(dataset)?,
+        None => Space::of_dataset(dataset)?.shape()?,
+    };
+    let fields = if layout.elsewhere.is_none() { fields(&stored) } else { Vec::new() };
     let words = describe(&stored);
     let dtype = Decoder::new(stored).map(|d| d.dtype());
     Ok(ArrayMeta {
@@ -81,7 +109,15 @@ fn array(dataset: &Id) -> Outcome<ArrayMeta> {
         shape: shape.unwrap_or_default(),
         dtype: dtype.filter(|_| layout.elsewhere.is_none()),
         stored: layout.elsewhere.map_or(words, str::to_owned),
-        fields: Vec::new(),
+        fields,
         chunks: layout.chunks,
     })
+}
+
+fn fields(stored: &Type) -> Vec<Field> {
+    let field = |StoredField { name, axes, item }| {
+        let stored = describe(&item);
+        Field { name, shape: axes, dtype: Decoder::new(item).map(|d| d.dtype()), stored }
+    };
+    stored_fields(stored).into_iter().map(field).collect()
 }

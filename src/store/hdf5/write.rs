@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use super::ffi::{self, Failure, Id, Outcome, SavedAttr};
 use super::{attrs, tree};
 use crate::path::ElemPath;
+use crate::store::Removed;
 use crate::value::Array;
 
 /// An attribute larger than this does not fit the object headers that old groups have (64 KiB less what else a message
@@ -60,6 +61,8 @@ pub(super) struct Draft {
 #[derive(Debug, Default)]
 pub(super) struct Staged {
     pub nodes: BTreeMap<ElemPath, Draft>,
+    /// Published nodes that go.
+    pub removed: Removed,
     /// New attributes of nodes that are published already.
     pub changes: BTreeMap<ElemPath, NewAttrs>,
     /// Size of the file before the first change.
@@ -70,7 +73,7 @@ pub(super) struct Staged {
 
 impl Staged {
     pub(super) fn is_empty(&self) -> bool {
-        self.nodes.is_empty() && self.changes.is_empty()
+        self.nodes.is_empty() && self.changes.is_empty() && self.removed.is_empty()
     }
 
     /// Hands the new datasets' items to the system, so that only metadata are left to write.
@@ -95,6 +98,9 @@ impl Staged {
             let _ = ffi::flush(file);
             return Err(failure);
         }
+        if !self.removed.is_empty() {
+            done.forget_old().and_then(|()| ffi::flush(file))?;
+        }
         // All is done: not knowing the size is no reason to fail.
         let grown = ffi::file_size(file).unwrap_or(0).saturating_sub(self.size_before.unwrap_or(u64::MAX));
         let changed: u64 = self.changes.values().map(NewAttrs::bytes).sum();
@@ -114,6 +120,9 @@ impl Staged {
                 Some(parent) => ffi::link(object, parent, at.name())?,
                 None => tops.push((at, object)),
             }
+        }
+        for at in self.removed.iter() {
+            done.put_aside(found(file, &at.parent().unwrap_or_default())?, at.name())?;
         }
         for (at, object) in tops {
             let parent = found(file, &at.parent().unwrap_or_default())?;
@@ -137,6 +146,8 @@ fn found(file: &Id, at: &ElemPath) -> Outcome<Id> {
 /// What has been made visible so far, to be undone if the rest fails.
 #[derive(Debug, Default)]
 struct Done {
+    /// Links of what goes, under the names that they have meanwhile.
+    aside: Vec<(Id, String, String)>,
     links: Vec<(Id, String)>,
     attrs: Vec<(Id, Replaced)>,
 }
@@ -145,6 +156,29 @@ struct Done {
 type Replaced = Vec<(String, Option<SavedAttr>)>;
 
 impl Done {
+    /// Frees the name of a node that goes; the node stays until all else is done.
+    fn put_aside(&mut self, parent: Id, name: &str) -> Outcome<()> {
+        let mut free = (0..).map(|n| format!("{name}.adshadow-old-{n}"));
+        let aside = loop {
+            let Some(other) = free.next() else { return Err(Failure::new("no name is free")) };
+            if ffi::link_kind(&parent, &other)?.is_none() {
+                break other;
+            }
+        };
+        ffi::rename_link(&parent, name, &aside)?;
+        self.aside.push((parent, name.to_owned(), aside));
+        Ok(())
+    }
+
+    /// Once all that is new is in the file.
+    fn forget_old(&mut self) -> Outcome<()> {
+        while let Some((parent, _, aside)) = self.aside.last() {
+            ffi::delete_link(parent, aside)?;
+            self.aside.pop();
+        }
+        Ok(())
+    }
+
     fn change(&mut self, object: Id, changes: &NewAttrs) -> Outcome<()> {
         let mut replaced = Replaced::new();
         let result = changes.0.iter().try_for_each(|(name, value)| {
@@ -172,6 +206,9 @@ impl Done {
         }
         for (parent, name) in self.links.drain(..).rev() {
             let _ = ffi::delete_link(&parent, &name);
+        }
+        for (parent, name, aside) in self.aside.drain(..).rev() {
+            let _ = ffi::rename_link(&parent, &aside, &name);
         }
     }
 }

@@ -9,23 +9,22 @@ use parking_lot::Mutex;
 use rayon::prelude::*;
 
 use super::codec::{Codec, index_codec};
-use super::meta::{Keys, Layout, Sharding, name_of};
+use super::item::{Items, name_of};
+use super::meta::{Keys, Layout, Sharding};
 use super::source::{Fault, Source};
 use crate::index::{AxisPlan, ChunkPart, Rows, Run};
 use crate::path::ElemPath;
-use crate::value::{Array, DType, Item, Scatter, check_memory, with_array};
+use crate::value::{Array, Item, Scatter, with_array};
 
 /// An array ready to be read.
 #[derive(Debug)]
 pub(super) struct OpenArray {
     pub(super) shape: Vec<usize>,
-    dtype: DType,
     /// Lengths of the chunks that are decoded one by one: the inner ones of shards.
     chunks: Vec<usize>,
     keys: Keys,
     codec: Codec,
     shards: Option<Shards>,
-    fill: Array,
 }
 
 /// Offset and length of every inner chunk of a shard.
@@ -59,42 +58,52 @@ const BATCH: usize = 4;
 impl OpenArray {
     pub(super) fn new(layout: &Layout) -> Result<Self, Fault> {
         let unsupported = |what: &String| Fault::Unsupported(what.clone());
-        let item =
-            layout.item.ok_or_else(|| Fault::Unsupported(format!("data type {} is not understood", layout.stored)))?;
+        let items = layout.items.as_ref();
+        let items =
+            items.ok_or_else(|| Fault::Unsupported(format!("data type {} is not understood", layout.stored)))?;
+        let fill = items.fill(&layout.fill).map_err(Fault::Malformed)?;
         let grid = layout.grid.as_ref().map_err(unsupported)?;
         let codecs = layout.codecs.as_ref().map_err(unsupported)?;
         let keys = layout.keys.clone().map_err(Fault::Unsupported)?;
         let sharding = layout.sharding()?;
         let (chunks, codecs) = sharding.as_ref().map_or((grid, codecs), |s| (&s.inner, &s.codecs));
-        let codec = Codec::new(codecs, item, &layout.fill, chunks)?;
+        let codec = Codec::new(codecs, items, &fill, chunks)?;
         let shards = sharding.as_ref().map(|s| Shards::new(s, grid)).transpose()?;
-        let (shape, dtype, fill) = (layout.shape.clone(), item.dtype(), codec.fill()?);
-        Ok(Self { shape, dtype, chunks: chunks.clone(), keys, codec, shards, fill })
+        Ok(Self { shape: layout.shape.clone(), chunks: chunks.clone(), keys, codec, shards })
     }
 
-    /// The items selected; `shape` is that of the result.
-    pub(super) fn read(&self, source: &Source, at: &ElemPath, rows: &[Rows], shape: &[usize]) -> Result<Array, Fault> {
-        check_memory(self.dtype, shape).map_err(Fault::Malformed)?;
-        let mut out = Scatter::new(self.dtype, shape);
+    /// What an item is made of.
+    pub(super) fn items(&self) -> &Items {
+        &self.codec.items
+    }
+
+    /// These fields of the items selected; `shape` is that of the result, but for axes that a field has of its own. (Items
+    /// that are not structured have one field.)
+    pub(super) fn read(
+        &self,
+        source: &Source,
+        at: &ElemPath,
+        parts: &[usize],
+        rows: &[Rows],
+        shape: &[usize],
+    ) -> Result<Vec<Array>, Fault> {
+        let field = |&part: &usize| Ok(Field::new(self.items(), part, shape, self.codec.fill(part)?)?);
+        let mut fields = parts.iter().map(field).collect::<Result<Vec<Field>, Fault>>()?;
         let plans: Vec<AxisPlan> = rows.iter().zip(&self.chunks).map(|(r, &c)| AxisPlan::new(r, c)).collect();
-        let skip_fill = is_zero(&self.fill);
         let mut walk = Walk::new(plans.iter().map(|p| p.parts.len()).collect());
         loop {
             let batch = self.batch(source, at, &plans, &mut walk)?;
             if batch.is_empty() {
-                return Ok(out.finish());
+                return Ok(fields.into_iter().map(|f| f.out.finish()).collect());
             }
-            let decoded: Vec<(Vec<&ChunkPart>, Option<Array>)> = batch
+            let decoded: Vec<(Vec<&ChunkPart>, Option<Vec<Array>>)> = batch
                 .into_par_iter()
-                .map(|(parts, spot)| Ok((parts, self.fetch(source, at, spot)?)))
+                .map(|(wish, spot)| Ok((wish, self.fetch(source, at, spot, parts)?)))
                 .collect::<Result<_, Fault>>()?;
-            for (parts, chunk) in decoded {
+            for (wish, chunk) in decoded {
                 let fits = match chunk {
-                    Some(chunk) => {
-                        let runs: Vec<&[Run]> = parts.iter().map(|p| &p.runs[..]).collect();
-                        out.put(chunk, &vec![0; runs.len()], &runs)
-                    }
-                    None => skip_fill || self.put_fill(&mut out, &parts),
+                    Some(chunk) => fields.iter_mut().zip(chunk).all(|(field, chunk)| field.put(chunk, &wish)),
+                    None => fields.iter_mut().all(|field| field.put_fill(&wish)),
                 };
                 if !fits {
                     return Err(Fault::Malformed("a chunk does not fit its place in the array".into()));
@@ -125,16 +134,49 @@ impl OpenArray {
         Ok(batch)
     }
 
-    fn fetch(&self, source: &Source, at: &ElemPath, spot: Option<Spot>) -> Result<Option<Array>, Fault> {
+    fn fetch(
+        &self,
+        source: &Source,
+        at: &ElemPath,
+        spot: Option<Spot>,
+        parts: &[usize],
+    ) -> Result<Option<Vec<Array>>, Fault> {
         let Some(Spot { key, range }) = spot else { return Ok(None) };
         let Some(bytes) = source.chunk(at, &key, range)? else { return Ok(None) };
         source.meter.chunk();
-        self.codec.decode(bytes).map(Some)
+        self.codec.decode(bytes, parts).map(Some)
+    }
+}
+
+/// A field on its way to the caller.
+struct Field {
+    out: Scatter,
+    /// One item, and whether it is what `out` is made of anyway.
+    fill: Array,
+    is_zero: bool,
+    /// All of the axes that it has of its own.
+    own: Vec<Vec<Run>>,
+}
+
+impl Field {
+    fn new(items: &Items, part: usize, shape: &[usize], fill: Array) -> Result<Self, Fault> {
+        let (dtype, whole) = items.typed(part, shape)?;
+        let all = |&n: &usize| if n == 0 { Vec::new() } else { vec![Run { src: 0, dst: 0, len: n }] };
+        let own = whole[shape.len()..].iter().map(all).collect();
+        Ok(Self { out: Scatter::new(dtype, &whole), is_zero: is_zero(&fill), fill, own })
+    }
+
+    fn put(&mut self, chunk: Array, wish: &[&ChunkPart]) -> bool {
+        let runs: Vec<&[Run]> = wish.iter().map(|p| &p.runs[..]).chain(self.own.iter().map(Vec::as_slice)).collect();
+        self.out.put(chunk, &vec![0; runs.len()], &runs)
     }
 
     /// Fills in for a missing chunk, with no more items than are wanted of it.
-    fn put_fill(&self, out: &mut Scatter, parts: &[&ChunkPart]) -> bool {
-        let packed: Vec<Vec<Run>> = parts
+    fn put_fill(&mut self, wish: &[&ChunkPart]) -> bool {
+        if self.is_zero {
+            return true;
+        }
+        let packed: Vec<Vec<Run>> = wish
             .iter()
             .map(|part| {
                 let mut src = 0;
@@ -146,22 +188,25 @@ impl OpenArray {
             })
             .collect();
         let shape: Vec<usize> = packed.iter().map(|runs| runs.iter().map(|r| r.len).sum()).collect();
-        let runs: Vec<&[Run]> = packed.iter().map(Vec::as_slice).collect();
+        let runs: Vec<&[Run]> = packed.iter().chain(&self.own).map(Vec::as_slice).collect();
         let chunk = with_array!(&self.fill, a => repeated(a, &shape));
-        chunk.is_some_and(|chunk| out.put(chunk, &vec![0; shape.len()], &runs))
+        chunk.is_some_and(|chunk| self.out.put(chunk, &vec![0; runs.len()], &runs))
     }
 }
 
-/// An array of this shape, all of the one item of `scalar`.
-fn repeated<T: Item>(scalar: &ArrayD<T>, shape: &[usize]) -> Option<Array> {
-    Array::from_shape_vec(shape, vec![scalar.first()?.clone(); shape.iter().product()])
+/// An array of this shape, and behind it that of `item`, whose items are all `item`.
+fn repeated<T: Item>(item: &ArrayD<T>, shape: &[usize]) -> Option<Array> {
+    let one: Vec<T> = item.iter().cloned().collect();
+    let items = std::iter::repeat_n(one, shape.iter().product()).flatten().collect();
+    Array::from_shape_vec(&[shape, item.shape()].concat(), items)
 }
 
 /// Whether all bytes are zero (`-0.0` is not) and all text is empty.
-pub(super) fn is_zero(array: &Array) -> bool {
-    match array.view::<String>() {
-        Some(strings) => strings.iter().all(String::is_empty),
-        None => array.to_le_bytes().iter().all(|&b| b == 0),
+fn is_zero(array: &Array) -> bool {
+    match array {
+        Array::Str(a) => a.iter().all(String::is_empty),
+        Array::Bytes(a) => a.iter().all(|s| s.0.is_empty()),
+        numbers => numbers.to_le_bytes().iter().all(|&b| b == 0),
     }
 }
 
@@ -207,8 +252,12 @@ impl Shards {
     }
 
     fn parse(&self, bytes: Vec<u8>) -> Result<Index, Fault> {
-        let decoded = self.codec.decode(bytes)?;
-        let numbers = decoded.view::<u64>().and_then(|a| a.as_slice().map(<[u64]>::to_vec)).unwrap_or_default();
+        let decoded = self.codec.decode(bytes, &[0])?;
+        let numbers = decoded
+            .first()
+            .and_then(Array::view::<u64>)
+            .and_then(|a| a.as_slice().map(<[u64]>::to_vec))
+            .unwrap_or_default();
         Ok(Arc::new(numbers.chunks_exact(2).map(|pair| (pair[0], pair[1])).collect()))
     }
 }

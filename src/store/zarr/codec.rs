@@ -1,176 +1,267 @@
-//! [`Codec`]: one chunk between its bytes in a file and an [`Array`], through the codecs of the Zarr library.
+//! [`Codec`]: one chunk between its bytes in a file and its items. What was done to it is undone here step by step, from
+//! the last codec to the first, with the filters of [`filter`](super::filter).
 
-use std::cell::Cell;
-use std::num::NonZeroU64;
-use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
-use std::sync::Once;
-
+use ndarray::{ArrayD, ArrayView, IxDyn};
 use serde_json::{Value, json};
-use zarrs::array::{
-    ArrayBytes, ArrayBytesOffsets, ArrayToBytesCodecTraits, CodecChain, CodecOptions, DataType, FillValue,
-    FillValueMetadata,
-};
-use zarrs::metadata::v3::MetadataV3;
 
-use super::meta::{Item, name_of};
+use super::filter::Filter;
+use super::item::{Flat, Form, Items, name_of};
+use super::library::Chain;
 use super::source::Fault;
-use crate::value::{Array, DType, check_memory};
+use crate::value::{Array, DType};
 
-/// A chain of codecs for chunks of one shape.
+/// A chain of codecs for chunks of one shape, for reading.
 #[derive(Debug)]
 pub(super) struct Codec {
-    chain: CodecChain,
-    data_type: DataType,
-    fill: FillValue,
-    item: Item,
+    pub(super) items: Items,
+    /// One item.
+    fill: Flat,
     shape: Vec<usize>,
-    lengths: Vec<NonZeroU64>,
+    /// What is done to the items, in the order of writing.
+    before: Vec<Step>,
+    to_bytes: ToBytes,
+    after: Vec<Filter>,
 }
 
+#[derive(Debug)]
+enum Step {
+    /// Axes in another order: of a chunk of this shape, whose items then have this many bytes.
+    Transpose {
+        order: Vec<usize>,
+        shape: Vec<usize>,
+        size: usize,
+    },
+    Filter(Filter),
+}
+
+/// How items become bytes.
+#[derive(Debug)]
+enum ToBytes {
+    /// They are.
+    Plain,
+    /// A count, and each with its length.
+    Lengths,
+    /// A JSON list with dtype and shape at its end.
+    Json,
+    /// Numbers of labels.
+    Labels(Vec<Vec<u8>>),
+    /// Shards.
+    Library(Chain),
+}
+
+/// Most bytes of a chunk whose items are of any length.
+const MAX_LOOSE: usize = 1 << 34;
+
 impl Codec {
-    pub(super) fn new(codecs: &[Value], item: Item, fill: &Value, shape: &[usize]) -> Result<Self, Fault> {
-        guarded(|| Self::build(codecs, item, fill, shape))
-    }
-
-    fn build(codecs: &[Value], item: Item, fill: &Value, shape: &[usize]) -> Result<Self, Fault> {
-        let lengths: Option<Vec<NonZeroU64>> = shape.iter().map(|&n| NonZeroU64::new(n as u64)).collect();
-        let lengths = lengths.ok_or_else(|| Fault::Malformed("a chunk length is 0".into()))?;
-        // Text of fixed length passes through the codecs as raw bytes; the library does not know it in version 2.
-        let (name, fill) = match item {
-            Item::Plain(dtype) => (dtype.name().to_owned(), fill.clone()),
-            Item::Utf32 { .. } => (format!("r{}", item.size().max(1) * 8), json!(vec![0_u8; item.size().max(1)])),
+    pub(super) fn new(codecs: &[Value], items: &Items, fill: &Flat, shape: &[usize]) -> Result<Self, Fault> {
+        if shape.contains(&0) {
+            return Err(Fault::Malformed("a chunk length is 0".into()));
+        }
+        let names: Vec<&str> = codecs.iter().map(|c| name_of(c).unwrap_or("without a name")).collect();
+        let loose = items.size == 0;
+        let is_turn = |name: &&str| match *name {
+            "bytes" | "vlen-utf8" | "vlen-bytes" | "vlen-array" | "numcodecs.json2" | "sharding_indexed" => true,
+            "numcodecs.categorize" => loose,
+            _ => false,
         };
-        let data_type = DataType::from_metadata(&MetadataV3::new(name.clone()))
-            .map_err(|e| Fault::Unsupported(format!("data type {name} ({e})")))?;
-        let bad_fill = || Fault::Malformed(format!("fill value {fill} of data type {name}"));
-        let metadata: FillValueMetadata = serde_json::from_value(fill.clone()).map_err(|_| bad_fill())?;
-        let fill_value = data_type.fill_value_v3(&metadata).map_err(|_| bad_fill())?;
-        Ok(Self { chain: chain(codecs)?, data_type, fill: fill_value, item, shape: shape.to_vec(), lengths })
+        let turn = names.iter().position(is_turn);
+        let turn = turn.ok_or_else(|| Fault::Unsupported(format!("codecs {}", names.join(", "))))?;
+        // The numbers of filters before the turn are turned around with the items.
+        let big = super::item::is_big(&codecs[turn..=turn]) && !items.structured;
+        let (mut shape_now, mut size) = (shape.to_vec(), items.size);
+        let mut before = Vec::new();
+        for (codec, name) in codecs[..turn].iter().zip(&names) {
+            if *name == "transpose" {
+                let order = order(&codec["configuration"]["order"], shape.len())
+                    .ok_or_else(|| Fault::Malformed(format!("codec {codec}")))?;
+                let turned = order.iter().map(|&axis| shape_now[axis]).collect();
+                before.push(Step::Transpose { order, shape: std::mem::replace(&mut shape_now, turned), size });
+                continue;
+            }
+            if loose {
+                return Err(Fault::Unsupported(format!("codec `{name}` on items of any length")));
+            }
+            let filter = filter(codec, name, big, size)?;
+            size = filter.size_behind(size);
+            before.push(Step::Filter(filter));
+        }
+        let to_bytes = match (names[turn], loose) {
+            ("bytes", false) => ToBytes::Plain,
+            ("vlen-utf8" | "vlen-bytes", true) => ToBytes::Lengths,
+            ("numcodecs.json2", true) => ToBytes::Json,
+            ("numcodecs.categorize", true) => ToBytes::Labels(labels(&codecs[turn]["configuration"])?),
+            ("sharding_indexed", _) => {
+                let fill = if size == items.size { fill.clone() } else { Flat::Fixed(vec![0; size]) };
+                ToBytes::Library(Chain::new(&codecs[turn..=turn], &fill, &shape_now)?)
+            }
+            (name, _) => return Err(Fault::Unsupported(format!("codec `{name}` for this data type"))),
+        };
+        let after: Result<Vec<Filter>, Fault> =
+            codecs[turn + 1..].iter().zip(&names[turn + 1..]).map(|(c, n)| filter(c, n, false, items.size)).collect();
+        Ok(Self { items: items.clone(), fill: fill.clone(), shape: shape.to_vec(), before, to_bytes, after: after? })
     }
 
-    /// The fill value as a scalar. (Of fixed-length text it is taken to be empty.)
-    pub(super) fn fill(&self) -> Result<Array, Fault> {
-        match self.item {
-            Item::Utf32 { .. } => Ok(Array::scalar(String::new())),
-            Item::Plain(DType::Str) => Ok(Array::scalar(text(self.fill.as_ne_bytes())?)),
-            Item::Plain(dtype) => Array::from_le_bytes(dtype, &[], self.fill.as_ne_bytes())
-                .ok_or_else(|| Fault::Malformed("the fill value has another size than the data type".into())),
+    /// The fill value of field number `part`, with the field's own axes.
+    pub(super) fn fill(&self, part: usize) -> Result<Array, Fault> {
+        self.items.unpack(part, &self.fill, &[])
+    }
+
+    /// Most bytes that a chunk can have at any step of decoding, so much that no honest one has more.
+    pub(super) fn limit(&self) -> usize {
+        match self.items.size {
+            0 => MAX_LOOSE,
+            size => {
+                self.shape.iter().product::<usize>().saturating_mul(size).saturating_mul(16).saturating_add(1 << 16)
+            }
         }
     }
 
-    pub(super) fn decode(&self, bytes: Vec<u8>) -> Result<Array, Fault> {
+    /// These fields of a chunk.
+    pub(super) fn decode(&self, bytes: Vec<u8>, parts: &[usize]) -> Result<Vec<Array>, Fault> {
         // A few bytes may claim to be a chunk of any size.
-        check_memory(self.item.dtype(), &self.shape).map_err(Fault::Malformed)?;
-        guarded(|| {
-            let options = CodecOptions::default();
-            let decoded = self
-                .chain
-                .decode(bytes.into(), &self.lengths, &self.data_type, &self.fill, &options)
-                .map_err(|e| Fault::Malformed(format!("a chunk does not decode: {e}")))?;
-            self.array(decoded)
-        })
+        parts.iter().try_for_each(|&part| self.items.typed(part, &self.shape).map(drop))?;
+        let bytes = self.after.iter().rev().try_fold(bytes, |bytes, filter| filter.undo(bytes, self.limit()))?;
+        let flat = match &self.to_bytes {
+            ToBytes::Plain => Flat::Fixed(bytes),
+            ToBytes::Lengths => Flat::Loose(split(&bytes, self.count())?),
+            ToBytes::Json => Flat::Loose(from_json(&bytes)?),
+            ToBytes::Labels(labels) => Flat::Loose(labelled(&bytes, labels)?),
+            ToBytes::Library(chain) => chain.decode(bytes)?,
+        };
+        let flat = self.before.iter().rev().try_fold(flat, |flat, step| match (step, flat) {
+            (Step::Filter(filter), Flat::Fixed(bytes)) => filter.undo(bytes, self.limit()).map(Flat::Fixed),
+            (Step::Filter(_), loose) => Ok(loose),
+            (Step::Transpose { order, shape, size }, flat) => turned_back(flat, order, shape, *size),
+        })?;
+        parts.iter().map(|&part| self.items.unpack(part, &flat, &self.shape)).collect()
     }
 
-    fn array(&self, decoded: ArrayBytes<'_>) -> Result<Array, Fault> {
-        let wrong = || Fault::Malformed("a chunk decodes to another number of items than its shape".into());
-        match (decoded, self.item) {
-            (ArrayBytes::Fixed(bytes), Item::Plain(dtype)) => {
-                Array::from_le_bytes(dtype, &self.shape, &bytes).ok_or_else(wrong)
-            }
-            (ArrayBytes::Fixed(bytes), Item::Utf32 { big, .. }) => {
-                let items: Result<Vec<String>, Fault> =
-                    bytes.chunks_exact(self.item.size().max(1)).map(|item| utf32(item, big)).collect();
-                Array::from_shape_vec(&self.shape, items?).ok_or_else(wrong)
-            }
-            (ArrayBytes::Variable(strings), _) => {
-                let (bytes, offsets) = strings.into_parts();
-                let items: Result<Vec<String>, Fault> =
-                    offsets.windows(2).map(|w| bytes.get(w[0]..w[1]).ok_or_else(wrong).and_then(text)).collect();
-                Array::from_shape_vec(&self.shape, items?).ok_or_else(wrong)
-            }
-            _ => Err(wrong()),
-        }
-    }
-
-    /// The bytes of a whole chunk.
-    pub(super) fn encode(&self, chunk: &Array) -> Result<Vec<u8>, Fault> {
-        guarded(|| {
-            let refused = |e: String| Fault::Unsupported(format!("a chunk does not encode: {e}"));
-            let bytes = match chunk.view::<String>() {
-                None => ArrayBytes::new_flen(chunk.to_le_bytes()),
-                Some(strings) => {
-                    let mut offsets = vec![0];
-                    let mut end = 0;
-                    offsets.extend(strings.iter().map(|s| {
-                        end += s.len();
-                        end
-                    }));
-                    let offsets = ArrayBytesOffsets::new(offsets).map_err(|e| refused(e.to_string()))?;
-                    ArrayBytes::new_vlen(chunk.to_le_bytes(), offsets).map_err(|e| refused(e.to_string()))?
-                }
-            };
-            let options = CodecOptions::default().with_store_empty_chunks(false);
-            self.chain
-                .encode(bytes, &self.lengths, &self.data_type, &self.fill, &options)
-                .map(|b| b.into_owned())
-                .map_err(|e| refused(e.to_string()))
-        })
+    fn count(&self) -> usize {
+        self.shape.iter().product()
     }
 }
 
 /// The codecs of a shard's index: a chain over pairs of offset and length.
 pub(super) fn index_codec(codecs: &[Value], counts: &[usize]) -> Result<Codec, Fault> {
-    let mut shape = counts.to_vec();
-    shape.push(2);
-    Codec::new(codecs, Item::Plain(DType::U64), &json!(u64::MAX), &shape)
+    let big = super::item::is_big(codecs);
+    let items = Items::of(Form::Plain { dtype: DType::U64, big });
+    Codec::new(codecs, &items, &Flat::Fixed(vec![0xff; 8]), &[counts, &[2]].concat())
 }
 
-fn chain(codecs: &[Value]) -> Result<CodecChain, Fault> {
-    let mut metadata = Vec::new();
-    for codec in codecs {
-        let name = name_of(codec).unwrap_or("without a name");
-        let parsed: MetadataV3 =
-            serde_json::from_value(codec.clone()).map_err(|e| Fault::Unsupported(format!("codec `{name}` ({e})")))?;
-        zarrs::array::Codec::from_metadata(&parsed).map_err(|e| Fault::Unsupported(format!("codec `{name}` ({e})")))?;
-        metadata.push(parsed);
+/// A chain of codecs for writing.
+#[derive(Debug)]
+pub(super) struct Encoder {
+    items: Items,
+    fill: Flat,
+    chain: Chain,
+}
+
+impl Encoder {
+    pub(super) fn new(codecs: &[Value], items: &Items, fill: &Flat, shape: &[usize]) -> Result<Self, Fault> {
+        let chain = Chain::new(codecs, fill, shape)?;
+        let encoder = Self { items: items.clone(), fill: fill.clone(), chain };
+        // A codec may know how to decode only: better found out now than in the middle of the data.
+        if !codecs.iter().any(|c| name_of(c) == Some("sharding_indexed")) {
+            let one: Vec<usize> = shape.iter().map(|_| 1).collect();
+            Chain::new(codecs, fill, &one)?.encode(fill.clone())?;
+        }
+        Ok(encoder)
     }
-    CodecChain::from_metadata(&metadata).map_err(|e| Fault::Malformed(format!("codecs: {e}")))
+
+    /// The bytes of a chunk from its fields; `None` if it is all fill value and need not be stored.
+    pub(super) fn encode(&self, fields: &[Array]) -> Result<Option<Vec<u8>>, Fault> {
+        let flat = self.items.pack(fields)?;
+        if flat.is_all(&self.fill) { Ok(None) } else { self.chain.encode(flat).map(Some) }
+    }
 }
 
-fn text(bytes: &[u8]) -> Result<String, Fault> {
-    String::from_utf8(bytes.to_vec()).map_err(|_| Fault::Malformed("text that is not UTF-8".into()))
+fn filter(codec: &Value, name: &str, big: bool, size: usize) -> Result<Filter, Fault> {
+    let config = codec.get("configuration").cloned().unwrap_or_else(|| json!({}));
+    Filter::new(name, &config, big, size).map_err(Fault::Unsupported)
 }
 
-fn utf32(item: &[u8], big: bool) -> Result<String, Fault> {
-    let code = |b: &[u8]| {
-        let b: [u8; 4] = b.try_into().ok()?;
-        Some(if big { u32::from_be_bytes(b) } else { u32::from_le_bytes(b) })
+fn order(value: &Value, ndim: usize) -> Option<Vec<usize>> {
+    let order: Vec<usize> = match value.as_str() {
+        Some("C") => (0..ndim).collect(),
+        Some("F") => (0..ndim).rev().collect(),
+        Some(_) => return None,
+        None => value.as_array()?.iter().map(|n| n.as_u64()?.try_into().ok()).collect::<Option<_>>()?,
     };
-    let chars: Option<String> = item.chunks_exact(4).map(|b| char::from_u32(code(b)?)).collect();
-    let chars = chars.ok_or_else(|| Fault::Malformed("text that is not UTF-32".into()))?;
-    Ok(chars.trim_end_matches('\0').to_owned())
+    let mut sorted = order.clone();
+    sorted.sort_unstable();
+    sorted.into_iter().eq(0..ndim).then_some(order)
 }
 
-thread_local! {
-    /// Whether a panic on this thread will be caught, and is told as an error.
-    static GUARDED: Cell<bool> = const { Cell::new(false) };
+/// The items in the order that they had before their axes were put into `order`.
+fn turned_back(flat: Flat, order: &[usize], shape: &[usize], size: usize) -> Result<Flat, Fault> {
+    let wrong = || Fault::Malformed("a chunk decodes to another number of items than its shape".into());
+    let mut turned: Vec<usize> = order.iter().map(|&axis| shape[axis]).collect();
+    let mut back = vec![0; order.len()];
+    order.iter().enumerate().for_each(|(now, &before)| back[before] = now);
+    match flat {
+        Flat::Fixed(bytes) => {
+            // The bytes of an item are one more axis.
+            turned.push(size);
+            back.push(order.len());
+            let view = ArrayView::from_shape(IxDyn(&turned), &bytes).map_err(|_| wrong())?;
+            Ok(Flat::Fixed(view.permuted_axes(IxDyn(&back)).iter().copied().collect()))
+        }
+        Flat::Loose(items) => {
+            let array = ArrayD::from_shape_vec(IxDyn(&turned), items).map_err(|_| wrong())?;
+            Ok(Flat::Loose(array.permuted_axes(IxDyn(&back)).iter().cloned().collect()))
+        }
+    }
 }
 
-/// Runs the Zarr library where it may panic: some of its codecs slice and unwrap as the bytes in the file tell them to, and
-/// a damaged file must be an error, not the end of the program.
-fn guarded<T>(run: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
-    // The program's own hook still tells of every other panic.
-    static QUIET: Once = Once::new();
-    QUIET.call_once(|| {
-        let tell = take_hook();
-        set_hook(Box::new(move |panic| {
-            if !GUARDED.get() {
-                tell(panic);
-            }
-        }));
-    });
-    let outer = GUARDED.replace(true);
-    let result = catch_unwind(AssertUnwindSafe(run));
-    GUARDED.set(outer);
-    result.unwrap_or_else(|_| Err(Fault::Malformed("a chunk or its metadata made the Zarr library give up".into())))
+fn split(bytes: &[u8], count: usize) -> Result<Vec<Vec<u8>>, Fault> {
+    fn length<'a>(rest: &mut &'a [u8]) -> Option<usize> {
+        let (head, tail): (&'a [u8; 4], &'a [u8]) = rest.split_first_chunk()?;
+        *rest = tail;
+        Some(u32::from_le_bytes(*head) as usize)
+    }
+    let mut rest = bytes;
+    let mut items = || {
+        let count = length(&mut rest).filter(|&n| n == count && n <= bytes.len() / 4)?;
+        let mut items = Vec::with_capacity(count);
+        for _ in 0..count {
+            let (item, tail) = length(&mut rest).and_then(|len| rest.split_at_checked(len))?;
+            rest = tail;
+            items.push(item.to_vec());
+        }
+        Some(items)
+    };
+    items().ok_or_else(|| Fault::Malformed("a chunk of texts is cut off, or of another number of them".into()))
+}
+
+fn from_json(bytes: &[u8]) -> Result<Vec<Vec<u8>>, Fault> {
+    fn flatten(value: Value, out: &mut Vec<Vec<u8>>) -> Option<()> {
+        match value {
+            Value::String(s) => out.push(s.into_bytes()),
+            Value::Array(list) => list.into_iter().try_for_each(|v| flatten(v, out))?,
+            _ => return None,
+        }
+        Some(())
+    }
+    let list: Result<Vec<Value>, _> = serde_json::from_slice(bytes);
+    let mut list = list.map_err(|e| Fault::Malformed(format!("a chunk is not a JSON list ({e})")))?;
+    // Behind the items stand their dtype and shape.
+    list.truncate(list.len().saturating_sub(2));
+    let mut items = Vec::new();
+    let texts = list.into_iter().try_for_each(|v| flatten(v, &mut items));
+    texts.map(|()| items).ok_or_else(|| Fault::Unsupported("codec `json2` with other items than text".into()))
+}
+
+fn labels(config: &Value) -> Result<Vec<Vec<u8>>, Fault> {
+    let narrow = config["astype"].as_str().is_none_or(|t| t.ends_with("u1"));
+    let labels = config["labels"].as_array().and_then(|l| l.iter().map(|v| Some(v.as_str()?.into())).collect());
+    labels.filter(|_| narrow).ok_or_else(|| Fault::Unsupported(format!("codec `categorize` with {config}")))
+}
+
+fn labelled(codes: &[u8], labels: &[Vec<u8>]) -> Result<Vec<Vec<u8>>, Fault> {
+    let label = |&code: &u8| match usize::from(code).checked_sub(1) {
+        None => Some(Vec::new()),
+        Some(i) => labels.get(i).cloned(),
+    };
+    let items: Option<_> = codes.iter().map(label).collect();
+    items.ok_or_else(|| Fault::Malformed("a code without a label".into()))
 }

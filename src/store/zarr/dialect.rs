@@ -1,9 +1,12 @@
 //! The metadata of new arrays: chunk lengths as the Python writers choose them, everything else like a neighbour.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 
-use super::meta::{Document, Version, name_of};
-use crate::value::DType;
+use super::item::{name_of, with_axes};
+use super::meta::{Document, Version};
+use crate::value::{Array, ByteString, DType, Records};
 
 /// What decides the metadata of a new array.
 pub(super) struct Wanted<'a> {
@@ -12,8 +15,87 @@ pub(super) struct Wanted<'a> {
     pub(super) like: Option<&'a Document>,
     /// Whether to shard if there is no neighbour to tell.
     pub(super) shard: bool,
-    pub(super) dtype: DType,
+    pub(super) stored: &'a Stored,
     pub(super) shape: &'a [usize],
+}
+
+/// How new items are written.
+#[derive(Debug)]
+pub(super) struct Stored {
+    /// The data type in both versions, and the values that are not stored.
+    v2: Value,
+    v2_fill: Value,
+    v3: Value,
+    v3_fill: Value,
+    /// Bytes of an item; 0 for text of any length.
+    size: usize,
+    /// Whether byte order is named: the items are numbers of several bytes.
+    ordered: bool,
+    structured: bool,
+}
+
+impl Stored {
+    /// As it is: text of any length, byte strings as long as the longest.
+    pub(super) fn array(array: &Array) -> Self {
+        match array.view::<ByteString>() {
+            Some(strings) => Self::bytes(longest(strings.iter().map(|s| s.0.len()))),
+            None => Self::plain(array.dtype()),
+        }
+    }
+
+    pub(super) fn plain(dtype: DType) -> Self {
+        let (v2, unit) = names(dtype);
+        let v3 = match unit {
+            Some(unit) => json!({"name": "numpy.datetime64", "configuration": {"unit": unit, "scale_factor": 1}}),
+            None => json!(dtype.name()),
+        };
+        let size = dtype.size().unwrap_or(0);
+        let fill = zero(dtype);
+        Self { v2: json!(v2), v2_fill: fill.clone(), v3, v3_fill: fill, size, ordered: size > 1, structured: false }
+    }
+
+    fn bytes(len: usize) -> Self {
+        let v3 = json!({"name": "null_terminated_bytes", "configuration": {"length_bytes": len}});
+        let (v2_fill, v3_fill) = (json!(""), json!(""));
+        Self { v2: json!(format!("|S{len}")), v2_fill, v3, v3_fill, size: len, ordered: false, structured: false }
+    }
+
+    /// Text as wide as the longest.
+    fn text(chars: usize) -> Self {
+        let v3 = json!({"name": "fixed_length_utf32", "configuration": {"length_bytes": 4 * chars}});
+        let (v2_fill, v3_fill) = (json!(""), json!(""));
+        Self {
+            v2: json!(format!("<U{chars}")),
+            v2_fill,
+            v3,
+            v3_fill,
+            size: 4 * chars,
+            ordered: true,
+            structured: false,
+        }
+    }
+
+    /// In version 3 in the spelling that zarr-python 3.1 writes and later ones read, too.
+    pub(super) fn records(records: &Records) -> Self {
+        let (mut v2, mut v3, mut size) = (Vec::new(), Vec::new(), 0);
+        for (name, array) in records.fields() {
+            let stored = match array.view::<String>() {
+                Some(texts) => Self::text(longest(texts.iter().map(|t| t.chars().count()))),
+                None => Self::array(array),
+            };
+            let own = &array.shape()[records.shape().len()..];
+            size += stored.size * own.iter().product::<usize>();
+            v2.push(if own.is_empty() { json!([name, stored.v2]) } else { json!([name, stored.v2, own]) });
+            v3.push(json!([name, with_axes(stored.v3, own)]));
+        }
+        let v3 = json!({"name": "structured", "configuration": {"fields": v3}});
+        let fill = json!(STANDARD.encode(vec![0_u8; size]));
+        Self { v2: v2.into(), v2_fill: fill.clone(), v3, v3_fill: fill, size, ordered: false, structured: true }
+    }
+}
+
+fn longest(lengths: impl Iterator<Item = usize>) -> usize {
+    lengths.max().unwrap_or(0).max(1)
 }
 
 const KIB: f64 = 1024.0;
@@ -49,13 +131,14 @@ impl Wanted<'_> {
             config.shift_remove("typesize");
         }
         let separator = near.and_then(|n| n.get("dimension_separator")).filter(|s| s.is_string());
-        let filters = if self.dtype == DType::Str { json!([{"id": "vlen-utf8"}]) } else { Value::Null };
-        let scalar_number = self.shape.is_empty() && self.dtype != DType::Str;
+        let text = self.stored.size == 0;
+        let filters = if text { json!([{"id": "vlen-utf8"}]) } else { Value::Null };
+        let scalar_number = self.shape.is_empty() && !self.stored.v2_fill.is_string();
         json!({
             "shape": self.shape,
-            "chunks": guess(self.shape, self.dtype, MAX_CHUNK),
-            "dtype": v2_name(self.dtype),
-            "fill_value": if scalar_number { Value::Null } else { zero(self.dtype) },
+            "chunks": guess(self.shape, self.stored.size, MAX_CHUNK),
+            "dtype": self.stored.v2,
+            "fill_value": if scalar_number { Value::Null } else { self.stored.v2_fill.clone() },
             "order": "C",
             "filters": filters,
             "dimension_separator": separator.cloned().unwrap_or(json!(".")),
@@ -69,22 +152,26 @@ impl Wanted<'_> {
         let near_codecs = near.and_then(|n| n.get("codecs")).and_then(Value::as_array);
         let near_shards = near_codecs.and_then(|c| c.iter().find(|c| name_of(c) == Some("sharding_indexed")));
         let inside = near_shards.and_then(|s| s["configuration"]["codecs"].as_array()).or(near_codecs);
-        let mut codecs = vec![to_bytes(self.dtype)];
+        let mut codecs = vec![to_bytes(self.stored)];
         match inside {
             Some(list) => codecs.extend(list.iter().filter_map(|c| self.byte_codec(c))),
             None => codecs.push(json!({"name": "zstd", "configuration": {"level": 0, "checksum": false}})),
         }
-        let shard = !self.shape.is_empty() && near.map_or(self.shard, |_| near_shards.is_some());
-        let (grid, codecs) =
-            if shard { self.sharded(codecs, near_shards) } else { (guess(self.shape, self.dtype, MAX_CHUNK), codecs) };
+        let shard =
+            !self.shape.is_empty() && !self.stored.structured && near.map_or(self.shard, |_| near_shards.is_some());
+        let (grid, codecs) = if shard {
+            self.sharded(codecs, near_shards)
+        } else {
+            (guess(self.shape, self.stored.size, MAX_CHUNK), codecs)
+        };
         let encoding = near.and_then(|n| n.get("chunk_key_encoding")).cloned();
         json!({
             "shape": self.shape,
-            "data_type": self.dtype.name(),
+            "data_type": self.stored.v3,
             "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": grid}},
             "chunk_key_encoding":
                 encoding.unwrap_or_else(|| json!({"name": "default", "configuration": {"separator": "/"}})),
-            "fill_value": zero(self.dtype),
+            "fill_value": self.stored.v3_fill,
             "codecs": codecs,
             "zarr_format": 3,
             "node_type": "array",
@@ -99,7 +186,7 @@ impl Wanted<'_> {
             "gzip" | "zstd" | "crc32c" | "numcodecs.zlib" | "numcodecs.bz2" => {}
             "blosc" => {
                 if let Some(config) = codec.get_mut("configuration").and_then(Value::as_object_mut) {
-                    config.insert("typesize".into(), json!(self.dtype.size().unwrap_or(1)));
+                    config.insert("typesize".into(), json!(self.stored.size.clamp(1, 255)));
                 }
             }
             _ => return None,
@@ -109,9 +196,8 @@ impl Wanted<'_> {
 
     /// Shard lengths, and the codecs wrapped into sharding.
     fn sharded(&self, codecs: Vec<Value>, near: Option<&Value>) -> (Vec<usize>, Vec<Value>) {
-        let inner = guess(self.shape, self.dtype, MAX_INNER);
-        let item = self.dtype.size().unwrap_or(0);
-        let bytes = inner.iter().product::<usize>() * item;
+        let inner = guess(self.shape, self.stored.size, MAX_INNER);
+        let bytes = inner.iter().product::<usize>() * self.stored.size;
         // As many chunks along every axis as fit into the array and the largest shard.
         let fits = |n: usize| {
             let in_array = inner.iter().zip(self.shape).all(|(c, a)| c * n <= *a);
@@ -131,26 +217,28 @@ impl Wanted<'_> {
     }
 }
 
-fn to_bytes(dtype: DType) -> Value {
-    match dtype.size() {
-        None => json!({"name": "vlen-utf8", "configuration": {}}),
-        Some(1) => json!({"name": "bytes"}),
-        Some(_) => json!({"name": "bytes", "configuration": {"endian": "little"}}),
+fn to_bytes(stored: &Stored) -> Value {
+    match stored.size {
+        0 => json!({"name": "vlen-utf8", "configuration": {}}),
+        _ if stored.ordered => json!({"name": "bytes", "configuration": {"endian": "little"}}),
+        _ => json!({"name": "bytes"}),
     }
 }
 
 fn zero(dtype: DType) -> Value {
     match dtype {
         DType::Bool => json!(false),
-        DType::Str => json!(""),
+        DType::Str | DType::Bytes => json!(""),
         DType::F16 | DType::F32 | DType::F64 => json!(0.0),
         DType::C64 | DType::C128 => json!([0.0, 0.0]),
+        DType::DatetimeS | DType::DatetimeMs | DType::DatetimeUs | DType::DatetimeNs => json!(i64::MIN),
         _ => json!(0),
     }
 }
 
-fn v2_name(dtype: DType) -> &'static str {
-    match dtype {
+/// The version 2 name, and the unit of points in time. (Byte strings are named by their length.)
+fn names(dtype: DType) -> (&'static str, Option<&'static str>) {
+    let v2 = match dtype {
         DType::Bool => "|b1",
         DType::I8 => "|i1",
         DType::I16 => "<i2",
@@ -167,18 +255,21 @@ fn v2_name(dtype: DType) -> &'static str {
         DType::C128 => "<c16",
         DType::Str => "|O",
         DType::Bytes => "|S1",
-        DType::DatetimeS => "<M8[s]",
-        DType::DatetimeMs => "<M8[ms]",
-        DType::DatetimeUs => "<M8[us]",
-        DType::DatetimeNs => "<M8[ns]",
-    }
+        DType::DatetimeS => return ("<M8[s]", Some("s")),
+        DType::DatetimeMs => return ("<M8[ms]", Some("ms")),
+        DType::DatetimeUs => return ("<M8[us]", Some("us")),
+        DType::DatetimeNs => return ("<M8[ns]", Some("ns")),
+    };
+    (v2, None)
 }
 
 /// Chunk lengths: the axes are halved in turn until a chunk comes near a size that grows slowly with the array. Text has no
 /// size of its own and is one chunk.
-fn guess(shape: &[usize], dtype: DType, max: f64) -> Vec<usize> {
+fn guess(shape: &[usize], item: usize, max: f64) -> Vec<usize> {
     let mut chunks: Vec<usize> = shape.iter().map(|&n| n.max(1)).collect();
-    let Some(item) = dtype.size() else { return chunks };
+    if item == 0 {
+        return chunks;
+    }
     let bytes = |chunks: &[usize]| chunks.iter().map(|&c| c as f64).product::<f64>() * item as f64;
     let growth = 2_f64.powf((bytes(&chunks) / (KIB * KIB)).log10());
     let target = (256.0 * KIB * growth).max(128.0 * KIB).min(max);
@@ -198,19 +289,19 @@ mod tests {
 
     #[test]
     fn chunks_are_those_of_the_python_writers() {
-        assert_eq!(guess(&[1_000_000], DType::F32, MAX_CHUNK), [125_000]);
-        assert_eq!(guess(&[20_000, 2_000], DType::F32, MAX_CHUNK), [1250, 250]);
-        assert_eq!(guess(&[20_000, 2_000], DType::F32, MAX_INNER), [1250, 125]);
-        assert_eq!(guess(&[3_000, 50], DType::F32, MAX_CHUNK), [1500, 50]);
-        assert_eq!(guess(&[100_000], DType::Str, MAX_CHUNK), [100_000]);
-        assert_eq!(guess(&[0, 3], DType::F32, MAX_CHUNK), [1, 3]);
-        assert_eq!(guess(&[], DType::F32, MAX_CHUNK), [0_usize; 0]);
+        assert_eq!(guess(&[1_000_000], 4, MAX_CHUNK), [125_000]);
+        assert_eq!(guess(&[20_000, 2_000], 4, MAX_CHUNK), [1250, 250]);
+        assert_eq!(guess(&[20_000, 2_000], 4, MAX_INNER), [1250, 125]);
+        assert_eq!(guess(&[3_000, 50], 4, MAX_CHUNK), [1500, 50]);
+        assert_eq!(guess(&[100_000], 0, MAX_CHUNK), [100_000]);
+        assert_eq!(guess(&[0, 3], 4, MAX_CHUNK), [1, 3]);
+        assert_eq!(guess(&[], 4, MAX_CHUNK), [0_usize; 0]);
     }
 
     #[test]
     fn a_shard_covers_the_array_where_its_chunks_divide_it() {
-        let wanted =
-            Wanted { version: Version::V3, like: None, shard: true, dtype: DType::F32, shape: &[20_000, 2_000] };
+        let stored = Stored::plain(DType::F32);
+        let wanted = Wanted { version: Version::V3, like: None, shard: true, stored: &stored, shape: &[20_000, 2_000] };
         let doc = wanted.document();
         assert_eq!(doc["chunk_grid"]["configuration"]["chunk_shape"], json!([20_000, 2_000]));
         assert_eq!(doc["codecs"][0]["configuration"]["chunk_shape"], json!([1250, 125]));

@@ -8,6 +8,9 @@ mod array;
 mod codec;
 mod consolidated;
 mod dialect;
+mod filter;
+mod item;
+mod library;
 mod meta;
 mod source;
 mod stage;
@@ -23,14 +26,14 @@ use parking_lot::Mutex;
 use rayon::prelude::*;
 
 use super::{Attrs, IoStats, Node, ReadStore, Style, WriteStore, check_rows};
-use crate::error::{Error, Result};
+use crate::error::{Error, Place, Result, nearest};
 use crate::index::{AxisPlan, Rows, Run};
 use crate::path::ElemPath;
 use crate::value::{Array, DType, Records, Scatter};
-use array::{OpenArray, is_zero};
-use codec::Codec;
+use array::OpenArray;
+use codec::Encoder;
 use consolidated::ConsolidatedMap;
-use dialect::Wanted;
+use dialect::{Stored, Wanted};
 use meta::{Document, Layout, Version};
 use source::{Fault, OURS, Source};
 use stage::Stage;
@@ -179,12 +182,14 @@ impl ZarrStore {
         if reserved.contains(&name) || name.starts_with(OURS) {
             return Err(Error::BadName { name: name.into(), why: "Zarr stores keep their metadata under it".into() });
         }
-        if stage.nodes.contains_key(at) || fs::symlink_metadata(self.source.dir(at)).is_ok() {
+        let is_taken = || fs::symlink_metadata(self.source.dir(at)).is_ok();
+        if stage.nodes.contains_key(at) || (!stage.removed.covers(at) && is_taken()) {
             return Err(Error::Exists { at: self.source.place(at) });
         }
         let above = at.parent().unwrap_or_default();
         let parent = match stage.nodes.get(&above) {
             Some(doc) => Some(doc.clone()),
+            None if stage.removed.covers(&above) => None,
             None => Document::read(&self.source, &above)?,
         };
         parent.filter(|doc| !doc.is_array).map(|doc| doc.version).ok_or_else(|| self.source.not_found(&above))
@@ -199,18 +204,46 @@ impl ZarrStore {
         }
     }
 
-    fn write_chunks(&self, dir: &Path, plan: &WritePlan, data: &Array) -> Result<(), Fault> {
-        let Some(grid) = grid(data.shape(), &plan.chunks) else { return Ok(()) };
+    /// Stages an array of this shape with these fields, like its neighbour as far as can be.
+    fn create_node(
+        &self,
+        at: &ElemPath,
+        stored: &Stored,
+        shape: &[usize],
+        fields: &[&Array],
+        like: Option<&ElemPath>,
+        attrs: &Attrs,
+    ) -> Result<()> {
+        let mut stage = self.stage()?.lock();
+        let version = self.check_new(&stage, at)?;
+        let like = self.neighbour(&stage, like)?;
+        let wanted = Wanted { version, like: like.as_ref(), shard: self.shard, stored, shape };
+        let document = |json| Document { version, is_array: true, json, attrs: attrs.clone() };
+        let mut doc = document(wanted.document());
+        let plan = WritePlan::new(&doc).or_else(|_| {
+            // The neighbour's codecs can be read but not written.
+            doc = document(wanted.default_document());
+            WritePlan::new(&doc)
+        });
+        let place = || self.source.place(at);
+        let plan = plan.map_err(|f| f.at(place()))?;
+        let dir = stage.node_dir(&self.source, at).map_err(self.source.io(at))?;
+        self.write_chunks(&dir, &plan, shape, fields).map_err(|f| f.at(place()))?;
+        stage.put(&self.source, at, doc)
+    }
+
+    /// Writes the chunks of an array of this shape, whose fields these are.
+    fn write_chunks(&self, dir: &Path, plan: &WritePlan, shape: &[usize], fields: &[&Array]) -> Result<(), Fault> {
+        let Some(grid) = grid(shape, &plan.chunks) else { return Ok(()) };
         (0..grid.iter().product()).into_par_iter().try_for_each(|number: usize| {
-            let chunk = cut_chunk(data, &plan.chunks, &unravel(number, &grid))?;
-            if is_zero(&chunk) {
-                return Ok(());
-            }
+            let cut = |field: &&Array| cut_chunk(field, shape, &plan.chunks, &unravel(number, &grid));
+            let chunk = fields.iter().map(cut).collect::<Result<Vec<Array>, Fault>>()?;
+            let Some(bytes) = plan.encoder.encode(&chunk)? else { return Ok(()) };
             let path = dir.join(plan.keys.key(&unravel(number, &grid)));
             if let Some(parent) = path.parent() {
                 fs::create_dir_all(parent)?;
             }
-            Ok(stage::write_file(&self.source, &path, &plan.codec.encode(&chunk)?)?)
+            Ok(stage::write_file(&self.source, &path, &bytes)?)
         })
     }
 }
@@ -238,22 +271,18 @@ fn check_dir(source: &Source) -> Result<()> {
 struct WritePlan {
     chunks: Vec<usize>,
     keys: meta::Keys,
-    codec: Codec,
+    encoder: Encoder,
 }
 
 impl WritePlan {
     fn new(doc: &Document) -> Result<Self, Fault> {
         let layout = Layout::new(doc)?;
-        let item = layout.item.ok_or_else(|| Fault::Unsupported(layout.stored.clone()))?;
+        let items = layout.items.ok_or(Fault::Unsupported(layout.stored))?;
         let chunks = layout.grid.map_err(Fault::Unsupported)?;
         let codecs = layout.codecs.map_err(Fault::Unsupported)?;
-        let codec = Codec::new(&codecs, item, &layout.fill, &chunks)?;
-        // A codec may know how to decode only: better found out now than in the middle of the data.
-        let probe = chunks.iter().map(|_| 1).collect::<Vec<_>>();
-        if !codecs.iter().any(|c| meta::name_of(c) == Some("sharding_indexed")) {
-            Codec::new(&codecs, item, &layout.fill, &probe)?.encode(&Array::zeros(item.dtype(), &probe))?;
-        }
-        Ok(Self { chunks, keys: layout.keys.map_err(Fault::Unsupported)?, codec })
+        let fill = items.fill(&layout.fill).map_err(Fault::Malformed)?;
+        let encoder = Encoder::new(&codecs, &items, &fill, &chunks)?;
+        Ok(Self { chunks, keys: layout.keys.map_err(Fault::Unsupported)?, encoder })
     }
 }
 
@@ -277,16 +306,13 @@ fn unravel(mut number: usize, grid: &[usize]) -> Vec<usize> {
     chunk
 }
 
-/// The items of one chunk, with zeros beyond the end of the array.
-fn cut_chunk(data: &Array, chunks: &[usize], chunk: &[usize]) -> Result<Array, Fault> {
-    let rows: Vec<Rows> = chunk
-        .iter()
-        .zip(chunks)
-        .zip(data.shape())
-        .map(|((i, c), n)| Rows::span(i * c, ((i + 1) * c).min(*n)))
-        .collect();
-    let part = data.take(&rows);
-    if part.shape() == chunks {
+/// The items of one chunk of a field of an array of this shape, with zeros beyond the end of the array.
+fn cut_chunk(field: &Array, shape: &[usize], chunks: &[usize], chunk: &[usize]) -> Result<Array, Fault> {
+    let rows: Vec<Rows> =
+        chunk.iter().zip(chunks).zip(shape).map(|((i, c), n)| Rows::span(i * c, ((i + 1) * c).min(*n))).collect();
+    let part = field.take(&rows);
+    let whole = [chunks, &field.shape()[shape.len()..]].concat();
+    if part.shape() == whole {
         return Ok(part);
     }
     let runs: Vec<Vec<Run>> = part
@@ -295,9 +321,9 @@ fn cut_chunk(data: &Array, chunks: &[usize], chunk: &[usize]) -> Result<Array, F
         .map(|&n| AxisPlan::new(&Rows::All(n), n).parts.into_iter().flat_map(|p| p.runs).collect())
         .collect();
     let runs: Vec<&[Run]> = runs.iter().map(Vec::as_slice).collect();
-    let mut whole = Scatter::new(data.dtype(), chunks);
-    if whole.put(part, &vec![0; chunks.len()], &runs) {
-        Ok(whole.finish())
+    let mut out = Scatter::new(field.dtype(), &whole);
+    if out.put(part, &vec![0; whole.len()], &runs) {
+        Ok(out.finish())
     } else {
         Err(Fault::Malformed("a chunk does not fit its shape".into()))
     }
@@ -326,11 +352,28 @@ impl ReadStore for ZarrStore {
     fn read(&self, at: &ElemPath, rows: &[Rows]) -> Result<Array> {
         let array = self.open_array(at)?;
         let shape = check_rows(self, at, &array.shape, rows)?;
-        array.read(&self.source, at, rows, &shape).map_err(|f| f.at(self.source.place(at)))
+        let place = || self.source.place(at);
+        if array.items().structured {
+            return Err(Fault::Unsupported("a structured array is read by its fields".into()).at(place()));
+        }
+        let read = array.read(&self.source, at, &[0], rows, &shape).map_err(|f| f.at(place()))?;
+        read.into_iter().next().ok_or_else(|| self.source.not_found(at))
     }
 
-    fn read_fields(&self, at: &ElemPath, _fields: &[&str], _rows: &[Rows]) -> Result<Vec<Array>> {
-        Err(Fault::Unsupported("structured arrays are not read yet".into()).at(self.source.place(at)))
+    fn read_fields(&self, at: &ElemPath, fields: &[&str], rows: &[Rows]) -> Result<Vec<Array>> {
+        let array = self.open_array(at)?;
+        let items = array.items();
+        let find = |&name: &&str| {
+            let found = items.parts.iter().position(|p| items.structured && p.name == name);
+            let names = items.parts.iter().map(|p| p.name.as_str()).filter(|_| items.structured);
+            found.ok_or_else(|| Error::NotFound {
+                at: Place::new(&self.source.location, format_args!("{at}/{name}")),
+                nearest: nearest(name, names),
+            })
+        };
+        let parts = fields.iter().map(find).collect::<Result<Vec<usize>>>()?;
+        let shape = check_rows(self, at, &array.shape, rows)?;
+        array.read(&self.source, at, &parts, rows, &shape).map_err(|f| f.at(self.source.place(at)))
     }
 
     fn stats(&self) -> IoStats {
@@ -346,33 +389,18 @@ impl WriteStore for ZarrStore {
     }
 
     fn create_array(&self, at: &ElemPath, data: &Array, style: Style<'_>, attrs: &Attrs) -> Result<()> {
-        let mut stage = self.stage()?.lock();
-        let version = self.check_new(&stage, at)?;
-        let like = self.neighbour(&stage, style.like)?;
-        let wanted =
-            Wanted { version, like: like.as_ref(), shard: self.shard, dtype: data.dtype(), shape: data.shape() };
-        let document = |json| Document { version, is_array: true, json, attrs: attrs.clone() };
-        let mut doc = document(wanted.document());
-        let plan = WritePlan::new(&doc).or_else(|_| {
-            // The neighbour's codecs can be read but not written.
-            doc = document(wanted.default_document());
-            WritePlan::new(&doc)
-        });
-        let place = || self.source.place(at);
-        let plan = plan.map_err(|f| f.at(place()))?;
-        let dir = stage.node_dir(&self.source, at).map_err(self.source.io(at))?;
-        self.write_chunks(&dir, &plan, data).map_err(|f| f.at(place()))?;
-        stage.put(&self.source, at, doc)
+        self.create_node(at, &Stored::array(data), data.shape(), &[data], style.like, attrs)
     }
 
-    fn create_records(&self, at: &ElemPath, _data: &Records, _style: Style<'_>, _attrs: &Attrs) -> Result<()> {
-        Err(Fault::Unsupported("structured arrays are not written yet".into()).at(self.source.place(at)))
+    fn create_records(&self, at: &ElemPath, data: &Records, style: Style<'_>, attrs: &Attrs) -> Result<()> {
+        let fields: Vec<&Array> = data.fields().iter().map(|(_, field)| field).collect();
+        self.create_node(at, &Stored::records(data), data.shape(), &fields, style.like, attrs)
     }
 
     fn create_null(&self, at: &ElemPath, attrs: &Attrs) -> Result<()> {
         let mut stage = self.stage()?.lock();
         let version = self.check_new(&stage, at)?;
-        let wanted = Wanted { version, like: None, shard: false, dtype: DType::Bool, shape: &[] };
+        let wanted = Wanted { version, like: None, shard: false, stored: &Stored::plain(DType::Bool), shape: &[] };
         let mut json = wanted.document();
         json.insert("fill_value".into(), false.into());
         stage.put(&self.source, at, Document { version, is_array: true, json, attrs: attrs.clone() })
@@ -385,10 +413,20 @@ impl WriteStore for ZarrStore {
             doc.attrs.extend(attrs.clone());
             return stage.put(&self.source, at, doc);
         }
-        if Document::read(&self.source, at)?.is_none() {
+        if stage.removed.covers(at) || Document::read(&self.source, at)?.is_none() {
             return Err(self.source.not_found(at));
         }
         stage.set_attrs(at, attrs);
+        Ok(())
+    }
+
+    fn remove(&self, at: &ElemPath) -> Result<()> {
+        let mut stage = self.stage()?.lock();
+        let is_there = !at.is_root() && Document::read(&self.source, at)?.is_some();
+        if !is_there || stage.removed.covers(at) {
+            return Err(self.source.not_found(at));
+        }
+        stage.remove(at);
         Ok(())
     }
 

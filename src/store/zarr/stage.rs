@@ -14,7 +14,7 @@ use super::meta::{Document, Version, object};
 use super::source::{OURS, Source};
 use crate::error::{Error, Result};
 use crate::path::ElemPath;
-use crate::store::Attrs;
+use crate::store::{Attrs, Removed};
 
 /// What is staged.
 #[derive(Debug, Default)]
@@ -23,6 +23,8 @@ pub(super) struct Stage {
     dir: Option<PathBuf>,
     /// The new nodes.
     pub(super) nodes: BTreeMap<ElemPath, Document>,
+    /// Published nodes that go.
+    pub(super) removed: Removed,
     /// New attributes of published nodes.
     attrs: BTreeMap<ElemPath, Attrs>,
 }
@@ -50,6 +52,12 @@ impl Stage {
         Ok(())
     }
 
+    /// Remembers that a published node goes; what was to change below it changes no more.
+    pub(super) fn remove(&mut self, at: &ElemPath) {
+        self.attrs.retain(|changed, _| !changed.starts_with(at));
+        self.removed.add(at);
+    }
+
     /// Remembers new attributes of a published node.
     pub(super) fn set_attrs(&mut self, at: &ElemPath, attrs: &Attrs) {
         self.attrs.entry(at.clone()).or_default().extend(attrs.clone());
@@ -67,16 +75,21 @@ impl Stage {
 
     /// Makes it all visible, or nothing of it. The staging directory stays.
     pub(super) fn publish(&self, source: &Source) -> Result<()> {
-        if self.nodes.is_empty() && self.attrs.is_empty() {
+        if self.nodes.is_empty() && self.attrs.is_empty() && self.removed.is_empty() {
             return Ok(());
         }
         let mut journal = Journal::new(source);
-        let done = self.move_in(&mut journal).and_then(|()| self.write_attrs(&mut journal)).and_then(|()| {
-            let changed = self.nodes.keys().chain(self.attrs.keys());
-            consolidate_above(&mut journal, changed)
-        });
-        if done.is_err() {
-            journal.undo();
+        let done = self
+            .move_out(&mut journal)
+            .and_then(|()| self.move_in(&mut journal))
+            .and_then(|()| self.write_attrs(&mut journal))
+            .and_then(|()| {
+                let changed = self.nodes.keys().chain(self.attrs.keys()).chain(self.removed.iter());
+                consolidate_above(&mut journal, changed)
+            });
+        match done {
+            Ok(()) => journal.forget_old(),
+            Err(_) => journal.undo(),
         }
         done
     }
@@ -84,6 +97,10 @@ impl Stage {
     /// The staged nodes whose parents are not staged with them.
     fn tops(&self) -> impl Iterator<Item = &ElemPath> {
         self.nodes.keys().filter(|at| at.parent().is_none_or(|p| !self.nodes.contains_key(&p)))
+    }
+
+    fn move_out(&self, journal: &mut Journal<'_>) -> Result<()> {
+        self.removed.iter().try_for_each(|at| journal.move_out(at))
     }
 
     fn move_in(&self, journal: &mut Journal<'_>) -> Result<()> {
@@ -168,6 +185,8 @@ pub(super) fn consolidate_all(source: &Source, version: Version) -> Result<()> {
 }
 
 enum Undo {
+    /// A node moved out: where it was, where it is.
+    Out(PathBuf, PathBuf),
     /// A new node moved in: where it was, where it is.
     Moved(PathBuf, PathBuf),
     /// A file replaced: its old content, if there was one.
@@ -183,6 +202,27 @@ struct Journal<'a> {
 impl<'a> Journal<'a> {
     fn new(source: &'a Source) -> Self {
         Self { source, undo: Vec::new() }
+    }
+
+    /// Moves a node into a directory of its own in the store's root. Under a name that nobody sweeps: until all is done it is
+    /// the only copy.
+    fn move_out(&mut self, at: &ElemPath) -> Result<()> {
+        let from = self.source.dir(at);
+        let number = COUNT.fetch_add(1, Relaxed);
+        let to = self.source.root.join(format!("{OURS}old-{}-{number}", std::process::id()));
+        fs::rename(&from, &to).map_err(self.source.io(at))?;
+        let parent = from.parent().map(Path::to_owned);
+        self.undo.push(Undo::Out(from, to));
+        parent.map_or(Ok(()), |dir| sync_dir(&dir)).map_err(self.source.io(at))
+    }
+
+    /// Deletes what was moved out. Left-overs are invisible.
+    fn forget_old(self) {
+        for step in self.undo {
+            if let Undo::Out(_, old) = step {
+                let _ = fs::remove_dir_all(old);
+            }
+        }
     }
 
     fn move_in(&mut self, at: &ElemPath, from: PathBuf) -> Result<()> {
@@ -228,6 +268,7 @@ impl<'a> Journal<'a> {
     fn undo(self) {
         for step in self.undo.into_iter().rev() {
             let _ = match step {
+                Undo::Out(from, to) => fs::rename(&to, &from),
                 Undo::Moved(from, to) => fs::rename(&to, &from).or_else(|_| fs::remove_dir_all(&to)),
                 Undo::Replaced(path, Some(old)) => replace_file(self.source, &path, &old),
                 Undo::Replaced(path, None) => fs::remove_file(&path),

@@ -316,9 +316,11 @@ fn hostile_metadata_are_errors_and_spoil_nothing_else() {
             false,
         ),
         ("codec", json!({"compressor": {"id": "nonesuch"}}), None, true, true),
-        ("filter", json!({"filters": [{"id": "delta", "dtype": "<i4"}]}), None, true, true),
+        ("filter", json!({"filters": [{"id": "delta", "dtype": "<c8"}]}), None, true, true),
+        ("pickle", json!({"dtype": "|O", "filters": [{"id": "pickle"}]}), None, true, true),
         ("structured", json!({"dtype": [["a", "<i4"]]}), None, true, true),
-        ("dates", json!({"dtype": "<M8[ns]"}), None, true, true),
+        ("objects", json!({"dtype": [["a", "|O"]]}), None, true, true),
+        ("days", json!({"dtype": "<M8[D]"}), None, true, true),
     ];
     for (name, change, chunk, _, _) in &cases {
         put(name, &v2_array(change.clone()).to_string(), *chunk);

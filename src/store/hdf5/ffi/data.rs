@@ -1,6 +1,7 @@
 //! Dataspaces, dataset layouts, and moving items in and out of datasets and attributes.
 
-use std::ffi::{CStr, c_char, c_uint, c_void};
+use std::borrow::Cow;
+use std::ffi::{CStr, CString, c_char, c_uint, c_void};
 use std::os::raw::c_int;
 
 use hdf5_metno_sys::h5::{herr_t, hsize_t};
@@ -10,11 +11,11 @@ use hdf5_metno_sys::h5i::hid_t;
 use hdf5_metno_sys::h5p::*;
 use hdf5_metno_sys::h5s::*;
 use hdf5_metno_sys::h5t::H5Treclaim;
-use hdf5_metno_sys::h5z::{H5Z_FILTER_CONFIG_ENCODE_ENABLED, H5Zfilter_avail, H5Zget_filter_info};
 
+use super::filters::Filter;
 use super::objects::{new_attr, track_attrs};
 use super::types::{Class, Type};
-use super::{Failure, Id, Outcome, buffer, check, locked, plain};
+use super::{Failure, Id, Outcome, buffer, c_text, check, lengths, locked, plain, sizes};
 use crate::value::{DType, Item};
 
 unsafe extern "C" {
@@ -101,16 +102,6 @@ impl Space {
     }
 }
 
-fn sizes(shape: &[usize]) -> Vec<hsize_t> {
-    shape.iter().map(|&n| n as hsize_t).collect()
-}
-
-fn lengths(dims: &[hsize_t]) -> Outcome<Vec<usize>> {
-    let wide = |_| Failure::new("an axis longer than memory can address");
-    // As signed numbers: positions are reckoned with those.
-    dims.iter().map(|&n| isize::try_from(n).map(isize::unsigned_abs).map_err(wide)).collect()
-}
-
 impl Type {
     pub(in super::super) fn of_dataset(dataset: &Id) -> Outcome<Self> {
         plain!(H5Dget_type(dataset.raw())).map(|raw| Self(Id::from_raw(raw)))
@@ -124,35 +115,51 @@ impl Type {
     fn is_plain(&self) -> bool {
         match self.class() {
             Class::Integer | Class::Float | Class::Enum => true,
-            Class::Compound => {
-                (0..self.members().len() as u32).all(|i| self.member(i).is_some_and(|m| m.class() == Class::Float))
-            }
+            Class::Text => !self.is_vlen_text(),
+            Class::Compound => (0..self.members().len() as u32).all(|i| self.member(i).is_some_and(|m| m.is_plain())),
+            Class::Array => self.array_of().is_ok_and(|(_, item)| item.is_plain()),
             _ => false,
         }
     }
-}
 
-/// One filter of a dataset's pipeline.
-#[derive(Debug, Clone, PartialEq)]
-pub(in super::super) struct Filter {
-    pub id: i32,
-    pub flags: u32,
-    pub values: Vec<u32>,
-    pub name: String,
-}
-
-impl Filter {
-    /// Whether data that passed this filter can be decoded here.
-    pub(in super::super) fn is_known(&self) -> bool {
-        plain!(H5Zfilter_avail(self.id)).is_ok_and(|yes| yes > 0)
+    /// Whether an item is one pointer to a text, or several end to end.
+    fn is_text_pointers(&self) -> bool {
+        match self.class() {
+            Class::Text => self.is_vlen_text(),
+            Class::Array => self.array_of().is_ok_and(|(_, item)| item.is_text_pointers()),
+            _ => false,
+        }
     }
 
-    pub(in super::super) fn can_encode(&self) -> bool {
-        let mut config: c_uint = 0;
-        // SAFETY: the pointer is to a local that outlives the call.
-        let asked = check(|| unsafe { H5Zget_filter_info(self.id, &raw mut config) });
-        self.is_known() && asked.is_ok() && config & H5Z_FILTER_CONFIG_ENCODE_ENABLED != 0
+    /// The members of a compound as they lie in memory.
+    fn slots(&self) -> Vec<Slot> {
+        let members = (0..self.members().len() as u32).filter_map(|i| Some((i, self.member(i)?)));
+        let slot = |(i, member): (u32, Self)| Slot {
+            offset: self.member_offset(i),
+            size: member.size(),
+            kind: match () {
+                () if member.is_text_pointers() => SlotKind::Texts,
+                () if member.is_plain() => SlotKind::Plain,
+                () => SlotKind::Other,
+            },
+        };
+        members.map(slot).collect()
     }
+}
+
+/// A member of a compound in memory.
+#[derive(Debug, Clone, Copy)]
+struct Slot {
+    offset: usize,
+    size: usize,
+    kind: SlotKind,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum SlotKind {
+    Plain,
+    Texts,
+    Other,
 }
 
 /// How the items of a dataset are laid out in the file.
@@ -193,6 +200,20 @@ pub(in super::super) fn layout(dataset: &Id) -> Outcome<Layout> {
     let count = plain!(H5Pget_nfilters(list.raw()))?;
     let filters = (0..count.unsigned_abs()).map(|i| filter(&list, i)).collect::<Outcome<_>>()?;
     Ok(Layout { chunks: Some(chunks), filters, elsewhere: None })
+}
+
+/// The shape of a dataset as it is recorded, without a look into the files that a virtual one is made of; one that is made
+/// of none has no axes.
+pub(in super::super) fn stored_shape(dataset: &Id) -> Outcome<Option<Vec<usize>>> {
+    let list = Id::from_raw(plain!(H5Dget_create_plist(dataset.raw()))?);
+    // SAFETY: an id only; the layouts are variants of the enum.
+    if locked(|| unsafe { H5Pget_layout(list.raw()) }) != H5D_layout_t::H5D_VIRTUAL {
+        return Space::of_dataset(dataset)?.shape();
+    }
+    match plain!(H5Pget_virtual_vspace(list.raw(), 0)) {
+        Ok(raw) => Space(Id::from_raw(raw)).shape(),
+        Err(_) => Ok(Some(Vec::new())),
+    }
 }
 
 fn filter(list: &Id, i: u32) -> Outcome<Filter> {
@@ -279,6 +300,15 @@ impl Items<'_> {
             Self::Block { count, .. } => Some(count.to_vec()),
         }
         .unwrap_or_else(|| vec![0]))
+    }
+
+    /// The space of these items in memory.
+    fn space(&self) -> Outcome<Space> {
+        match self {
+            Self::Attr(attr) => Space::of_attr(attr),
+            Self::Whole(dataset) => Space::of_dataset(dataset),
+            Self::Block { count, .. } => Space::new(count, false),
+        }
     }
 
     fn len(&self) -> Outcome<usize> {
@@ -424,38 +454,131 @@ pub(in super::super) fn memory_bytes<T: Item>(items: &[T]) -> Option<&[u8]> {
     Some(unsafe { std::slice::from_raw_parts(items.as_ptr().cast(), size_of_val(items)) })
 }
 
-/// An attribute kept in memory, of whatever type, to be put back as it was.
+/// Items of a compound in memory.
 #[derive(Debug)]
-pub(in super::super) struct SavedAttr {
+pub(in super::super) struct Members {
+    held: Held,
+    slots: Vec<Slot>,
+}
+
+impl Members {
+    /// Reads items as `dtype`, a compound.
+    pub(in super::super) fn read(items: Items<'_>, dtype: Type) -> Outcome<Self> {
+        let slots = dtype.slots();
+        Ok(Self { held: Held::read(items, dtype)?, slots })
+    }
+
+    /// Member number `i` of all items, its bytes end to end.
+    pub(in super::super) fn bytes(&self, i: usize) -> Outcome<Vec<u8>> {
+        let slot = self.slot(i, SlotKind::Plain)?;
+        let mut out = Vec::new();
+        out.try_reserve_exact(self.held.count * slot.size).map_err(|_| Failure::new("no memory for the items"))?;
+        self.places(slot).for_each(|place| out.extend_from_slice(place));
+        Ok(out)
+    }
+
+    /// Member number `i` of all items, which are texts of variable length; those never written are empty.
+    pub(in super::super) fn texts(&self, i: usize) -> Outcome<Vec<String>> {
+        let slot = self.slot(i, SlotKind::Texts)?;
+        let pointers = self.places(slot).flat_map(|place| place.chunks_exact(size_of::<*const c_char>()));
+        let pointer = |bytes: &[u8]| {
+            // SAFETY: as many bytes as a pointer has, which HDF5 wrote as one; provenance is that of its allocation.
+            unsafe { bytes.as_ptr().cast::<*const c_char>().read_unaligned() }
+        };
+        pointers.enumerate().map(|(number, bytes)| own_text(pointer(bytes), number)).collect()
+    }
+
+    fn slot(&self, i: usize, kind: SlotKind) -> Outcome<Slot> {
+        let slot = self.slots.get(i).copied().filter(|slot| slot.kind == kind);
+        slot.ok_or_else(|| Failure::new("a member of another kind than was read"))
+    }
+
+    fn places(&self, slot: Slot) -> impl Iterator<Item = &[u8]> {
+        let items = self.held.bytes().chunks_exact(self.held.dtype.size().max(1));
+        items.filter_map(move |item| item.get(slot.offset..slot.offset + slot.size))
+    }
+}
+
+/// Items of one member of a compound, to be written.
+#[derive(Debug)]
+pub(in super::super) enum Column<'a> {
+    /// Items of fixed size, end to end.
+    Fixed(Vec<u8>),
+    /// Texts of variable length.
+    Texts(Vec<&'a str>),
+}
+
+/// Writes all items of a compound, given by member.
+pub(in super::super) fn write_members(items: Items<'_>, dtype: &Type, columns: &[Column<'_>]) -> Outcome<()> {
+    let (slots, count, size) = (dtype.slots(), items.len()?, dtype.size());
+    let misfit = || Failure::new("the columns do not fit the type and number of the items");
+    let bytes = count.checked_mul(size).ok_or_else(misfit)?;
+    let mut rows = buffer(bytes.div_ceil(size_of::<u64>()), 0_u64)?;
+    // What the pointers in the rows lead to.
+    let mut texts: Vec<CString> = Vec::new();
+    if slots.len() != columns.len() {
+        return Err(misfit());
+    }
+    for (slot, column) in slots.iter().zip(columns) {
+        let kind = if matches!(column, Column::Fixed(_)) { SlotKind::Plain } else { SlotKind::Texts };
+        let column: Cow<'_, [u8]> = match column {
+            Column::Fixed(bytes) => Cow::Borrowed(bytes),
+            Column::Texts(column) => {
+                let column = column.iter().map(|text| c_text(text)).collect::<Outcome<Vec<_>>>()?;
+                // The text stays where it is when its owner moves.
+                let pointers = column.iter().flat_map(|text| (text.as_ptr() as usize).to_ne_bytes()).collect();
+                texts.extend(column);
+                Cow::Owned(pointers)
+            }
+        };
+        if slot.kind != kind || slot.size == 0 || count.checked_mul(slot.size) != Some(column.len()) {
+            return Err(misfit());
+        }
+        // SAFETY: a buffer of whole numbers is one of bytes, all initialised, of at most its length.
+        let rows = unsafe { std::slice::from_raw_parts_mut(rows.as_mut_ptr().cast::<u8>(), bytes) };
+        for (row, item) in rows.chunks_exact_mut(size).zip(column.chunks_exact(slot.size)) {
+            row.get_mut(slot.offset..slot.offset + slot.size).ok_or_else(misfit)?.copy_from_slice(item);
+        }
+    }
+    if count == 0 {
+        return Ok(());
+    }
+    // SAFETY: every member of every item was filled, pointers with those to texts ending with NUL, which live in `texts`.
+    let done = unsafe { items.write(dtype, rows.as_ptr().cast()) };
+    drop(texts);
+    done
+}
+
+/// Items in memory, of whatever type; what HDF5 allocated for them is given back when they are dropped.
+#[derive(Debug)]
+struct Held {
     dtype: Type,
     space: Space,
-    /// Items in the attribute's own type, end to end; may hold pointers that HDF5 allocated, and is aligned for them.
+    count: usize,
+    /// The items end to end; may hold pointers that HDF5 allocated, and is aligned for them.
     items: Vec<u64>,
 }
 
-impl SavedAttr {
-    pub(in super::super) fn save(attr: &Id) -> Outcome<Self> {
-        let (dtype, space) = (Type::of_attr(attr)?, Space::of_attr(attr)?);
-        let bytes = Items::Attr(attr).len()?.checked_mul(dtype.size()).ok_or_else(|| Failure::new("too many items"))?;
+impl Held {
+    fn read(from: Items<'_>, dtype: Type) -> Outcome<Self> {
+        let (count, space) = (from.len()?, from.space()?);
+        let bytes = count.checked_mul(dtype.size()).ok_or_else(|| Failure::new("too many items"))?;
         let mut items = buffer(bytes.div_ceil(size_of::<u64>()), 0_u64)?;
         if bytes > 0 {
+            // Where this fails, what the buffer holds may be pointers or not: nothing of it is given back.
             // SAFETY: the buffer was made at least as long as all items together.
-            unsafe { Items::Attr(attr).read(&dtype, items.as_mut_ptr().cast()) }?;
+            unsafe { from.read(&dtype, items.as_mut_ptr().cast()) }?;
         }
-        Ok(Self { dtype, space, items })
+        Ok(Self { dtype, space, count, items })
     }
 
-    pub(in super::super) fn restore(&self, object: &Id, name: &str) -> Outcome<()> {
-        let attr = new_attr(object, name, &self.dtype, &self.space)?;
-        if self.items.is_empty() {
-            return Ok(());
-        }
-        // SAFETY: the items were read with this type from an attribute of this space.
-        unsafe { Items::Attr(&attr).write(&self.dtype, self.items.as_ptr().cast()) }
+    fn bytes(&self) -> &[u8] {
+        // SAFETY: a buffer of whole numbers is one of bytes, all initialised, and as long as `read` made it.
+        unsafe { std::slice::from_raw_parts(self.items.as_ptr().cast(), self.count * self.dtype.size()) }
     }
 }
 
-impl Drop for SavedAttr {
+impl Drop for Held {
     fn drop(&mut self) {
         if self.items.is_empty() {
             return;
@@ -464,5 +587,25 @@ impl Drop for SavedAttr {
         locked(|| unsafe {
             H5Treclaim(self.dtype.0.raw(), self.space.0.raw(), H5P_DEFAULT, self.items.as_mut_ptr().cast())
         });
+    }
+}
+
+/// An attribute kept in memory, of whatever type, to be put back as it was.
+#[derive(Debug)]
+pub(in super::super) struct SavedAttr(Held);
+
+impl SavedAttr {
+    pub(in super::super) fn save(attr: &Id) -> Outcome<Self> {
+        Held::read(Items::Attr(attr), Type::of_attr(attr)?).map(Self)
+    }
+
+    pub(in super::super) fn restore(&self, object: &Id, name: &str) -> Outcome<()> {
+        let Self(held) = self;
+        let attr = new_attr(object, name, &held.dtype, &held.space)?;
+        if held.items.is_empty() {
+            return Ok(());
+        }
+        // SAFETY: the items were read with this type from an attribute of this space.
+        unsafe { Items::Attr(&attr).write(&held.dtype, held.items.as_ptr().cast()) }
     }
 }

@@ -3,23 +3,26 @@
 #![allow(unsafe_code, reason = "a C library; each block says why its call is sound")]
 
 mod data;
+mod filters;
 mod objects;
 mod types;
 
 use std::ffi::{CStr, CString, c_char, c_uint, c_void};
 
+use hdf5_metno_sys::h5::hsize_t;
 use hdf5_metno_sys::h5e::{H5E_DEFAULT, H5E_direction_t, H5E_error2_t, H5Ewalk2};
 use hdf5_metno_sys::h5i::{H5Idec_ref, hid_t};
 
 pub(super) use data::{
-    Filter, Items, Layout, SavedAttr, Space, chunk_bytes, layout, memory_bytes, new_dataset, read_fixed, read_numbers,
-    read_texts, write_fixed, write_texts,
+    Column, Items, Layout, Members, SavedAttr, Space, chunk_bytes, layout, memory_bytes, new_dataset, read_fixed,
+    read_numbers, read_texts, stored_shape, write_fixed, write_members, write_texts,
 };
+pub(super) use filters::Filter;
 pub(super) use hdf5_metno::sync::sync as locked;
 pub(super) use objects::{
-    Kind, LinkKind, attr_exists, attr_names, create_file, delete_attr, delete_link, file_size, flush, flush_dataset,
-    header_version, is_writable, link, link_kind, links, new_attr, new_group, open_attr, open_file, open_object,
-    reference_path, resolves,
+    Identity, Kind, LinkKind, attr_exists, attr_names, create_file, delete_attr, delete_link, file_size, flush,
+    flush_dataset, header_version, identity, is_writable, link, link_kind, links, new_attr, new_group, open_attr,
+    open_file, open_object, reference_path, rename_link, resolves,
 };
 pub(super) use types::{Class, Type};
 
@@ -105,6 +108,16 @@ fn text(raw: *const c_char) -> Option<String> {
 
 fn c_text(name: &str) -> Outcome<CString> {
     CString::new(name).map_err(|_| Failure::new(format!("{name:?} holds a NUL character")))
+}
+
+fn sizes(shape: &[usize]) -> Vec<hsize_t> {
+    shape.iter().map(|&n| n as hsize_t).collect()
+}
+
+fn lengths(dims: &[hsize_t]) -> Outcome<Vec<usize>> {
+    let wide = |_| Failure::new("an axis longer than memory can address");
+    // As signed numbers: positions are reckoned with those.
+    dims.iter().map(|&n| isize::try_from(n).map(isize::unsigned_abs).map_err(wide)).collect()
 }
 
 /// A zeroed buffer; a failure where the memory cannot be had.

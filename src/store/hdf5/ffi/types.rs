@@ -1,11 +1,11 @@
 //! Datatypes: asking what a stored one is, and making those this crate writes.
 
-use std::ffi::c_void;
+use std::ffi::{CStr, CString, c_uint, c_void};
 
-use hdf5_metno_sys::h5::H5free_memory;
+use hdf5_metno_sys::h5::{H5free_memory, hsize_t};
 use hdf5_metno_sys::h5t::*;
 
-use super::{Failure, Id, Outcome, c_text, check, locked, plain, text};
+use super::{Failure, Id, Outcome, c_text, check, lengths, locked, plain, sizes};
 
 /// A datatype.
 #[derive(Debug)]
@@ -19,6 +19,8 @@ pub(in super::super) enum Class {
     Text,
     Enum,
     Compound,
+    /// Several items of one type, with axes of their own.
+    Array,
     Reference,
     Other(&'static str),
 }
@@ -39,12 +41,12 @@ impl Type {
             H5T_STRING => Class::Text,
             H5T_ENUM => Class::Enum,
             H5T_COMPOUND => Class::Compound,
+            H5T_ARRAY => Class::Array,
             H5T_REFERENCE => Class::Reference,
             H5T_TIME => Class::Other("time"),
             H5T_BITFIELD => Class::Other("bitfield"),
             H5T_OPAQUE => Class::Other("opaque"),
             H5T_VLEN => Class::Other("variable-length sequence"),
-            H5T_ARRAY => Class::Other("array"),
             H5T_COMPLEX => Class::Other("complex"),
             _ => Class::Other("unknown"),
         }
@@ -104,22 +106,43 @@ impl Type {
     pub(in super::super) fn members(&self) -> Vec<String> {
         let count = plain!(H5Tget_nmembers(self.0.raw())).unwrap_or(0);
         (0..count.unsigned_abs())
-            .filter_map(|i| {
-                locked(|| {
-                    // SAFETY: an id and a number; the text is ours to free, once, after it has been copied.
-                    unsafe {
-                        let raw = H5Tget_member_name(self.0.raw(), i);
-                        let name = text(raw);
-                        H5free_memory(raw.cast());
-                        name
-                    }
-                })
-            })
+            .map(|i| self.member_name(i).map(|name| name.to_string_lossy().into_owned()).unwrap_or_default())
             .collect()
+    }
+
+    fn member_name(&self, i: u32) -> Outcome<CString> {
+        locked(|| {
+            // SAFETY: an id and a number.
+            let raw = unsafe { H5Tget_member_name(self.0.raw(), i) };
+            if raw.is_null() {
+                return Err(Failure::current());
+            }
+            // SAFETY: not null, so that it is a text ending with NUL, which is ours to free, once, after it has been copied.
+            unsafe {
+                let name = CStr::from_ptr(raw).to_owned();
+                H5free_memory(raw.cast());
+                Ok(name)
+            }
+        })
     }
 
     pub(in super::super) fn member(&self, i: u32) -> Option<Self> {
         plain!(H5Tget_member_type(self.0.raw(), i)).ok().map(owned)
+    }
+
+    /// Where a member of a compound begins.
+    pub(super) fn member_offset(&self, i: u32) -> usize {
+        // SAFETY: an id and a number; HDF5 answers 0 where there is no such member.
+        locked(|| unsafe { H5Tget_member_offset(self.0.raw(), i) })
+    }
+
+    /// Lengths of the axes of an array type, and what its items are.
+    pub(in super::super) fn array_of(&self) -> Outcome<(Vec<usize>, Self)> {
+        let axes = plain!(H5Tget_array_ndims(self.0.raw()))?;
+        let mut dims: Vec<hsize_t> = vec![0; axes.unsigned_abs() as usize];
+        // SAFETY: the list has as many items as the type has axes and outlives the call.
+        check(|| unsafe { H5Tget_array_dims2(self.0.raw(), dims.as_mut_ptr()) })?;
+        Ok((lengths(&dims)?, owned(plain!(H5Tget_super(self.0.raw()))?)))
     }
 
     /// The value of a member of an enum that is one byte wide.
@@ -183,16 +206,50 @@ impl Type {
     }
 
     /// A compound of these members, packed in this order.
-    pub(in super::super) fn compound(members: &[(&str, Self)]) -> Outcome<Self> {
-        let size = members.iter().map(|(_, t)| t.size()).sum();
-        let out = owned(plain!(H5Tcreate(H5T_COMPOUND, size))?);
+    pub(in super::super) fn compound<'a>(members: impl IntoIterator<Item = (&'a str, Self)>) -> Outcome<Self> {
+        let named = members.into_iter().map(|(name, member)| Ok((c_text(name)?, member)));
+        Self::packed(&named.collect::<Outcome<Vec<_>>>()?)
+    }
+
+    /// Some members of this compound, by number, in other types. HDF5 finds members by name, to the byte.
+    pub(in super::super) fn part(&self, members: Vec<(u32, Self)>) -> Outcome<Self> {
+        let named = members.into_iter().map(|(i, member)| Ok((self.member_name(i)?, member)));
+        Self::packed(&named.collect::<Outcome<Vec<_>>>()?)
+    }
+
+    fn packed(members: &[(CString, Self)]) -> Outcome<Self> {
+        let size = members.iter().try_fold(0_usize, |n, (_, member)| n.checked_add(member.size()));
+        let out = owned(plain!(H5Tcreate(H5T_COMPOUND, size.unwrap_or(0)))?);
         let mut offset = 0;
         for (name, member) in members {
-            let name = c_text(name)?;
             // SAFETY: the name outlives the call; HDF5 checks offset and size.
             check(|| unsafe { H5Tinsert(out.0.raw(), name.as_ptr(), offset, member.0.raw()) })?;
             offset += member.size();
         }
+        Ok(out)
+    }
+
+    /// Items of this type with axes of their own; without axes the type itself.
+    pub(in super::super) fn with_axes(self, axes: &[usize]) -> Outcome<Self> {
+        if axes.is_empty() {
+            return Ok(self);
+        }
+        let dims = sizes(axes);
+        let count = c_uint::try_from(dims.len()).map_err(|_| Failure::new("too many axes"))?;
+        // SAFETY: the list has as many items as said and outlives the call.
+        check(|| unsafe { H5Tarray_create2(self.0.raw(), count, dims.as_ptr()) }).map(owned)
+    }
+
+    /// The same type once more, changeable whatever this one is.
+    pub(in super::super) fn copy(&self) -> Outcome<Self> {
+        plain!(H5Tcopy(self.0.raw())).map(owned)
+    }
+
+    /// A byte string of fixed length, as numpy's `S`.
+    pub(in super::super) fn bytes(length: usize) -> Outcome<Self> {
+        let out = owned(plain!(H5Tcopy(*H5T_C_S1))?);
+        plain!(H5Tset_size(out.0.raw(), length))?;
+        plain!(H5Tset_strpad(out.0.raw(), H5T_STR_NULLPAD))?;
         Ok(out)
     }
 

@@ -1,0 +1,400 @@
+//! [`Core`]: one open file, under a shadow with its views or, in a MuData, under all modalities: the one lock, over the
+//! link to the file and the overlay, and the life of the handle.
+//!
+//! The lock is never held over disk I/O: look up, clone the handle, release, read, take the lock again, remember.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use parking_lot::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use super::insert::Put;
+use super::link::{Link, Mode, OpenOptions};
+use super::locate;
+use super::slots;
+use crate::codec::FrameMeta;
+use crate::commit::{self, Change, Receipt};
+use crate::error::{Error, Place, Result};
+use crate::overlay::{Overlay, Pending};
+use crate::path::ElemPath;
+use crate::store::{Format, IoStats, Opened, ReadStore, open_read, open_write};
+
+/// How long `reopen` and `close` wait for reads in flight.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+pub(crate) struct Core {
+    /// The path as the user gave it; may end inside the file.
+    pub(super) path: PathBuf,
+    /// The file or directory itself, and its name for messages.
+    root: PathBuf,
+    file: String,
+    /// Where in the store the object begins that was opened.
+    pub(super) base: ElemPath,
+    pub(super) format: Format,
+    state: RwLock<State>,
+    /// One write, reopen or close at a time.
+    gate: Mutex<()>,
+}
+
+pub(super) struct State {
+    link: Link,
+    pub(super) overlay: Overlay,
+    /// Counts the times when what views have read before may have become stale.
+    pub(super) generation: u64,
+    /// The file as it was when this object last opened, wrote or closed it.
+    fingerprint: Fingerprint,
+    /// What handles that are closed by now have read and written.
+    past: IoStats,
+    /// Frames as they were last looked up in the file, for when it is closed.
+    pub(super) frames: HashMap<ElemPath, FrameMeta>,
+    /// The objects in the file that shadows stand for, by where they begin, with their observations and variables.
+    pub(super) shapes: BTreeMap<ElemPath, Shape>,
+    /// The handle is being swapped: new reads wait at the gate.
+    draining: bool,
+}
+
+/// Observations and variables of an object.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Shape {
+    pub(super) now: [usize; 2],
+    /// In the file; `None` of one that is pending.
+    stored: Option<[usize; 2]>,
+}
+
+/// What [`Core::put`] took the place of.
+pub(super) struct Before {
+    elements: Vec<(ElemPath, Option<Pending>)>,
+    shapes: Vec<(ElemPath, Option<Shape>)>,
+}
+
+impl Core {
+    /// Opens a file and finds the object in it: `find` is given the path that was left over inside the file.
+    pub(super) fn open(
+        path: &Path,
+        options: &OpenOptions,
+        find: impl FnOnce(&dyn ReadStore, ElemPath) -> Result<ElemPath>,
+    ) -> Result<Self> {
+        let Connected { link, root, inner, format } = connect(path, options.mode)?;
+        let Some(store) = link.reader() else { return Err(closed_now(path)) };
+        let file = store.location().to_owned();
+        let base = find(&*store, inner)?;
+        let (obs, shape) = locate::measure(&*store, &base)?;
+        let state = State {
+            link,
+            overlay: Overlay::new(options.cache_budget),
+            generation: 0,
+            fingerprint: fingerprint(&root, std::slice::from_ref(&base)),
+            past: IoStats::default(),
+            frames: HashMap::from([(base.child("obs"), obs)]),
+            shapes: BTreeMap::from([(base.clone(), Shape { now: shape, stored: Some(shape) })]),
+            draining: false,
+        };
+        let (path, state, gate) = (path.to_owned(), RwLock::new(state), Mutex::new(()));
+        Ok(Self { path, root, file, base, format, state, gate })
+    }
+
+    /// Counts the object at `base` among those that shadows stand for.
+    pub(super) fn add_object(&self, base: &ElemPath) -> Result<()> {
+        let store = self.reader(base)?;
+        let (obs, shape) = locate::measure(&*store, base)?;
+        drop(store);
+        {
+            let mut state = self.state.write();
+            state.frames.insert(base.child("obs"), obs);
+            state.shapes.insert(base.clone(), Shape { now: shape, stored: Some(shape) });
+        }
+        let now = self.fingerprint();
+        self.state.write().fingerprint = now;
+        Ok(())
+    }
+
+    pub(super) fn state(&self) -> RwLockReadGuard<'_, State> {
+        self.state.read()
+    }
+
+    pub(super) fn state_mut(&self) -> RwLockWriteGuard<'_, State> {
+        self.state.write()
+    }
+
+    pub(super) fn place(&self, at: &ElemPath) -> Place {
+        Place::new(&self.file, at)
+    }
+
+    /// The object that was opened as a whole, for messages.
+    fn here(&self) -> Place {
+        self.place(&self.base)
+    }
+
+    /// A path in the store as a path inside the object that was opened.
+    pub(super) fn relative(&self, at: &ElemPath) -> String {
+        at.strip_prefix(&self.base).unwrap_or_default().to_string()
+    }
+
+    /// The state, once no swap of the handle is under way.
+    fn settled(&self) -> RwLockReadGuard<'_, State> {
+        loop {
+            let state = self.state.read();
+            if !state.draining {
+                return state;
+            }
+            drop(state);
+            drop(self.gate.lock());
+        }
+    }
+
+    pub(super) fn mode(&self) -> Option<Mode> {
+        self.settled().link.mode()
+    }
+
+    pub(super) fn generation(&self) -> u64 {
+        self.state.read().generation
+    }
+
+    pub(super) fn stats(&self) -> IoStats {
+        let state = self.state.read();
+        let now = state.link.reader().map(|s| s.stats()).unwrap_or_default();
+        state.past + now
+    }
+
+    /// The store to read from; `None` when closed. Whoever holds one must not ask for another: a swap of the handle lets
+    /// the first finish and keeps the second waiting.
+    pub(super) fn store(&self) -> Option<Arc<dyn ReadStore>> {
+        self.settled().link.reader()
+    }
+
+    pub(super) fn reader(&self, at: &ElemPath) -> Result<Arc<dyn ReadStore>> {
+        self.store().ok_or_else(|| self.closed(at))
+    }
+
+    pub(super) fn closed(&self, at: &ElemPath) -> Error {
+        Error::Closed { at: self.here(), what: format!("reading `{}`", self.relative(at)) }
+    }
+
+    /// Sets elements to be written, and what shapes the objects have with them, in one step. Gives what was pending before.
+    pub(super) fn put(&self, puts: Vec<Put>, shapes: [(ElemPath, [usize; 2]); 2]) -> Before {
+        let mut state = self.state.write();
+        let pending = state.overlay.pending();
+        let mut before = Before { elements: Vec::new(), shapes: Vec::new() };
+        for Put { at, value, replaces } in puts {
+            let old = pending.iter().find(|p| p.path == at).cloned();
+            // What takes the place of something new is new.
+            let replaces = replaces && old.as_ref().is_none_or(|p| p.replaces);
+            state.overlay.put(&at, Arc::new(value), replaces);
+            before.elements.push((at, old));
+        }
+        for (base, now) in shapes {
+            let old = state.shapes.get(&base).copied();
+            state.shapes.insert(base.clone(), Shape { now, stored: old.and_then(|o| o.stored) });
+            before.shapes.push((base, old));
+        }
+        state.generation += 1;
+        before
+    }
+
+    /// Undoes a [`put`](Self::put).
+    pub(super) fn take_back(&self, before: Before) {
+        let mut state = self.state.write();
+        for (at, old) in before.elements {
+            state.overlay.unset(&at);
+            if let Some(Pending { value, replaces, .. }) = old {
+                state.overlay.put(&at, value, replaces);
+            }
+        }
+        for (base, old) in before.shapes {
+            match old {
+                Some(shape) => state.shapes.insert(base, shape),
+                None => state.shapes.remove(&base),
+            };
+        }
+        state.generation += 1;
+    }
+
+    /// The pending changes below `base`, by their paths there.
+    pub(super) fn changes(&self, base: &ElemPath) -> Vec<Change> {
+        let pending = self.state.read().overlay.pending();
+        pending.iter().filter(|p| p.path.starts_with(base)).map(|p| Change::of(p, base)).collect()
+    }
+
+    pub(super) fn clear_cache(&self) {
+        self.state.write().overlay.clear_clean();
+    }
+
+    pub(super) fn set_cache_budget(&self, bytes: usize) {
+        self.state.write().overlay.set_budget(bytes);
+    }
+
+    pub(super) fn cache_budget(&self) -> usize {
+        self.state.read().overlay.budget()
+    }
+
+    pub(super) fn cache_bytes(&self) -> usize {
+        self.state.read().overlay.clean_bytes()
+    }
+
+    pub(super) fn write(&self, clear_cache: bool) -> Result<Receipt> {
+        let _gate = self.gate.lock();
+        let now = self.fingerprint();
+        let (link, pending, shapes, changed) = {
+            let state = self.state.read();
+            (state.link.clone(), state.overlay.pending(), state.shapes.clone(), state.fingerprint != now)
+        };
+        let bases: Vec<ElemPath> = shapes.keys().cloned().collect();
+        let what = || format!("writing {} pending element(s)", pending.len());
+        let store = match link {
+            Link::Write(store) => store,
+            Link::Read(_) => return Err(Error::ReadOnly { at: self.here(), what: what() }),
+            Link::Closed => return Err(Error::Closed { at: self.here(), what: what() }),
+        };
+        let receipt = commit::write(&*store, &self.base, &bases, &pending)?;
+        let after = self.fingerprint();
+        let mut state = self.state.write();
+        state.overlay.settle(&pending, clear_cache);
+        state.generation += 1;
+        // What somebody else wrote meanwhile makes stale what was read before.
+        if clear_cache || changed {
+            state.overlay.clear_clean();
+        }
+        for (base, written) in shapes {
+            if let Some(shape) = state.shapes.get_mut(&base) {
+                shape.stored = Some(written.now);
+            }
+        }
+        state.fingerprint = after;
+        Ok(receipt)
+    }
+
+    /// Swaps the handle. After Err the shadow is open as before or, if even that fails, closed; the overlay is kept.
+    pub(super) fn reopen(&self, mode: Mode) -> Result<()> {
+        let _gate = self.gate.lock();
+        let draining = Draining(self);
+        // Asked before the handle goes: closing an HDF5 file that was open for writing touches it.
+        let now = self.fingerprint();
+        let mut changed = self.state.read().fingerprint != now;
+        let before = self.disconnect()?;
+        let gone = self.fingerprint();
+        let (link, result) = match self.connect_again(mode) {
+            Ok(link) => (link, Ok(())),
+            Err(error) => (before.and_then(|mode| self.connect_again(mode).ok()).unwrap_or(Link::Closed), Err(error)),
+        };
+        let arrived = self.fingerprint();
+        // Opening for reading touches nothing, so that any difference is somebody else's.
+        changed |= link.mode() == Some(Mode::Read) && arrived != gone;
+        let mut state = self.state.write();
+        state.link = link;
+        state.fingerprint = arrived;
+        if changed {
+            // Somebody else wrote meanwhile: what was read of the file may be stale.
+            state.overlay.clear_clean();
+            state.generation += 1;
+        }
+        drop(state);
+        drop(draining);
+        result
+    }
+
+    fn fingerprint(&self) -> Fingerprint {
+        let bases: Vec<ElemPath> = self.state.read().shapes.keys().cloned().collect();
+        fingerprint(&self.root, &bases)
+    }
+
+    /// A new handle, if the file still has the shape that views and pending changes were made for.
+    fn connect_again(&self, mode: Mode) -> Result<Link> {
+        let link = connect(&self.path, mode)?.link;
+        let store = link.reader().ok_or_else(|| closed_now(&self.path))?;
+        let known = self.state.read().shapes.clone();
+        for (base, shape) in known.iter().filter_map(|(base, shape)| Some((base, shape.stored?))) {
+            let now = locate::measure(&*store, base)?.1;
+            if now != shape {
+                let what = format!("it was {shape:?} when first opened and is {now:?} now; open it anew");
+                return Err(Error::Malformed { at: self.place(base), what });
+            }
+        }
+        Ok(link)
+    }
+
+    pub(super) fn close(&self) -> Result<()> {
+        let _gate = self.gate.lock();
+        let _draining = Draining(self);
+        self.disconnect()?;
+        let now = self.fingerprint();
+        self.state.write().fingerprint = now;
+        Ok(())
+    }
+
+    /// Takes the handle away once reads in flight are done; new ones wait until `draining` is unset. Gives the mode it had.
+    fn disconnect(&self) -> Result<Option<Mode>> {
+        let started = Instant::now();
+        loop {
+            let mut state = self.state.write();
+            state.draining = true;
+            if !state.link.in_use() {
+                let stats = state.link.reader().map(|s| s.stats()).unwrap_or_default();
+                state.past = state.past + stats;
+                let link = std::mem::replace(&mut state.link, Link::Closed);
+                // Closing may take a while; nobody needs to wait for the lock meanwhile.
+                drop(state);
+                return Ok(link.mode());
+            }
+            drop(state);
+            if started.elapsed() > PATIENCE {
+                let why =
+                    format!("reads are still under way after {} s; try again when they are done", PATIENCE.as_secs());
+                return Err(Error::Busy { at: self.here(), why });
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+}
+
+/// New reads wait while the handle is swapped; whatever becomes of that, they do not wait for ever.
+struct Draining<'a>(&'a Core);
+
+impl Drop for Draining<'_> {
+    fn drop(&mut self) {
+        self.0.state.write().draining = false;
+    }
+}
+
+struct Connected {
+    link: Link,
+    root: PathBuf,
+    inner: ElemPath,
+    format: Format,
+}
+
+fn connect(path: &Path, mode: Mode) -> Result<Connected> {
+    Ok(match mode {
+        Mode::Read => {
+            let Opened { store, root, inner, format } = open_read(path)?;
+            Connected { link: Link::Read(store), root, inner, format }
+        }
+        Mode::ReadWrite => {
+            let Opened { store, root, inner, format } = open_write(path)?;
+            Connected { link: Link::Write(store), root, inner, format }
+        }
+    })
+}
+
+fn closed_now(path: &Path) -> Error {
+    Error::Closed { at: Place::new(path.display(), ""), what: "opening".into() }
+}
+
+/// When a file, or what matters of a directory, was last changed, and how long it is.
+type Fingerprint = Vec<Option<(SystemTime, u64)>>;
+
+/// Of a file, the file; of a Zarr store, the documents at its root and the slots of the objects in it, whose directories change
+/// when an element comes or goes.
+fn fingerprint(root: &Path, bases: &[ElemPath]) -> Fingerprint {
+    let stamp = |p: &Path| std::fs::metadata(p).ok().and_then(|m| Some((m.modified().ok()?, m.len())));
+    if root.is_file() {
+        return vec![stamp(root)];
+    }
+    let documents = ["zarr.json", ".zmetadata", ".zattrs"].map(|name| root.join(name));
+    let slots = bases.iter().flat_map(|base| {
+        let here = base.components().fold(root.to_owned(), |dir, name| dir.join(name));
+        ["X", "raw"].into_iter().chain(slots::SHOWN.iter().map(|spec| spec.name)).map(move |name| here.join(name))
+    });
+    documents.into_iter().chain(slots).map(|p| stamp(&p)).collect()
+}

@@ -1,0 +1,215 @@
+//! What a new modality changes in the global part of a MuData: its masks and maps, and where it brings rows that the MuData
+//! did not have, everything along that axis.
+
+use std::collections::{HashMap, VecDeque};
+
+use super::anndata::AnnDataShadow;
+use super::grow;
+use super::member::check_keys;
+use super::modality::Modality;
+use super::slots::{self, Admits, Axis, SlotSpec};
+use crate::codec::Kind;
+use crate::error::{Error, Result};
+use crate::path::{ElemPath, check_new_name};
+use crate::value::{Array, Element, Table};
+
+/// An element that takes its place in the overlay; one that is stored is replaced.
+pub(super) struct Put {
+    pub(super) at: ElemPath,
+    pub(super) value: Element,
+    pub(super) replaces: bool,
+}
+
+/// A new modality and all that it changes.
+pub(super) struct Insertion {
+    pub(super) puts: Vec<Put>,
+    /// Observations and variables of the modality, and of the MuData with it.
+    pub(super) shape: [usize; 2],
+    pub(super) global: [usize; 2],
+}
+
+/// Checks that `data` is an AnnData in memory. Gives its names, obs and var.
+pub(super) fn check_anndata(whole: &AnnDataShadow, name: &str, data: &Element) -> Result<[Vec<String>; 2]> {
+    check_new_name(name)?;
+    check_keys(data)?;
+    let at = whole.root.at("mod")?.join(name)?;
+    let place = |below: &str| whole.root.place(&at.join(below).unwrap_or_default());
+    let bad = |below: &str, wanted: &str, found: String| Error::WrongType {
+        at: place(below),
+        wanted: wanted.to_owned(),
+        found,
+    };
+    let Element::Mapping(parts) = data else {
+        return Err(bad("obs", "an AnnData: a dict of its slots", data.describe()));
+    };
+    let known = [&slots::X, &slots::OBS, &slots::VAR].into_iter().chain(named_slots()).map(|s| s.name);
+    let known: Vec<&str> = known.chain(["raw"]).collect();
+    if let Some(other) = parts.keys().find(|key| !known.contains(&key.as_str())) {
+        return Err(Error::BadName { name: other.clone(), why: format!("an AnnData has {}", known.join(", ")) });
+    }
+    let frame = |name: &str| -> Result<(&Table, Vec<String>)> {
+        let found = match parts.get(name) {
+            Some(Element::Table(table)) => return Ok((table, names_of(table))),
+            Some(other) => other.describe(),
+            None => "nothing".to_owned(),
+        };
+        Err(bad(name, "a dataframe", found))
+    };
+    let ((obs, obs_names), (var, var_names)) = (frame("obs")?, frame("var")?);
+    let length = |axis: &Axis| if *axis == Axis::Obs { obs.n_rows() } else { var.n_rows() };
+    let check = |spec: &SlotSpec, below: &str, element: &Element| {
+        let lengths: Vec<usize> = spec.axes.iter().map(length).collect();
+        spec.check(&place(below), element, &lengths)
+    };
+    for (spec, table) in [(&slots::OBS, obs), (&slots::VAR, var)] {
+        table.columns().iter().try_for_each(|(c, e)| check(spec, &format!("{}/{c}", spec.name), e))?;
+    }
+    if let Some(x) = parts.get("X").filter(|x| !matches!(x, Element::Null)) {
+        check(&slots::X, "X", x)?;
+    }
+    for spec in named_slots() {
+        match parts.get(spec.name) {
+            None => {}
+            Some(Element::Mapping(entries)) => {
+                entries.iter().try_for_each(|(n, e)| check(spec, &format!("{}/{n}", spec.name), e))?;
+            }
+            Some(other) => return Err(bad(spec.name, "a dict", other.describe())),
+        }
+    }
+    Ok([obs_names, var_names])
+}
+
+fn named_slots() -> impl Iterator<Item = &'static SlotSpec> {
+    slots::SHOWN.iter().copied().filter(|spec| spec.admits != Admits::Column)
+}
+
+fn names_of(table: &Table) -> Vec<String> {
+    let texts = table.index().texts().unwrap_or_default();
+    texts.into_iter().map(|name| name.unwrap_or_else(|| "nan".to_owned())).collect()
+}
+
+/// What it takes to add the modality `name`, whose rows have these names. `shared` says of each axis whether the modalities
+/// share it.
+pub(super) fn plan(
+    whole: &AnnDataShadow,
+    modalities: &[std::sync::Arc<Modality>],
+    shared: [bool; 2],
+    name: &str,
+    data: Element,
+    names: &[Vec<String>; 2],
+) -> Result<Insertion> {
+    let root = &whole.root;
+    let mut puts = vec![Put { at: root.at("mod")?.join(name)?, value: data, replaces: false }];
+    let mut global = root.shape();
+    for (i, axis) in [Axis::Obs, Axis::Var].into_iter().enumerate() {
+        let (map, new) = place_rows(&root.axis_names(axis)?, &names[i], shared[i]);
+        global[i] = map.len();
+        if !new.is_empty() {
+            puts.extend(longer(whole, modalities, axis, &new)?);
+        }
+        let mask: Vec<bool> = map.iter().map(|&p| p > 0).collect();
+        let mask = Array::from_shape_vec(&[map.len(), 1], mask);
+        for (slot, value) in [("m", mask), ("map", Some(Array::from_vec(map)))] {
+            let at = root.at(&format!("{}{slot}", axis.name()))?.child(name);
+            if root.info(&at)?.is_some() {
+                return Err(Error::Exists { at: root.place(&at) });
+            }
+            puts.extend(value.map(|v| Put { at, value: Element::Array(v), replaces: false }));
+        }
+    }
+    Ok(Insertion { puts, shape: [names[0].len(), names[1].len()], global })
+}
+
+/// The map of a new modality (1-based, 0 where it lacks a row), and the names of the rows that come behind the known ones.
+/// On a shared axis the k-th row of a name is the k-th global row of this name.
+fn place_rows(known: &[String], names: &[String], shared: bool) -> (Vec<u32>, Vec<String>) {
+    let mut waiting: HashMap<&str, VecDeque<usize>> = HashMap::new();
+    for (i, name) in names.iter().enumerate() {
+        waiting.entry(name).or_default().push_back(i);
+    }
+    let mut met = vec![false; names.len()];
+    let mut map: Vec<u32> = Vec::with_capacity(known.len());
+    for name in known {
+        let row = if shared { waiting.get_mut(name.as_str()).and_then(VecDeque::pop_front) } else { None };
+        row.inspect(|&i| met[i] = true);
+        map.push(row.map_or(0, |i| i as u32 + 1));
+    }
+    let new: Vec<usize> = (0..names.len()).filter(|&i| !met[i]).collect();
+    map.extend(new.iter().map(|&i| i as u32 + 1));
+    (map, new.into_iter().map(|i| names[i].clone()).collect())
+}
+
+/// Everything along `axis`, with rows of these names behind it.
+fn longer(
+    whole: &AnnDataShadow,
+    modalities: &[std::sync::Arc<Modality>],
+    axis: Axis,
+    new: &[String],
+) -> Result<Vec<Put>> {
+    let root = &whole.root;
+    let (frame, pairs) = if axis == Axis::Obs { (whole.obs(), whole.obsp()) } else { (whole.var(), whole.varp()) };
+    let aligned = if axis == Axis::Obs { whole.obsm() } else { whole.varm() };
+    let refuse = |at: &ElemPath, found: String| Error::Unsupported {
+        at: root.place(at),
+        what: format!(
+            "the modality brings {} new {} names, and {found} has no form for rows that are not known",
+            new.len(),
+            axis.name()
+        ),
+    };
+    let at = root.at(axis.name())?;
+    if root.is_pending(&at) && !root.mark(&at).is_some_and(crate::overlay::Mark::is_pending) {
+        return Err(Error::Unsupported {
+            at: root.place(&at),
+            what: "it has pending columns, and the modality brings new rows: write() first".to_owned(),
+        });
+    }
+    let table = grow::table(&frame.table()?, new).map_err(|found| refuse(&at, found))?;
+    let replace = |at: ElemPath, value| Put { at, value, replaces: true };
+    let mut puts = vec![replace(at, Element::Table(table))];
+    let is_modality = |name: &str| modalities.iter().any(|m| m.name == name);
+    for (slot, axes) in [(&aligned, 1), (&pairs, 2)] {
+        for name in slot.keys()? {
+            let member = slot.member(&name)?;
+            if member.info()?.is_none_or(|info| info.kind == Kind::Null) {
+                continue;
+            }
+            let element = member.element()?;
+            let value = match &*element {
+                Element::Array(mask) if axes == 1 && is_modality(&name) => {
+                    grow::with_none(mask, new.len()).map(Element::Array)
+                }
+                other => grow::grown(other, axes, new),
+            };
+            puts.push(replace(member.at.clone(), value.map_err(|found| refuse(&member.at, found))?));
+        }
+    }
+    for modality in modalities {
+        let map = modality.map(whole, axis)?.iter().map(|row| row.map_or(0, |i| i as u32 + 1)).collect::<Vec<_>>();
+        let at = root.at(&format!("{}map", axis.name()))?.child(&modality.name);
+        let value = match root.info(&at)? {
+            // Of the type that it has.
+            Some(_) => match &*root.read(&at, &[axis], &[])? {
+                Element::Array(stored) => grow::with_none(stored, new.len()).map_err(|found| refuse(&at, found))?,
+                other => return Err(refuse(&at, other.describe())),
+            },
+            None => Array::from_vec(map.into_iter().chain(std::iter::repeat_n(0, new.len())).collect()),
+        };
+        puts.push(replace(at, Element::Array(value)));
+    }
+    Ok(puts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_find_their_names_in_order() {
+        let names = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+        let (map, new) = place_rows(&names("a b b c"), &names("b d b b"), true);
+        assert_eq!((map, new), (vec![0, 1, 3, 0, 2, 4], names("d b")));
+        let (map, new) = place_rows(&names("a b"), &names("b c"), false);
+        assert_eq!((map, new), (vec![0, 0, 1, 2], names("b c")));
+    }
+}

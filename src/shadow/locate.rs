@@ -1,0 +1,99 @@
+//! Where in a store an object begins, and what shape it has.
+
+use super::mudata::SharedAxis;
+use crate::codec::{self, FrameMeta};
+use crate::error::{Error, Place, Result, nearest};
+use crate::path::ElemPath;
+use crate::store::ReadStore;
+
+/// Where the AnnData begins: at `inner`, or at the modality of that name.
+pub(super) fn find_anndata(store: &dyn ReadStore, inner: ElemPath) -> Result<ElemPath> {
+    let at = || Place::new(store.location(), &inner);
+    let not = |why: String| Error::NotAnnData { at: at(), why };
+    let Some(node) = store.node(&inner)? else {
+        let modality = ElemPath::root().child("mod").append(&inner);
+        if store.node(&modality)?.is_some() {
+            return find_anndata(store, modality);
+        }
+        let beside = store.children(&inner.parent().unwrap_or_default()).unwrap_or_default();
+        return Err(Error::NotFound { at: at(), nearest: nearest(inner.name(), beside.iter().map(String::as_str)) });
+    };
+    let below = |name: &str| -> Result<Vec<String>> {
+        let group = inner.child(name);
+        if store.node(&group)?.is_some_and(|n| n.is_group()) { store.children(&group) } else { Ok(Vec::new()) }
+    };
+    let inside = |group: &str, names: &[String]| {
+        let shown: Vec<String> = names
+            .iter()
+            .map(|n| format!("`{}/{}`", store.location(), inner.child(group).append(&ElemPath::root().child(n))))
+            .collect();
+        shown.join(", ")
+    };
+    if !node.is_group() {
+        return Err(not("it is an array".into()));
+    }
+    if store.node(&inner.child("obs"))?.is_some() && node.text("encoding-type") != Some("MuData") {
+        return Ok(inner);
+    }
+    let modalities = below("mod")?;
+    if !modalities.is_empty() {
+        return Err(not(format!(
+            "it is a MuData; open it with MuDataShadow, or one of its modalities: {}",
+            inside("mod", &modalities)
+        )));
+    }
+    let tables = below("tables")?;
+    if !tables.is_empty() {
+        return Err(not(format!("it holds tables; open one of them: {}", inside("tables", &tables))));
+    }
+    Err(not("there is no `obs` in it".into()))
+}
+
+/// The observations of the AnnData or MuData at `base`, and how many there are of them and of variables.
+pub(super) fn measure(store: &dyn ReadStore, base: &ElemPath) -> Result<(FrameMeta, [usize; 2])> {
+    let obs = codec::frame_meta(store, &base.child("obs"))?;
+    let shape = [obs.n_rows, n_vars(store, base)?];
+    Ok((obs, shape))
+}
+
+/// Length of `var`, or without one the width of X.
+fn n_vars(store: &dyn ReadStore, base: &ElemPath) -> Result<usize> {
+    if store.node(&base.child("var"))?.is_some() {
+        return codec::frame_meta(store, &base.child("var")).map(|m| m.n_rows);
+    }
+    Ok(codec::describe(store, &base.child("X"))?.and_then(|x| x.shape.get(1).copied()).unwrap_or(0))
+}
+
+/// Where the MuData begins: at `inner`.
+pub(super) fn find_mudata(store: &dyn ReadStore, inner: ElemPath) -> Result<ElemPath> {
+    let at = || Place::new(store.location(), &inner);
+    let not = |why: &str| Err(Error::NotMuData { at: at(), why: why.to_owned() });
+    let Some(node) = store.node(&inner)? else {
+        let beside = store.children(&inner.parent().unwrap_or_default()).unwrap_or_default();
+        return Err(Error::NotFound { at: at(), nearest: nearest(inner.name(), beside.iter().map(String::as_str)) });
+    };
+    let has = |name: &str| Ok::<_, Error>(store.node(&inner.child(name))?.is_some_and(|n| n.is_group()));
+    if node.is_group() && has("mod")? {
+        return Ok(inner);
+    }
+    if node.is_group() && has("obs")? {
+        return not("it is an AnnData; open it with AnnDataShadow");
+    }
+    not("there is no group `mod` in it")
+}
+
+/// The attribute `axis`: 0, 1 or -1; 0 where it is missing.
+pub(super) fn shared_axis(store: &dyn ReadStore, base: &ElemPath) -> Result<SharedAxis> {
+    let axis = store.node(base)?.and_then(|n| n.attrs.get("axis").cloned());
+    // Some writers store scalars as lists of one.
+    let number = axis.as_ref().and_then(|a| a.as_array().map_or(Some(a), |list| list.first()));
+    match number.map(|n| n.as_f64()) {
+        None | Some(Some(0.0)) => Ok(SharedAxis::Obs),
+        Some(Some(1.0)) => Ok(SharedAxis::Var),
+        Some(Some(-1.0)) => Ok(SharedAxis::Both),
+        _ => Err(Error::Malformed {
+            at: Place::new(store.location(), base),
+            what: format!("its attribute `axis` is {}, not 0, 1 or -1", axis.unwrap_or_default()),
+        }),
+    }
+}

@@ -1,0 +1,140 @@
+//! The codecs of the Zarr library: chunks are encoded with them, and decoded where shards lie inside other codecs.
+
+use std::cell::Cell;
+use std::num::NonZeroU64;
+use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
+use std::sync::{Arc, Once};
+
+use serde_json::{Value, json};
+use zarrs::array::{
+    ArrayBytes, ArrayBytesOffsets, ArrayToBytesCodecTraits, BytesRepresentation, BytesToBytesCodecTraits, CodecChain,
+    CodecOptions, DataType, FillValue, FillValueMetadata,
+};
+use zarrs::metadata::v3::MetadataV3;
+
+use super::item::{Flat, name_of};
+use super::source::Fault;
+
+/// A chain of codecs for chunks of one shape. Items of a fixed size are raw bytes to it, whatever they are.
+#[derive(Debug)]
+pub(super) struct Chain {
+    chain: CodecChain,
+    data_type: DataType,
+    fill: FillValue,
+    lengths: Vec<NonZeroU64>,
+}
+
+impl Chain {
+    /// `fill` is one item.
+    pub(super) fn new(codecs: &[Value], fill: &Flat, shape: &[usize]) -> Result<Self, Fault> {
+        guarded(|| {
+            let lengths: Option<Vec<NonZeroU64>> = shape.iter().map(|&n| NonZeroU64::new(n as u64)).collect();
+            let lengths = lengths.ok_or_else(|| Fault::Malformed("a chunk length is 0".into()))?;
+            let (name, fill) = match fill {
+                Flat::Fixed(item) => (format!("r{}", item.len() * 8), json!(item)),
+                Flat::Loose(item) => {
+                    ("string".to_owned(), json!(String::from_utf8_lossy(item.first().map_or(&[], |i| i))))
+                }
+            };
+            let refused = |e: &dyn std::fmt::Display| Fault::Unsupported(format!("data type {name} ({e})"));
+            let data_type = DataType::from_metadata(&MetadataV3::new(name.clone())).map_err(|e| refused(&e))?;
+            let metadata: FillValueMetadata = serde_json::from_value(fill).map_err(|e| refused(&e))?;
+            let fill = data_type.fill_value_v3(&metadata).map_err(|e| refused(&e))?;
+            let codecs: Vec<MetadataV3> = codecs.iter().map(|c| Ok(known(c)?.0)).collect::<Result<_, Fault>>()?;
+            let chain = CodecChain::from_metadata(&codecs).map_err(|e| Fault::Malformed(format!("codecs: {e}")))?;
+            Ok(Self { chain, data_type, fill, lengths })
+        })
+    }
+
+    pub(super) fn decode(&self, bytes: Vec<u8>) -> Result<Flat, Fault> {
+        guarded(|| {
+            let options = CodecOptions::default();
+            let decoded = self
+                .chain
+                .decode(bytes.into(), &self.lengths, &self.data_type, &self.fill, &options)
+                .map_err(|e| Fault::Malformed(format!("a chunk does not decode: {e}")))?;
+            match decoded {
+                ArrayBytes::Fixed(bytes) => Ok(Flat::Fixed(bytes.into_owned())),
+                ArrayBytes::Variable(items) => {
+                    let (bytes, offsets) = items.into_parts();
+                    let item = |w: &[usize]| bytes.get(w[0]..w[1]).map(<[u8]>::to_vec);
+                    let items: Option<Vec<Vec<u8>>> = offsets.windows(2).map(item).collect();
+                    items.map(Flat::Loose).ok_or_else(|| Fault::Malformed("a chunk with impossible offsets".into()))
+                }
+                ArrayBytes::Optional(_) => Err(Fault::Malformed("a chunk with a mask".into())),
+            }
+        })
+    }
+
+    /// The bytes of a whole chunk.
+    pub(super) fn encode(&self, chunk: Flat) -> Result<Vec<u8>, Fault> {
+        guarded(|| {
+            let refused = |e: String| Fault::Unsupported(format!("a chunk does not encode: {e}"));
+            let bytes = match chunk {
+                Flat::Fixed(bytes) => ArrayBytes::new_flen(bytes),
+                Flat::Loose(items) => {
+                    let ends = items.iter().scan(0, |end, item| {
+                        *end += item.len();
+                        Some(*end)
+                    });
+                    let offsets: Vec<usize> = std::iter::once(0).chain(ends).collect();
+                    let offsets = ArrayBytesOffsets::new(offsets).map_err(|e| refused(e.to_string()))?;
+                    ArrayBytes::new_vlen(items.concat(), offsets).map_err(|e| refused(e.to_string()))?
+                }
+            };
+            let options = CodecOptions::default();
+            self.chain
+                .encode(bytes, &self.lengths, &self.data_type, &self.fill, &options)
+                .map(|b| b.into_owned())
+                .map_err(|e| refused(e.to_string()))
+        })
+    }
+}
+
+fn known(codec: &Value) -> Result<(MetadataV3, zarrs::array::Codec), Fault> {
+    let name = name_of(codec).unwrap_or("without a name");
+    let refused = |e: &dyn std::fmt::Display| Fault::Unsupported(format!("codec `{name}` ({e})"));
+    let parsed: MetadataV3 = serde_json::from_value(codec.clone()).map_err(|e| refused(&e))?;
+    let codec = zarrs::array::Codec::from_metadata(&parsed).map_err(|e| refused(&e))?;
+    Ok((parsed, codec))
+}
+
+/// Decodes a blosc frame, whose header says how. The caller has looked at the size that it claims.
+pub(super) fn unblosc(bytes: Vec<u8>) -> Result<Vec<u8>, Fault> {
+    guarded(|| {
+        let config = json!({"cname": "lz4", "clevel": 1, "shuffle": "noshuffle", "blocksize": 0});
+        let zarrs::array::Codec::BytesToBytes(blosc) = known(&json!({"name": "blosc", "configuration": config}))?.1
+        else {
+            return Err(Fault::Unsupported("codec `blosc`".into()));
+        };
+        let blosc: Arc<dyn BytesToBytesCodecTraits> = blosc;
+        blosc
+            .decode(bytes.into(), &BytesRepresentation::UnboundedSize, &CodecOptions::default())
+            .map(|b| b.into_owned())
+            .map_err(|e| Fault::Malformed(format!("a chunk does not decode: {e}")))
+    })
+}
+
+thread_local! {
+    /// Whether a panic on this thread will be caught, and is told as an error.
+    static GUARDED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs the Zarr library where it may panic: some of its codecs slice and unwrap as the bytes in the file tell them to, and
+/// a damaged file must be an error, not the end of the program.
+fn guarded<T>(run: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
+    // The program's own hook still tells of every other panic.
+    static QUIET: Once = Once::new();
+    QUIET.call_once(|| {
+        let tell = take_hook();
+        set_hook(Box::new(move |panic| {
+            if !GUARDED.get() {
+                tell(panic);
+            }
+        }));
+    });
+    let outer = GUARDED.replace(true);
+    let result = catch_unwind(AssertUnwindSafe(run));
+    GUARDED.set(outer);
+    result.unwrap_or_else(|_| Err(Fault::Malformed("a chunk or its metadata made the Zarr library give up".into())))
+}
