@@ -8,8 +8,8 @@ use anndata_shadow::polars::prelude::{ChunkCompareEq, DataFrame, DataType, Named
 use anndata_shadow::sprs::CsMat;
 use anndata_shadow::store::{Flavour, ZarrStore};
 use anndata_shadow::{
-    AnnDataShadow, Array, Awkward, ByteString, Categorical, Element, Error, Format, Kind, Mark, Mode, NaValue,
-    Nullable, OpenOptions, Records, Rows, Select, Sparse, Table, WriteOptions,
+    AnnDataShadow, Array, Awkward, Categorical, Element, Error, Format, Kind, Mark, Mode, NaValue, Nullable,
+    OpenOptions, Records, Rows, Select, Sparse, Table, WriteOptions,
 };
 use stores::{CELLS, Copy, data};
 
@@ -713,7 +713,7 @@ fn awkward_and_structured_arrays_stand_in_obsm() {
         let fields = vec![
             ("n".to_owned(), Array::from_vec((0..n as i32).collect())),
             ("pair".to_owned(), Array::from_shape_vec(&[n, 2], vec![0.5_f64; 2 * n]).unwrap()),
-            ("id".to_owned(), Array::from_vec((0..n).map(|i| ByteString(format!("{i:03}").into_bytes())).collect())),
+            ("big".to_owned(), Array::from_vec((0..n).map(|i| u64::MAX - i as u64).collect())),
             ("text".to_owned(), Array::from_vec((0..n).map(|i| format!("ü{i}")).collect())),
         ];
         Records::new(vec![n], fields).unwrap()
@@ -742,7 +742,7 @@ fn awkward_and_structured_arrays_stand_in_obsm() {
             assert_eq!(shadow.uns().read::<Records>("records").unwrap(), records(3), "{name}");
             let info = view.obsm().info("records").unwrap();
             assert_eq!((info.kind, &info.shape[..]), (Kind::Records, &[4][..]), "{name}");
-            assert_eq!(info.children, ["n", "pair", "id", "text"], "{name}");
+            assert_eq!(info.children, ["n", "pair", "big", "text"], "{name}");
             let info = view.obsm().info("lists").unwrap();
             assert_eq!(
                 (info.kind, info.shape, info.dtype.as_deref()),
