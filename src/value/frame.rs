@@ -181,20 +181,20 @@ pub(crate) fn table_to_frame(table: &Table) -> Result<DataFrame, String> {
     DataFrame::new(table.n_rows(), columns).map_err(|e| e.to_string())
 }
 
-/// A structured array of one axis as a polars frame, one column a field.
+/// A structured array of one axis, or of shape (n, 1), as a polars frame, one column a field.
 ///
 /// # Errors
 /// As [`column_to_series`], naming the field; arrays of more axes, and fields that have axes of their own.
 pub(crate) fn records_to_frame(records: &Records) -> Result<DataFrame, String> {
-    let [n_rows] = records.shape()[..] else {
-        return Err(format!("a structured array of {} axes has no polars form", records.shape().len()));
+    let Some(records) = records.to_rows() else {
+        return Err(format!("a structured array of shape {:?} has no polars form", records.shape()));
     };
     let column = |(name, field): &(String, Array)| {
         let series = column_to_series(name, &Element::Array(field.clone()));
         series.map(IntoColumn::into_column).map_err(|why| format!("field `{name}`: {why}"))
     };
     let columns = records.fields().iter().map(column).collect::<Result<Vec<_>, _>>()?;
-    DataFrame::new(n_rows, columns).map_err(|e| e.to_string())
+    DataFrame::new(records.shape()[0], columns).map_err(|e| e.to_string())
 }
 
 impl From<&BooleanChunked> for Select {
@@ -344,6 +344,8 @@ mod tests {
         ];
         let frame = records_to_frame(&Records::new(vec![2], fields.clone()).unwrap()).unwrap();
         assert_eq!((frame.shape(), frame.column("n").unwrap().dtype()), ((2, 2), &DataType::Int32));
+        let nested = fields.iter().map(|(n, f)| (n.clone(), f.clone().reshape(&[2, 1]).unwrap())).collect();
+        assert_eq!(records_to_frame(&Records::new(vec![2, 1], nested).unwrap()).unwrap(), frame);
         let own_axis = vec![("wide".to_owned(), Array::zeros(DType::F32, &[2, 3]))];
         assert!(records_to_frame(&Records::new(vec![2], own_axis).unwrap()).unwrap_err().contains("`wide`"));
         let lone = vec![("n".to_owned(), Array::scalar(1_i32))];
