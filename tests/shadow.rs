@@ -737,7 +737,11 @@ fn awkward_and_structured_arrays_stand_in_obsm() {
         let check = |shadow: &AnnDataShadow| {
             let view = shadow.select(rows.clone(), [3, 1]).unwrap();
             assert_eq!(view.obsm().read::<Awkward>("lists").unwrap(), lists(700).take(&rows), "{name}");
-            assert_eq!(view.obsm().read::<Records>("records").unwrap(), records(700).take(&[rows.clone()]), "{name}");
+            assert_eq!(
+                view.obsm().read::<Records>("records").unwrap(),
+                records(700).take(std::slice::from_ref(&rows)),
+                "{name}"
+            );
             assert_eq!(view.varm().read::<Awkward>("lists").unwrap(), lists(765).take(&Rows::picks([3, 1])), "{name}");
             assert_eq!(shadow.uns().read::<Records>("records").unwrap(), records(3), "{name}");
             let info = view.obsm().info("records").unwrap();
