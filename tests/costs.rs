@@ -5,8 +5,10 @@ mod stores;
 
 use anndata_shadow::ndarray::Array2;
 use anndata_shadow::sprs::CsMat;
-use anndata_shadow::{AnnDataShadow, Array, Element, IoStats, Mode, Sparse, SparseFormat, WriteOptions};
-use stores::{CELLS, Copy, data};
+use anndata_shadow::store::{Style, WriteStore, ZarrStore};
+use anndata_shadow::{AnnDataShadow, Array, ElemPath, Element, IoStats, Mode, Sparse, SparseFormat, WriteOptions};
+use serde_json::json;
+use stores::{CELLS, Copy, data, edit_v3};
 
 /// What `act` reads and writes.
 fn cost<T>(shadow: &AnnDataShadow, act: impl FnOnce() -> T) -> IoStats {
@@ -141,4 +143,45 @@ fn adding_an_embedding_writes_its_bytes_and_little_more() {
         assert_eq!(copy.open().obsm().read::<Array2<f32>>("X_new").unwrap(), embedding);
         println!("{name}: {} bytes for a payload of {payload}", receipt.bytes_written);
     }
+}
+
+/// A matrix of 3·10⁹ stored values, of which no chunk exists: they are zeros.
+#[test]
+fn the_last_of_3000_million_stored_values_cost_what_the_first_do() {
+    const STORED: u64 = 3_000_000_000;
+    let copy = Copy::of(CELLS[2]);
+    {
+        let store = ZarrStore::open_write(&copy.path).unwrap();
+        let at = ElemPath::parse("uns/m").unwrap();
+        let attrs = json!({"shape": [3, 40], "encoding-type": "csr_matrix", "encoding-version": "0.1.0"});
+        store.create_group(&at, attrs.as_object().unwrap()).unwrap();
+        let part = |name: &str, data: Array| {
+            let style = Style { like: None, resizable: true };
+            store.create_array(&at.join(name).unwrap(), &data, style, &Default::default()).unwrap();
+        };
+        part("data", Array::from_vec(vec![0_f32]));
+        part("indices", Array::from_vec(vec![0_i32]));
+        part("indptr", Array::from_vec(vec![0, 5, STORED as i64 - 2, STORED as i64]));
+        store.publish().unwrap();
+    }
+    for part in ["uns/m/data", "uns/m/indices"] {
+        edit_v3(&copy.path, part, |document| {
+            document["shape"] = json!([STORED]);
+            document["chunk_grid"]["configuration"]["chunk_shape"] = json!([100_000]);
+        });
+        let chunks = copy.path.join(part).join("c");
+        assert!(!chunks.exists() || std::fs::remove_dir_all(chunks).is_ok());
+    }
+    let shadow = copy.open();
+    assert_eq!(shadow.uns().info("m").unwrap().stored, Some(STORED as usize));
+    let m = shadow.uns().member("m").unwrap();
+    for (rows, stored) in [(vec![2], 2), (vec![0], 5), (vec![2, 0, 2], 9)] {
+        let stats = cost(&shadow, || {
+            let part: Sparse = m.read_part(&[rows.clone().into()]).unwrap();
+            assert_eq!((part.nnz(), part.shape()), (stored, [rows.len(), 40]));
+        });
+        assert_eq!(stats.chunks, 1, "indptr alone is there");
+    }
+    let some: Sparse = m.read_part(&[(-1).into(), vec![1, 0].into()]).unwrap();
+    assert_eq!((some.nnz(), some.indices()), (2, &[1, 1][..]));
 }

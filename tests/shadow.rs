@@ -4,12 +4,12 @@
 mod stores;
 
 use anndata_shadow::ndarray::{Array1, Array2, Axis};
-use anndata_shadow::polars::prelude::{ChunkCompareEq, DataType, NamedFrom, Series};
+use anndata_shadow::polars::prelude::{ChunkCompareEq, DataFrame, DataType, NamedFrom, Series};
 use anndata_shadow::sprs::CsMat;
 use anndata_shadow::store::{Flavour, ZarrStore};
 use anndata_shadow::{
-    AnnDataShadow, Array, Categorical, Element, Error, Format, Mark, Mode, NaValue, Nullable, OpenOptions, Select,
-    Sparse, Table, WriteOptions,
+    AnnDataShadow, Array, Awkward, Categorical, Element, Error, Format, Kind, Mark, Mode, NaValue, Nullable,
+    OpenOptions, Records, Rows, Select, Sparse, Table, WriteOptions,
 };
 use stores::{CELLS, Copy, data};
 
@@ -703,4 +703,63 @@ fn types_are_exact_and_errors_say_what_is_there() {
     let absent = shadow.select(.., ["lyz"]).unwrap_err();
     assert!(absent.to_string().contains("LYZ"), "{absent}");
     assert!(matches!(shadow.member("obsn/X_pca"), Err(Error::NotFound { .. })));
+}
+
+/// Nested lists and structured arrays stand where embeddings do, and are cut with the rows; columns they are not.
+#[test]
+fn awkward_and_structured_arrays_stand_in_obsm() {
+    let lists = |n: usize| Awkward::from_lists((0..n).map(|i| (0..(i % 4) as i64).collect::<Vec<_>>()));
+    let records = |n: usize| {
+        let fields = vec![
+            ("n".to_owned(), Array::from_vec((0..n as i32).collect())),
+            ("pair".to_owned(), Array::from_shape_vec(&[n, 2], vec![0.5_f64; 2 * n]).unwrap()),
+            ("big".to_owned(), Array::from_vec((0..n).map(|i| u64::MAX - i as u64).collect())),
+            ("text".to_owned(), Array::from_vec((0..n).map(|i| format!("ü{i}")).collect())),
+        ];
+        Records::new(vec![n], fields).unwrap()
+    };
+    for name in CELLS {
+        let copy = Copy::of(name);
+        let shadow = copy.open_to_write();
+        for refused in [Element::from(lists(700)), records(700).into()] {
+            assert!(
+                matches!(shadow.obs().insert_element("x", refused.clone()), Err(Error::WrongType { .. })),
+                "{name}"
+            );
+            assert!(matches!(shadow.layers().insert("x", refused.clone()), Err(Error::WrongType { .. })), "{name}");
+            assert!(matches!(shadow.varm().insert("x", refused), Err(Error::Shape { .. })), "{name}");
+        }
+        shadow.obsm().insert("lists", lists(700)).unwrap();
+        shadow.obsm().insert("records", records(700)).unwrap();
+        shadow.varm().insert("lists", lists(765)).unwrap();
+        shadow.uns().insert("records", records(3)).unwrap();
+        let rows = Rows::picks([699, 5, 5, 2]);
+        let check = |shadow: &AnnDataShadow| {
+            let view = shadow.select(rows.clone(), [3, 1]).unwrap();
+            assert_eq!(view.obsm().read::<Awkward>("lists").unwrap(), lists(700).take(&rows), "{name}");
+            assert_eq!(
+                view.obsm().read::<Records>("records").unwrap(),
+                records(700).take(std::slice::from_ref(&rows)),
+                "{name}"
+            );
+            assert_eq!(view.varm().read::<Awkward>("lists").unwrap(), lists(765).take(&Rows::picks([3, 1])), "{name}");
+            assert_eq!(shadow.uns().read::<Records>("records").unwrap(), records(3), "{name}");
+            let info = view.obsm().info("records").unwrap();
+            assert_eq!((info.kind, &info.shape[..]), (Kind::Records, &[4][..]), "{name}");
+            assert_eq!(info.children, ["n", "pair", "big", "text"], "{name}");
+            let info = view.obsm().info("lists").unwrap();
+            assert_eq!(
+                (info.kind, info.shape, info.dtype.as_deref()),
+                (Kind::Awkward, vec![4], Some("var * int64")),
+                "{name}"
+            );
+        };
+        check(&shadow);
+        shadow.write(WriteOptions::default()).unwrap();
+        shadow.close().unwrap();
+        check(&copy.open());
+        // As scanpy leaves them.
+        let frame: DataFrame = copy.open().uns().read("rank_genes_groups/names").unwrap();
+        assert_eq!(frame.height(), 100, "{name}");
+    }
 }

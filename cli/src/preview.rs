@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::io::{self, Write};
 
-use anndata_shadow::{AnnDataShadow, Array, Element, Info, Kind, Rows};
+use anndata_shadow::{AnnDataShadow, Array, Element, Info, Kind, Records, Rows};
 
 use crate::failure::{Failure, Outcome};
 use crate::target::Target;
@@ -150,8 +150,8 @@ fn element(target: &Target, cut: [Option<Rows>; 2]) -> Outcome<String> {
             // A lone text is shown as it is, in all its lines.
             let _ = write!(shown, "\n{}", a.to_strings().join(""));
         }
-        Element::Records(r) if r.shape().len() != 1 => {
-            let _ = write!(shown, "\n(fields of {} axes are not shown)", r.shape().len());
+        Element::Records(r) if r.to_rows().is_none() => {
+            let _ = write!(shown, "\n(more than one axis)");
         }
         Element::Array(a) if a.ndim() > 2 => {
             let _ = write!(shown, "\n(more than two axes; save it with -o to a .npy file)");
@@ -188,7 +188,7 @@ fn grid(target: &Target, value: &Element, corner: &[Option<Rows>; 2], whole: &[u
             }
         }
         Element::Records(r) => {
-            for (name, field) in r.fields() {
+            for (name, field) in r.to_rows().iter().flat_map(Records::fields) {
                 header.push(text::clip(name.clone()));
                 columns.push(field_cells(field, rows.len()));
             }
@@ -197,7 +197,9 @@ fn grid(target: &Target, value: &Element, corner: &[Option<Rows>; 2], whole: &[u
         Element::Array(a) if a.ndim() == 2 => matrix_cells(a, &mut columns),
         other => columns.push(column_cells(other)),
     }
-    if let (Some(cols), Some(&len), false) = (&corner[1], whole.get(1), matches!(value, Element::Table(_))) {
+    if let (Some(cols), Some(&len), false) =
+        (&corner[1], whole.get(1), matches!(value, Element::Table(_) | Element::Records(_)))
+    {
         header.extend(target.axis(1).names_at(&target.shadow, cols, len)?.into_iter().map(text::clip));
     }
     let mut grid = if header.len() > 1 { vec![header] } else { Vec::new() };

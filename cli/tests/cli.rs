@@ -521,3 +521,27 @@ fn a_frame_without_columns_is_shown() {
     }
     assert!(bench.ok("get", &["obsm/bare", "--rows", ":2"]).starts_with("obsm/bare: 2 × 0 dataframe"));
 }
+
+#[test]
+fn structured_arrays_are_tables() {
+    for store in STORES {
+        let bench = Bench::new(store);
+        let shown = bench.ok("get", &["uns/rank_genes_groups/names", "--rows", "0:2"]);
+        let lines: Vec<&str> = shown.lines().collect();
+        assert!(lines[0].starts_with("uns/rank_genes_groups/names: 2 records of "), "{shown}");
+        assert_eq!(lines.len(), 4, "{shown}");
+        let json: serde_json::Value = serde_json::from_str(&bench.ok("show", &["--json"])).unwrap();
+        let all = json["elements"].as_array().unwrap();
+        let found = all.iter().find(|e| e["path"] == "uns/rank_genes_groups/names").unwrap();
+        let fields: Vec<&str> = found["fields"].as_array().unwrap().iter().map(|f| f.as_str().unwrap()).collect();
+        assert_eq!(found["kind"], "records");
+        for file in ["names.csv", "names.parquet"] {
+            bench.ok("get", &["uns/rank_genes_groups/names", "-o", file]);
+            let frame = bench.frame(file);
+            let columns: Vec<&str> = frame.get_column_names().into_iter().map(|n| n.as_str()).collect();
+            assert_eq!(columns[1..], fields, "the row numbers, then the fields");
+            assert_eq!(frame.height(), 100);
+        }
+        bench.fails("get", &["uns/rank_genes_groups/names", "-o", "names.npy"], &["structured"]);
+    }
+}

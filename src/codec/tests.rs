@@ -341,7 +341,7 @@ impl ReadStore for Pretended {
 
 #[test]
 fn more_than_2_to_the_31_stored_values_are_addressed() {
-    assert!(STORED > 1 << 31);
+    const { assert!(STORED > 1 << 31) };
     for format in [SparseFormat::Csr, SparseFormat::Csc] {
         let store = Pretended { format, read: AtomicUsize::new(0) };
         assert_eq!(describe(&store, &path("e")).unwrap().unwrap().stored, Some(STORED));

@@ -67,13 +67,13 @@ impl Frame {
     /// # Errors
     /// [`Error::NotFound`] with the nearest names; [`Error::WrongType`] for what polars cannot hold (complex numbers).
     pub fn column(&self, name: &str) -> Result<Series> {
-        let element = self.element(name)?;
+        self.series(name, &*self.element(name)?)
+    }
+
+    fn series(&self, name: &str, element: &Element) -> Result<Series> {
         let at = self.shadow.root.place(&self.at()?.join(name)?);
-        column_to_series(name, &element).map_err(|found| Error::WrongType {
-            at,
-            wanted: "a column that polars can hold".into(),
-            found,
-        })
+        let wanted = || "a column that polars can hold".to_owned();
+        column_to_series(name, element).map_err(|found| Error::WrongType { at, wanted: wanted(), found })
     }
 
     /// One column, or the index by its name, as it is stored, shared with the cache.
@@ -102,7 +102,8 @@ impl Frame {
             series.push(Series::new(index.as_str().into(), self.names()?).into_column());
         }
         for name in &columns {
-            series.push(self.column(name)?.into_column());
+            // The names are known to be columns: looking each up among all would take their square.
+            series.push(self.series(name, &*self.part(name)?)?.into_column());
         }
         DataFrame::new(self.n_rows()?, series)
             .map_err(|e| Error::Unsupported { at: self.shadow.root.here(), what: format!("as a polars frame: {e}") })

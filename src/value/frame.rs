@@ -5,12 +5,14 @@ use polars::prelude::{
     PolarsError, Series,
 };
 
-use super::{Array, Categorical, Element, Item, NaValue, Nullable, Records, Table};
+use super::{Array, ByteString, Categorical, Element, Item, NaValue, Nullable, Records, Table};
 use crate::index::Select;
 
 /// A one-dimensional element as a polars series.
 ///
-/// Strings become `String`, categoricals `Enum` with all categories in their order (as text), nullable types have nulls.
+/// Strings become `String`, categoricals `Enum` with all categories in their order, nullable types have nulls. Categories
+/// that are numbers or booleans are text in an `Enum`, and it has no place for the flag `ordered`: who needs these reads a
+/// [`Categorical`].
 /// `float16` keeps its width, byte strings are `Binary`, awkward lists `List`.
 ///
 /// # Errors
@@ -81,8 +83,8 @@ fn categorical(name: &str, c: &Categorical) -> Result<Series, PolarsError> {
 /// A polars series as a column of the format.
 ///
 /// Nulls make nullable integers, booleans and strings; in float columns, where the format has no nulls, they become
-/// NaN, as in pandas. `Enum` keeps its categories and their order; `Categorical` gets those in use, sorted, as pandas
-/// does.
+/// NaN, as in pandas. `Enum` keeps its categories and their order (unordered, in codes as wide as pandas makes them);
+/// `Categorical` gets those in use, sorted, as pandas does.
 ///
 /// # Errors
 /// The name of a polars dtype that the format has no form for.
@@ -122,6 +124,14 @@ pub(crate) fn series_to_column(series: &Series) -> Result<Element, String> {
         DataType::String => nullable(Array::from_vec(
             series.str().map_err(polars)?.iter().map(|x| x.unwrap_or_default().to_owned()).collect(),
         )),
+        DataType::Binary if series.null_count() == 0 => {
+            let items = series.binary().map_err(polars)?;
+            let items: Vec<ByteString> = items.iter().map(|x| ByteString::from(x.unwrap_or_default())).collect();
+            if items.iter().any(|item| item.0.ends_with(&[0])) {
+                return Err("byte strings that end with NUL, which they lose in a file".into());
+            }
+            Ok(Element::Array(Array::from_vec(items)))
+        }
         DataType::Enum(categories, _) => {
             let names: Vec<String> = categories.categories().values_iter().map(str::to_owned).collect();
             coded(series, names)
@@ -171,20 +181,20 @@ pub(crate) fn table_to_frame(table: &Table) -> Result<DataFrame, String> {
     DataFrame::new(table.n_rows(), columns).map_err(|e| e.to_string())
 }
 
-/// A structured array of one axis as a polars frame, one column a field.
+/// A structured array of one axis, or of shape (n, 1), as a polars frame, one column a field.
 ///
 /// # Errors
 /// As [`column_to_series`], naming the field; arrays of more axes, and fields that have axes of their own.
 pub(crate) fn records_to_frame(records: &Records) -> Result<DataFrame, String> {
-    let [n_rows] = records.shape()[..] else {
-        return Err(format!("a structured array of {} axes has no polars form", records.shape().len()));
+    let Some(records) = records.to_rows() else {
+        return Err(format!("a structured array of shape {:?} has no polars form", records.shape()));
     };
     let column = |(name, field): &(String, Array)| {
         let series = column_to_series(name, &Element::Array(field.clone()));
         series.map(IntoColumn::into_column).map_err(|why| format!("field `{name}`: {why}"))
     };
     let columns = records.fields().iter().map(column).collect::<Result<Vec<_>, _>>()?;
-    DataFrame::new(n_rows, columns).map_err(|e| e.to_string())
+    DataFrame::new(records.shape()[0], columns).map_err(|e| e.to_string())
 }
 
 impl From<&BooleanChunked> for Select {
@@ -223,6 +233,7 @@ impl Table {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::value::DType;
 
     fn back_and_forth(column: Element) {
         let series = column_to_series("x", &column).unwrap();
@@ -245,6 +256,100 @@ mod tests {
         back_and_forth(Element::Categorical(
             Categorical::new(Array::from_vec(vec![2_i8, -1, 0, 2]), text, false).unwrap(),
         ));
+    }
+
+    fn names(n: usize) -> Array {
+        Array::from_vec((0..n).rev().map(|i| format!("k{i:05}")).collect())
+    }
+
+    fn codes<T: Item>(n: usize, len: usize, to: impl Fn(i64) -> T) -> Array {
+        Array::from_vec((0..len).map(|i| to(i as i64 % (n as i64 + 1) - 1)).collect())
+    }
+
+    /// Categories keep their order, used or not, and codes their width as pandas chooses it.
+    #[test]
+    fn categories_survive_polars() {
+        let back = |codes: Array, n: usize| {
+            back_and_forth(Element::Categorical(Categorical::new(codes, names(n), false).unwrap()));
+        };
+        for n in [0, 1, 126] {
+            back(codes(n, 300, |c| c as i8), n);
+            back(codes(n, 0, |c| c as i8), n);
+            back(Array::from_vec(vec![-1_i8; 3]), n);
+        }
+        for n in [127, 128, 255, 256, 257, 32_766] {
+            back(codes(n, n + 5, |c| c as i16), n);
+        }
+        for n in [32_767, 32_768, 65_535, 65_536, 70_000] {
+            back(codes(n, n + 5, |c| c as i32), n);
+        }
+    }
+
+    #[test]
+    fn categories_of_any_type_and_codes_of_any_width_are_enums() {
+        let texts = |codes: Array, categories: Array, ordered: bool| {
+            let series = column_to_series("x", &Categorical::new(codes, categories, ordered).unwrap().into()).unwrap();
+            let Element::Categorical(back) = series_to_column(&series).unwrap() else { panic!("{series:?}") };
+            // Polars has no such flag.
+            assert!(!back.ordered());
+            let texts = text_values(&series).unwrap().into_iter().map(Option::unwrap_or_default).collect::<Vec<_>>();
+            (texts.join(" "), back.categories().to_strings().join(" "))
+        };
+        let pair = |a: &str, b: &str| (a.to_owned(), b.to_owned());
+        let ints = || Array::from_vec(vec![30_i64, -1]);
+        assert_eq!(texts(Array::from_vec(vec![1_u8, 0]), ints(), true), pair("-1 30", "30 -1"));
+        assert_eq!(texts(Array::from_vec(vec![1_u64, 0]), ints(), false), pair("-1 30", "30 -1"));
+        // Any negative code is missing.
+        assert_eq!(texts(Array::from_vec(vec![-2_i64, 0]), ints(), false), pair(" 30", "30 -1"));
+        let floats = Array::from_vec(vec![2.5_f64, -0.0]);
+        assert_eq!(texts(Array::from_vec(vec![1_i32, 0]), floats, true), pair("-0.0 2.5", "2.5 -0.0"));
+        let bools = Array::from_vec(vec![true, false]);
+        assert_eq!(texts(Array::from_vec(vec![1_i16, 0]), bools, false), pair("False True", "True False"));
+        let twice = Array::from_vec(vec!["a".to_owned(), "a".to_owned()]);
+        let twice = Categorical::new(Array::from_vec(vec![0_i8]), twice, false).unwrap();
+        assert!(column_to_series("x", &twice.into()).is_err());
+    }
+
+    #[test]
+    fn columns_of_missing_values_survive_polars() {
+        for values in [Array::zeros(DType::I64, &[3]), Array::zeros(DType::Bool, &[3]), Array::zeros(DType::Str, &[3])]
+        {
+            back_and_forth(Element::Nullable(Nullable::new(values, vec![true; 3], NaValue::Na).unwrap()));
+        }
+        for dtype in [DType::I8, DType::F64, DType::Bool, DType::Str, DType::Bytes] {
+            back_and_forth(Element::Array(Array::zeros(dtype, &[0])));
+        }
+        // Without missing values a nullable column is a plain one in polars.
+        let whole = Nullable::new(Array::from_vec(vec![1_u8]), vec![false], NaValue::Na).unwrap();
+        let series = column_to_series("x", &whole.into()).unwrap();
+        assert_eq!(series_to_column(&series).unwrap(), Element::Array(Array::from_vec(vec![1_u8])));
+    }
+
+    #[test]
+    fn byte_strings_are_binary_and_times_are_refused() {
+        let bytes = Array::from_vec([&b"a\xff"[..], b""].map(ByteString::from).to_vec());
+        assert_eq!(column_to_series("x", &bytes.clone().into()).unwrap().dtype(), &DataType::Binary);
+        back_and_forth(Element::Array(bytes));
+        let nul: Series = Series::new("x".into(), [&b"a\0"[..]]);
+        assert!(series_to_column(&nul).unwrap_err().contains("NUL"));
+        let times = Array::zeros(DType::DatetimeNs, &[1]);
+        assert!(column_to_series("x", &times.into()).unwrap_err().contains("datetime64[ns]"));
+    }
+
+    #[test]
+    fn structured_arrays_are_frames() {
+        let fields = vec![
+            ("n".to_owned(), Array::from_vec(vec![1_i32, 2])),
+            ("text".to_owned(), Array::from_vec(vec!["x".to_owned(), "y".to_owned()])),
+        ];
+        let frame = records_to_frame(&Records::new(vec![2], fields.clone()).unwrap()).unwrap();
+        assert_eq!((frame.shape(), frame.column("n").unwrap().dtype()), ((2, 2), &DataType::Int32));
+        let nested = fields.iter().map(|(n, f)| (n.clone(), f.clone().reshape(&[2, 1]).unwrap())).collect();
+        assert_eq!(records_to_frame(&Records::new(vec![2, 1], nested).unwrap()).unwrap(), frame);
+        let own_axis = vec![("wide".to_owned(), Array::zeros(DType::F32, &[2, 3]))];
+        assert!(records_to_frame(&Records::new(vec![2], own_axis).unwrap()).unwrap_err().contains("`wide`"));
+        let lone = vec![("n".to_owned(), Array::scalar(1_i32))];
+        assert!(records_to_frame(&Records::new(Vec::new(), lone).unwrap()).is_err());
     }
 
     #[test]

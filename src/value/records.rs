@@ -50,6 +50,22 @@ impl Records {
         self.fields.iter().find(|(n, _)| n == name).map(|(_, f)| f)
     }
 
+    /// The array with one axis: itself, or an (n, 1) one, as anndata makes them in obsm and varm, without the second.
+    /// `None` for any other shape.
+    #[must_use]
+    pub fn to_rows(&self) -> Option<Self> {
+        let n = match self.shape[..] {
+            [_] => return Some(self.clone()),
+            [n, 1] => n,
+            _ => return None,
+        };
+        let field = |(name, field): &(String, Array)| {
+            let shape: Vec<usize> = std::iter::once(n).chain(field.shape()[2..].iter().copied()).collect();
+            Some((name.clone(), field.clone().reshape(&shape)?))
+        };
+        Some(Self { shape: vec![n], fields: self.fields.iter().map(field).collect::<Option<_>>()? })
+    }
+
     /// Bytes of the items in memory.
     #[must_use]
     pub fn nbytes(&self) -> usize {

@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use anndata_shadow::{AnnDataShadow, Mode, OpenOptions};
+use serde_json::Value;
 
 /// The same 700 cells in every container: h5ad, Zarr v2 and v3, both consolidated, and v3 as anndata 0.13 writes it.
 pub const CELLS: [&str; 4] =
@@ -58,6 +59,17 @@ impl Copy {
     pub fn size(&self) -> u64 {
         self.bytes().iter().map(|(_, b)| b.len() as u64).sum()
     }
+}
+
+/// Rewrites one metadata document of a Zarr v3 store, and its copy in the consolidated map.
+pub fn edit_v3(store: &Path, node: &str, edit: impl Fn(&mut Value)) {
+    let rewrite = |path: &Path, edit: &dyn Fn(&mut Value)| {
+        let mut doc: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+        edit(&mut doc);
+        std::fs::write(path, serde_json::to_vec(&doc).unwrap()).unwrap();
+    };
+    rewrite(&store.join(node).join("zarr.json"), &edit);
+    rewrite(&store.join("zarr.json"), &|root| edit(&mut root["consolidated_metadata"]["metadata"][node]));
 }
 
 pub fn copy(from: &Path, to: &Path) {

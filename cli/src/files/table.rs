@@ -36,8 +36,10 @@ pub(crate) fn frame(
                 all.push(series(name, column, to)?);
             }
         }
-        Element::Records(r) if r.shape().len() == 1 => {
-            for (name, field) in r.fields() {
+        Element::Records(r) => {
+            let rows =
+                r.to_rows().ok_or_else(|| format!("{} of shape {:?} is no table", element.describe(), r.shape()))?;
+            for (name, field) in rows.fields() {
                 all.push(series(name, &Element::Array(field.clone()), to)?);
             }
         }
@@ -240,6 +242,14 @@ mod tests {
         let mut made = frame(&records(), "r", "_index", rows(), &[], Kind::Parquet).unwrap();
         assert_eq!(made.column("bytes").unwrap().dtype(), &DataType::Binary);
         write_parquet(Vec::new(), &mut made).unwrap();
+    }
+
+    #[test]
+    fn one_axis_more_of_length_one_is_no_hindrance() {
+        let field = Array::from_shape_vec(&[2, 1], vec![1_u8, 2]).unwrap();
+        let records = Records::new(vec![2, 1], vec![("n".to_owned(), field)]).unwrap().into();
+        let made = frame(&records, "r", "_index", vec![String::new(); 2], &["0".to_owned()], Kind::Csv).unwrap();
+        assert_eq!(made.shape(), (2, 2));
     }
 
     #[test]
