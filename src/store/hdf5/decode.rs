@@ -9,7 +9,7 @@ pub(super) type Decode = fn(chunk: &[u8], parameters: &[u32], limit: usize) -> O
 /// A zstd frame.
 pub(super) fn zstd(chunk: &[u8], _: &[u32], limit: usize) -> Option<Vec<u8>> {
     let mut out = room(limit)?;
-    ::zstd::bulk::decompress_to_buffer(chunk, &mut out).ok()?;
+    ::zstd::bulk::Decompressor::new().ok()?.decompress_to_buffer(chunk, &mut out).ok()?;
     Some(out)
 }
 

@@ -276,8 +276,9 @@ pub(in super::super) fn chunk_bytes(dataset: &Id, start: &[usize]) -> Outcome<u6
     }
     let (start, mut bytes) = (sizes(start), 0 as hsize_t);
     // SAFETY: the list has as many items as the dataset has axes, as just checked; both outlive the call.
-    check(|| unsafe { H5Dget_chunk_storage_size(dataset.raw(), start.as_ptr(), &raw mut bytes) })?;
-    Ok(bytes)
+    let found = check(|| unsafe { H5Dget_chunk_storage_size(dataset.raw(), start.as_ptr(), &raw mut bytes) });
+    // Among other chunks, one that was never written is a failure to HDF5. An index that is damaged fails when it is read.
+    Ok(found.map_or(0, |_| bytes))
 }
 
 /// Where items are.
