@@ -337,8 +337,10 @@ fn a_file_to_which_nothing_was_published_is_what_it_was() {
     store.create_array(&path("x"), &ints(1000), PLAIN, &attrs(json!({}))).unwrap();
     store.publish().unwrap();
     drop(store);
-    let before = fs::read(&temp.path).unwrap();
-    for abandon in [true, false] {
+    let whole = fs::read(&temp.path).unwrap();
+    for (user_block, abandon) in [(0, true), (0, false), (512, false), (8192, true)] {
+        let before = [&vec![b'z'; user_block][..], &whole].concat();
+        fs::write(&temp.path, &before).unwrap();
         let store = Hdf5Store::open_write(&temp.path).unwrap();
         store.create_array(&path("big"), &ints(500_000), PLAIN, &attrs(json!({"a": "b"}))).unwrap();
         store.set_attrs(&path("x"), &attrs(json!({"c": 1}))).unwrap();
@@ -346,6 +348,6 @@ fn a_file_to_which_nothing_was_published_is_what_it_was() {
             store.abandon().unwrap();
         }
         drop(store);
-        assert!(fs::read(&temp.path).unwrap() == before, "abandon: {abandon}");
+        assert!(fs::read(&temp.path).unwrap() == before, "abandon: {abandon}, user block: {user_block}");
     }
 }
