@@ -138,6 +138,20 @@ fn big_endian_becomes_native() {
 }
 
 #[test]
+fn complex_numbers_of_their_own_class_are_read() {
+    let temp = temp();
+    let store = Hdf5Store::create(&temp.path).unwrap();
+    let numbers =
+        Array::from_vec([(1.5, -2.0), (0.0, f64::MAX)].map(|(re, im)| num_complex::Complex64::new(re, im)).to_vec());
+    let (dtype, space) = (Type::complex(8).unwrap(), Space::new(&[2], false).unwrap());
+    let dataset = ffi::new_dataset(&store.file, &dtype, &space, &ffi::Layout::default(), false).unwrap();
+    ffi::write_fixed(Items::Whole(&dataset), &dtype, &numbers.to_le_bytes()).unwrap();
+    ffi::link(&dataset, &store.file, "x").unwrap();
+    assert_eq!(read_all(&store, &path("x")).unwrap(), numbers);
+    assert_eq!(array_meta(&store, &path("x")).unwrap().stored, "complex128");
+}
+
+#[test]
 fn text_that_is_not_utf8_is_malformed() {
     let temp = temp();
     let file = hdf5_metno::File::create(&temp.path).unwrap();

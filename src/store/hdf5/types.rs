@@ -33,6 +33,10 @@ impl Decoder {
             Class::Text if stored.is_vlen_text() => Some(Self::Texts { utf8: stored.is_utf8() }),
             Class::Text => Some(Self::Padded(stored)),
             Class::Compound => complex(&stored).and_then(|dtype| fixed(dtype, number_type(dtype))),
+            Class::Complex => {
+                let part = stored.base().ok()?;
+                fixed(pair(float(&part)?)?, Type::complex(part.size()))
+            }
             _ => None,
         }
     }
@@ -221,9 +225,14 @@ fn complex(stored: &Type) -> Option<DType> {
         return None;
     }
     let part = |i| stored.member(i).filter(|m| m.class() == Class::Float).and_then(|m| float(&m));
-    match (part(0)?, part(1)?) {
-        (DType::F32, DType::F32) => Some(DType::C64),
-        (DType::F64, DType::F64) => Some(DType::C128),
+    let (first, second) = (part(0)?, part(1)?);
+    pair(first).filter(|_| first == second)
+}
+
+fn pair(part: DType) -> Option<DType> {
+    match part {
+        DType::F32 => Some(DType::C64),
+        DType::F64 => Some(DType::C128),
         _ => None,
     }
 }
@@ -245,6 +254,7 @@ pub(super) fn describe(stored: &Type) -> String {
         Class::Text => format!("string of {} bytes", stored.size()),
         Class::Enum if is_bool(stored) => "bool".to_owned(),
         Class::Enum => format!("enum {{{}}}", stored.members().join(", ")),
+        Class::Complex => format!("{order}complex{}", stored.size() * 8),
         Class::Compound if complex(stored).is_some() => format!("{order}complex{}", stored.size() * 8),
         Class::Compound => format!("compound {{{}}}", stored.members().join(", ")),
         Class::Array => match stored.array_of() {

@@ -114,7 +114,7 @@ impl Type {
     /// Whether items are just bytes: any are valid, none is a pointer.
     fn is_plain(&self) -> bool {
         match self.class() {
-            Class::Integer | Class::Float | Class::Enum => true,
+            Class::Integer | Class::Float | Class::Enum | Class::Complex => true,
             Class::Text => !self.is_vlen_text(),
             Class::Compound => (0..self.members().len() as u32).all(|i| self.member(i).is_some_and(|m| m.is_plain())),
             Class::Array => self.array_of().is_ok_and(|(_, item)| item.is_plain()),
