@@ -2,7 +2,7 @@
 //! lies behind the old end of the file; on closing, HDF5 would record a new end all the same, which a disk that was full
 //! may not even have.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
