@@ -211,6 +211,30 @@ fn damaged_files_are_errors() {
 }
 
 #[test]
+fn heaps_without_end_are_errors() {
+    let temp = temp();
+    let store = Hdf5Store::create(&temp.path).unwrap();
+    let texts = |n| Array::from_vec((0..n).map(|i| format!("text number {i}")).collect::<Vec<_>>());
+    store.create_array(&path("few"), &texts(3), PLAIN, &Attrs::new()).unwrap();
+    store.create_array(&path("one"), &Array::from_vec(vec!["x".repeat(100_000)]), PLAIN, &Attrs::new()).unwrap();
+    store.publish().unwrap();
+    drop(store);
+    let whole = fs::read(&temp.path).unwrap();
+    let heaps: Vec<usize> = whole.windows(5).enumerate().filter(|(_, w)| w == b"GCOL\x01").map(|(at, _)| at).collect();
+    assert!(heaps.len() > 1, "{heaps:?}");
+    for at in heaps {
+        // HDF5 would look at the first object of each heap for ever.
+        let mut bytes = whole.clone();
+        bytes[at + 16..at + 32].fill(0);
+        fs::write(&temp.path, bytes).unwrap();
+        let store = Hdf5Store::open_read(&temp.path).unwrap();
+        let read = ["few", "one"].map(|name| read_all(&store, &path(name)));
+        let refused = read.into_iter().filter_map(Result::err).map(|error| error.to_string()).collect::<Vec<_>>();
+        assert!(refused.len() == 1 && refused[0].contains("no end"), "{at}: {refused:?}");
+    }
+}
+
+#[test]
 fn the_system_says_why_a_file_cannot_be_opened() {
     let temp = temp();
     let kind = |error: Error| match error {

@@ -3,6 +3,7 @@
 #![allow(unsafe_code, reason = "a C library; each block says why its call is sound")]
 
 mod data;
+mod driver;
 mod filters;
 mod objects;
 mod types;
@@ -10,7 +11,7 @@ mod types;
 use std::ffi::{CStr, CString, c_char, c_uint, c_void};
 
 use hdf5_metno_sys::h5::hsize_t;
-use hdf5_metno_sys::h5e::{H5E_DEFAULT, H5E_direction_t, H5E_error2_t, H5Ewalk2};
+use hdf5_metno_sys::h5e::{H5E_DEFAULT, H5E_ERR_CLS, H5E_PLINE, H5E_direction_t, H5E_error2_t, H5Epush2, H5Ewalk2};
 use hdf5_metno_sys::h5i::{H5Idec_ref, hid_t};
 
 pub(super) use data::{
@@ -75,6 +76,15 @@ impl Failure {
             H5Ewalk2(H5E_DEFAULT, H5E_direction_t::H5E_WALK_DOWNWARD, Some(note), (&raw mut texts).cast());
         }
         Self(texts)
+    }
+}
+
+/// Says why a function that HDF5 calls has failed; for [`Failure::current`] to find. The message has no directives.
+fn blame(place: &'static CStr, kind: hid_t, why: &'static CStr) {
+    // SAFETY: texts ending with NUL, and ids of HDF5's own.
+    unsafe {
+        let (place, why) = (place.as_ptr(), why.as_ptr());
+        H5Epush2(H5E_DEFAULT, place, place, 0, *H5E_ERR_CLS, *H5E_PLINE, kind, why);
     }
 }
 
