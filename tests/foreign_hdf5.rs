@@ -185,10 +185,18 @@ fn new_arrays_beside_filters_that_only_read_are_gzipped() {
         let style = Style { like: Some(&path(like)), resizable: false };
         store.create_array(&path(&format!("like {like}")), &data, style, &Attrs::new()).unwrap();
     }
+    let style = Style { like: Some(&path("zstd 1")), resizable: false };
+    store.create_records(&path("records like"), &records(), style, &Attrs::new()).unwrap();
     store.publish().unwrap();
     drop(store);
-    let names: Vec<String> = likes.iter().map(|like| format!("like {like}")).collect();
+    let mut names: Vec<String> = likes.iter().map(|like| format!("like {like}")).collect();
+    names.push("records like".into());
     let answer = common::python("foreign_hdf5.py", &json!({"read": file, "paths": names}));
+    let found = &answer["records like"];
+    assert_eq!(
+        (&found["filters"], &found["answers"][0]["fields"][0][3]),
+        (&json!([1]), &json!(sha256(&records().fields()[0].1)))
+    );
     for (name, like) in names.iter().zip(likes) {
         let filters = if like.starts_with("shuffle") { json!([2, 1, 3]) } else { json!([1]) };
         assert_eq!(answer[name]["filters"], filters, "{name}");
@@ -201,24 +209,40 @@ fn damaged_chunks_are_errors() {
     let whole = fs::read(foreign().folder.path().join("filters.h5")).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("x.h5");
-    let names: Vec<&String> = foreign().wanted["filters.h5"].as_object().unwrap().keys().collect();
-    let (mut read, mut refused) = (0, 0);
-    for seed in 0..12_usize {
-        let mut bytes = whole.clone();
-        // One byte in 97 is another.
-        for at in (4096 + seed * 8..bytes.len()).step_by(97) {
-            bytes[at] ^= (seed * 37 + at % 251) as u8;
-        }
-        fs::write(&file, bytes).unwrap();
-        let Ok(store) = Hdf5Store::open_read(&file) else { continue };
-        for name in &names {
-            match read_all(&store, &path(name)) {
-                Ok(_) => read += 1,
-                Err(_) => refused += 1,
+    let damages: [fn(&mut [u8]); 5] = [
+        |chunk| chunk.fill(0),
+        |chunk| chunk.fill(0xff),
+        |chunk| chunk.iter_mut().skip(16).step_by(11).for_each(|byte| *byte ^= 0x55),
+        |chunk| chunk.iter_mut().take(12).for_each(|byte| *byte = byte.wrapping_mul(3)),
+        |chunk| chunk.rotate_left(1),
+    ];
+    let (mut read, mut refused, mut said) = (0, 0, String::new());
+    for (name, chunks) in foreign().wanted["chunks"].as_object().unwrap() {
+        for damage in damages {
+            let mut bytes = whole.clone();
+            for chunk in chunks.as_array().unwrap() {
+                let [at, length] = [0, 1].map(|i| chunk[i].as_u64().unwrap() as usize);
+                damage(&mut bytes[at..at + length]);
+            }
+            fs::write(&file, bytes).unwrap();
+            let store = Hdf5Store::open_read(&file).unwrap();
+            let error = match array_meta(&store, &path(name)).unwrap() {
+                meta if meta.fields.is_empty() => read_all(&store, &path(name)).err(),
+                meta => store.read_fields(&path(name), &["n"], &[Rows::All(meta.shape[0])]).err(),
+            };
+            match error {
+                Some(error) => {
+                    refused += 1;
+                    said += &error.to_string();
+                }
+                None => read += 1,
             }
         }
     }
-    assert!(refused > 100, "{read} read, {refused} refused");
+    assert!(refused > 150, "{read} read, {refused} refused");
+    for filter in ["zstd", "blosc", "lz4", "bitshuffle", "bzip2"] {
+        assert!(said.contains(&format!("not a chunk of the {filter} filter")), "{filter}");
+    }
 }
 
 #[test]

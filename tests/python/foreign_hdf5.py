@@ -8,6 +8,7 @@ Job `{"write": FOLDER}`: makes the files below and answers file -> path -> what 
   shape, fields                  a structured array: [name, dtype (null: cannot be read), own shape, sha256] of each
   refused                        an array that cannot be read, and a word that the message must hold
   attrs                          of groups
+and, of `filters.h5`, where the chunks of each array lie.
 Job `{"read": FILE, "paths": [...]}`: what h5py and anndata find there, by the same description.
 """
 from __future__ import annotations
@@ -335,9 +336,13 @@ def write_user_blocks(folder: Path):
 
 
 def write(folder: Path) -> dict:
-    out = {"types.h5": {}, "filters.h5": {}, "links.h5": {}, "attrs.h5": {}}
+    out = {"types.h5": {}, "filters.h5": {}, "links.h5": {}, "attrs.h5": {}, "chunks": {}}
     write_types(folder / "types.h5", out["types.h5"])
     write_filters(folder / "filters.h5", out["filters.h5"])
+    with h5py.File(folder / "filters.h5", "r") as f:
+        for name, d in f.items():
+            infos = [d.id.get_chunk_info(i) for i in range(d.id.get_num_chunks())]
+            out["chunks"][name] = [[info.byte_offset, info.size] for info in infos]
     write_links(folder, out["links.h5"])
     write_attrs(folder / "attrs.h5", out["attrs.h5"])
     write_user_blocks(folder)

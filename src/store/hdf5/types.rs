@@ -211,6 +211,9 @@ fn float(stored: &Type) -> Option<DType> {
 
 /// h5py's bool, and what others make of it: one byte, members false = 0 and true = 1 in whatever case.
 fn is_bool(stored: &Type) -> bool {
+    if stored.member_count() != 2 {
+        return false;
+    }
     let mut members: Vec<(String, Option<u8>)> =
         stored.members().into_iter().zip((0..).map(|i| stored.byte_value(i))).collect();
     members.iter_mut().for_each(|(name, _)| name.make_ascii_lowercase());
@@ -219,6 +222,9 @@ fn is_bool(stored: &Type) -> bool {
 }
 
 fn complex(stored: &Type) -> Option<DType> {
+    if stored.member_count() != 2 {
+        return None;
+    }
     let mut names = stored.members();
     names.sort();
     if names != ["i", "r"] {

@@ -116,7 +116,7 @@ impl Type {
         match self.class() {
             Class::Integer | Class::Float | Class::Enum | Class::Complex => true,
             Class::Text => !self.is_vlen_text(),
-            Class::Compound => (0..self.members().len() as u32).all(|i| self.member(i).is_some_and(|m| m.is_plain())),
+            Class::Compound => (0..self.member_count()).all(|i| self.member(i).is_some_and(|m| m.is_plain())),
             Class::Array => self.array_of().is_ok_and(|(_, item)| item.is_plain()),
             _ => false,
         }
@@ -133,7 +133,7 @@ impl Type {
 
     /// The members of a compound as they lie in memory.
     fn slots(&self) -> Vec<Slot> {
-        let members = (0..self.members().len() as u32).filter_map(|i| Some((i, self.member(i)?)));
+        let members = (0..self.member_count()).filter_map(|i| Some((i, self.member(i)?)));
         let slot = |(i, member): (u32, Self)| Slot {
             offset: self.member_offset(i),
             size: member.size(),

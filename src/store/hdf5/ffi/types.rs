@@ -104,10 +104,14 @@ impl Type {
         Some((exp_at, exp, man))
     }
 
+    /// Number of the members of an enum or compound.
+    pub(in super::super) fn member_count(&self) -> u32 {
+        plain!(H5Tget_nmembers(self.0.raw())).unwrap_or(0).unsigned_abs()
+    }
+
     /// Names of the members of an enum or compound.
     pub(in super::super) fn members(&self) -> Vec<String> {
-        let count = plain!(H5Tget_nmembers(self.0.raw())).unwrap_or(0);
-        (0..count.unsigned_abs())
+        (0..self.member_count())
             .map(|i| self.member_name(i).map(|name| name.to_string_lossy().into_owned()).unwrap_or_default())
             .collect()
     }
