@@ -160,7 +160,7 @@ def write_refused(f, out):
         out[name] = {"refused": word}
 
     f.create_dataset("not utf8", data=np.array([b"a\xff"]))
-    refuse("not utf8", "not UTF-8")
+    refuse("not utf8", "not UTF-8: a\\xff")
     f.create_dataset("long double", data=np.array([1], np.longdouble))
     refuse("long double", "float of 128 bits")
     brain = h5t.IEEE_F32LE.copy()

@@ -78,9 +78,8 @@ impl Decoder {
         match self {
             Self::Fixed(dtype, _) => Array::from_le_bytes(*dtype, shape, bytes),
             Self::Padded(stored) => {
-                let texts = bytes.chunks_exact(stored.size().max(1)).enumerate();
-                let texts = texts.map(|(number, field)| padded(stored, field, number)).collect::<Outcome<_>>()?;
-                Array::from_shape_vec(shape, texts)
+                let texts = bytes.chunks_exact(stored.size().max(1)).map(|field| padded(stored, field));
+                Array::from_shape_vec(shape, texts.collect::<Outcome<_>>()?)
             }
             Self::Texts { .. } => None,
         }
@@ -180,9 +179,9 @@ impl Fields {
 
 /// A text from its field. HDF5 has one type for texts and byte strings of fixed length, and other programs use it for text;
 /// bytes that are none are an error rather than a guess.
-fn padded(stored: &Type, field: &[u8], number: usize) -> Outcome<String> {
-    let text = std::str::from_utf8(stored.trim(field)).map(str::to_owned);
-    text.map_err(|_| Failure::new(format!("item number {number} is a byte string that is not UTF-8 text")))
+fn padded(stored: &Type, field: &[u8]) -> Outcome<String> {
+    let bytes = stored.trim(field);
+    std::str::from_utf8(bytes).map(str::to_owned).map_err(|_| Failure::not_utf8(bytes))
 }
 
 fn integer(size: usize, signed: bool) -> Option<DType> {
@@ -259,10 +258,10 @@ pub(super) fn describe(stored: &Type) -> String {
         Class::Text if stored.is_vlen_text() => "variable-length string".to_owned(),
         Class::Text => format!("string of {} bytes", stored.size()),
         Class::Enum if is_bool(stored) => "bool".to_owned(),
-        Class::Enum => format!("enum {{{}}}", stored.members().join(", ")),
+        Class::Enum => format!("enum {{{}}}", some(&stored.members())),
         Class::Complex => format!("{order}complex{}", stored.size() * 8),
         Class::Compound if complex(stored).is_some() => format!("{order}complex{}", stored.size() * 8),
-        Class::Compound => format!("compound {{{}}}", stored.members().join(", ")),
+        Class::Compound => format!("compound {{{}}}", some(&stored.members())),
         Class::Array => match stored.array_of() {
             Ok((axes, item)) => format!("array {axes:?} of {}", describe(&item)),
             Err(_) => "array".to_owned(),
@@ -271,6 +270,13 @@ pub(super) fn describe(stored: &Type) -> String {
         Class::Reference => "reference".to_owned(),
         Class::Other(name) => name.to_owned(),
     }
+}
+
+/// The first names of a list that may be very long.
+fn some(names: &[String]) -> String {
+    const SHOWN: usize = 12;
+    let more = if names.len() > SHOWN { format!(", … ({} in all)", names.len()) } else { String::new() };
+    names[..names.len().min(SHOWN)].join(", ") + &more
 }
 
 /// The little-endian type of numbers.

@@ -394,19 +394,19 @@ pub(in super::super) fn read_texts(items: Items<'_>, utf8: bool) -> Outcome<Vec<
     let mut raw: Vec<*mut c_char> = buffer(count, std::ptr::null_mut())?;
     // SAFETY: a variable-length text is one pointer, and the buffer has one for each item.
     unsafe { items.read(&dtype, raw.as_mut_ptr().cast()) }?;
-    let texts = raw.iter().enumerate().map(|(i, &p)| own_text(p, i)).collect();
+    let texts = raw.iter().map(|&p| own_text(p)).collect();
     // SAFETY: the pointers were allocated by the read above with the same type and number, and are given back once.
     check(|| unsafe { H5Treclaim(dtype.0.raw(), space.0.raw(), H5P_DEFAULT, raw.as_mut_ptr().cast()) })?;
     texts
 }
 
-fn own_text(raw: *const c_char, number: usize) -> Outcome<String> {
+fn own_text(raw: *const c_char) -> Outcome<String> {
     if raw.is_null() {
         return Ok(String::new());
     }
     // SAFETY: not null; HDF5 ends the texts it reads with NUL, and they live until they are reclaimed.
     let text = unsafe { CStr::from_ptr(raw) };
-    text.to_str().map(str::to_owned).map_err(|_| Failure::new(format!("text number {number} is not UTF-8")))
+    text.to_str().map(str::to_owned).map_err(|_| Failure::not_utf8(text.to_bytes()))
 }
 
 /// Writes all items, given as bytes end to end.
@@ -486,7 +486,7 @@ impl Members {
             // SAFETY: as many bytes as a pointer has, which HDF5 wrote as one; provenance is that of its allocation.
             unsafe { bytes.as_ptr().cast::<*const c_char>().read_unaligned() }
         };
-        pointers.enumerate().map(|(number, bytes)| own_text(pointer(bytes), number)).collect()
+        pointers.map(|bytes| own_text(pointer(bytes))).collect()
     }
 
     fn slot(&self, i: usize, kind: SlotKind) -> Outcome<Slot> {

@@ -60,6 +60,11 @@ impl Failure {
         Self(vec![text.into()])
     }
 
+    pub(super) fn not_utf8(bytes: &[u8]) -> Self {
+        let shown: String = bytes.escape_ascii().take(60).map(char::from).collect();
+        Self::new(format!("a text is not UTF-8: {shown}"))
+    }
+
     /// The messages left by the call that has just failed. The lock must have been held since.
     fn current() -> Self {
         extern "C" fn note(_: c_uint, entry: *const H5E_error2_t, texts: *mut c_void) -> i32 {
