@@ -9,7 +9,7 @@ pub(super) type Decode = fn(chunk: &[u8], parameters: &[u32], limit: usize) -> O
 /// A zstd frame.
 pub(super) fn zstd(chunk: &[u8], _: &[u32], limit: usize) -> Option<Vec<u8>> {
     let mut out = room(limit)?;
-    ::zstd::bulk::decompress_to_buffer(chunk, &mut out).ok()?;
+    ::zstd::bulk::Decompressor::new().ok()?.decompress_to_buffer(chunk, &mut out).ok()?;
     Some(out)
 }
 
@@ -42,6 +42,11 @@ pub(super) fn lz4(chunk: &[u8], _: &[u32], limit: usize) -> Option<Vec<u8>> {
     Some(out)
 }
 
+fn raw_block(stored: &[u8], place: &mut [u8]) -> Option<()> {
+    place.copy_from_slice(Some(stored).filter(|stored| stored.len() == place.len())?);
+    Some(())
+}
+
 fn lz4_block(packed: &[u8], place: &mut [u8]) -> Option<()> {
     let length = lz4_flex::block::decompress_into(packed, place).ok()?;
     (length == place.len()).then_some(())
@@ -59,13 +64,14 @@ pub(super) fn bitshuffle(chunk: &[u8], parameters: &[u32], limit: usize) -> Opti
     const LEAST_ITEMS: usize = 128;
     let parameter = |i: usize| parameters.get(i).map_or(0, |&value| value as usize);
     let item = Some(parameter(2)).filter(|&n| n > 0)?;
-    let unpack: Option<fn(&[u8], &mut [u8]) -> Option<()>> = match parameter(4) {
-        0 => None,
-        2 => Some(lz4_block),
-        3 => Some(zstd_block),
+    let unpack: fn(&[u8], &mut [u8]) -> Option<()> = match parameter(4) {
+        0 => raw_block,
+        2 => lz4_block,
+        3 => zstd_block,
         _ => return None,
     };
-    let (total, block, mut rest) = if unpack.is_some() {
+    let packed = parameter(4) != 0;
+    let (total, block, mut rest) = if packed {
         let (total, rest) = big_endian::<8>(chunk)?;
         let (block_bytes, rest) = big_endian::<4>(rest)?;
         (total, block_bytes / item, rest)
@@ -80,19 +86,9 @@ pub(super) fn bitshuffle(chunk: &[u8], parameters: &[u32], limit: usize) -> Opti
     let mut bits = zeros(block_bytes.min(eights), limit)?;
     for place in shuffled.chunks_mut(block_bytes) {
         let bits = &mut bits[..place.len()];
-        let length = match unpack {
-            None => place.len(),
-            Some(_) => {
-                let (length, behind) = big_endian::<4>(rest)?;
-                rest = behind;
-                length
-            }
-        };
-        let (packed, behind) = rest.split_at_checked(length)?;
-        match unpack {
-            None => bits.copy_from_slice(packed),
-            Some(unpack) => unpack(packed, bits)?,
-        }
+        let (length, behind) = if packed { big_endian::<4>(rest)? } else { (place.len(), rest) };
+        let (block, behind) = behind.split_at_checked(length)?;
+        unpack(block, bits)?;
         rest = behind;
         transpose_bits(bits, place, item);
     }

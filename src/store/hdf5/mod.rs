@@ -290,8 +290,7 @@ impl ReadStore for Hdf5Store {
     }
 
     fn children(&self, at: &ElemPath) -> Result<Vec<String>> {
-        let group = self.reading(at, || tree::trail(&self.file, at))?;
-        let group = group.filter(|trail| trail.object.kind() == Kind::Group).ok_or_else(|| self.not_found(at))?;
+        let group = self.find(at, Kind::Group)?;
         self.reading(at, || tree::children(&group))
     }
 

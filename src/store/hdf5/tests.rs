@@ -138,6 +138,20 @@ fn big_endian_becomes_native() {
 }
 
 #[test]
+fn complex_numbers_of_their_own_class_are_read() {
+    let temp = temp();
+    let store = Hdf5Store::create(&temp.path).unwrap();
+    let numbers =
+        Array::from_vec([(1.5, -2.0), (0.0, f64::MAX)].map(|(re, im)| num_complex::Complex64::new(re, im)).to_vec());
+    let (dtype, space) = (Type::complex(8).unwrap(), Space::new(&[2], false).unwrap());
+    let dataset = ffi::new_dataset(&store.file, &dtype, &space, &ffi::Layout::default(), false).unwrap();
+    ffi::write_fixed(Items::Whole(&dataset), &dtype, &numbers.to_le_bytes()).unwrap();
+    ffi::link(&dataset, &store.file, "x").unwrap();
+    assert_eq!(read_all(&store, &path("x")).unwrap(), numbers);
+    assert_eq!(array_meta(&store, &path("x")).unwrap().stored, "complex128");
+}
+
+#[test]
 fn text_that_is_not_utf8_is_malformed() {
     let temp = temp();
     let file = hdf5_metno::File::create(&temp.path).unwrap();
@@ -193,6 +207,30 @@ fn damaged_files_are_errors() {
         if let Ok(store) = Hdf5Store::open_read(&temp.path) {
             let _ = (store.children(&ElemPath::root()), store.node(&path("g")), read_all(&store, &path("g/x")));
         }
+    }
+}
+
+#[test]
+fn heaps_without_end_are_errors() {
+    let temp = temp();
+    let store = Hdf5Store::create(&temp.path).unwrap();
+    let texts = |n| Array::from_vec((0..n).map(|i| format!("text number {i}")).collect::<Vec<_>>());
+    store.create_array(&path("few"), &texts(3), PLAIN, &Attrs::new()).unwrap();
+    store.create_array(&path("one"), &Array::from_vec(vec!["x".repeat(100_000)]), PLAIN, &Attrs::new()).unwrap();
+    store.publish().unwrap();
+    drop(store);
+    let whole = fs::read(&temp.path).unwrap();
+    let heaps: Vec<usize> = whole.windows(5).enumerate().filter(|(_, w)| w == b"GCOL\x01").map(|(at, _)| at).collect();
+    assert!(heaps.len() > 1, "{heaps:?}");
+    for at in heaps {
+        // HDF5 would look at the first object of each heap for ever.
+        let mut bytes = whole.clone();
+        bytes[at + 16..at + 32].fill(0);
+        fs::write(&temp.path, bytes).unwrap();
+        let store = Hdf5Store::open_read(&temp.path).unwrap();
+        let read = ["few", "one"].map(|name| read_all(&store, &path(name)));
+        let refused = read.into_iter().filter_map(Result::err).map(|error| error.to_string()).collect::<Vec<_>>();
+        assert!(refused.len() == 1 && refused[0].contains("no end"), "{at}: {refused:?}");
     }
 }
 
@@ -337,8 +375,10 @@ fn a_file_to_which_nothing_was_published_is_what_it_was() {
     store.create_array(&path("x"), &ints(1000), PLAIN, &attrs(json!({}))).unwrap();
     store.publish().unwrap();
     drop(store);
-    let before = fs::read(&temp.path).unwrap();
-    for abandon in [true, false] {
+    let whole = fs::read(&temp.path).unwrap();
+    for (user_block, abandon) in [(0, true), (0, false), (512, false), (8192, true)] {
+        let before = [&vec![b'z'; user_block][..], &whole].concat();
+        fs::write(&temp.path, &before).unwrap();
         let store = Hdf5Store::open_write(&temp.path).unwrap();
         store.create_array(&path("big"), &ints(500_000), PLAIN, &attrs(json!({"a": "b"}))).unwrap();
         store.set_attrs(&path("x"), &attrs(json!({"c": 1}))).unwrap();
@@ -346,6 +386,6 @@ fn a_file_to_which_nothing_was_published_is_what_it_was() {
             store.abandon().unwrap();
         }
         drop(store);
-        assert!(fs::read(&temp.path).unwrap() == before, "abandon: {abandon}");
+        assert!(fs::read(&temp.path).unwrap() == before, "abandon: {abandon}, user block: {user_block}");
     }
 }

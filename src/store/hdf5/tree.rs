@@ -1,54 +1,33 @@
 //! Finding nodes: paths to open objects, without ever leaving the file.
 
 use super::attrs;
-use super::ffi::{self, Id, Identity, Kind, LinkKind, Outcome, Space, Type};
+use super::ffi::{self, Id, Kind, LinkKind, Outcome, Space, Type};
 use super::types::{Decoder, StoredField, describe, stored_fields};
 use crate::path::ElemPath;
 use crate::store::{ArrayMeta, Field, Node, NodeKind};
 
-/// The object at a path; `None` if there is none, if a link on the way dangles, leads into another file, or back to a group
-/// that the path has come through: such paths have no end.
+/// The object at a path; `None` if there is none, if a link on the way dangles, or if one leads into another file.
 pub(super) fn find(file: &Id, at: &ElemPath) -> Outcome<Option<Id>> {
-    Ok(trail(file, at)?.map(|trail| trail.object))
-}
-
-/// An object, and what lies on the path to it.
-pub(super) struct Trail {
-    pub object: Id,
-    /// From the root down to the object itself.
-    seen: Vec<Identity>,
-}
-
-/// As [`find`].
-pub(super) fn trail(file: &Id, at: &ElemPath) -> Outcome<Option<Trail>> {
-    let root = ffi::open_object(file, "/")?;
-    let mut here = Trail { seen: vec![ffi::identity(&root)?], object: root };
+    let mut here = ffi::open_object(file, "/")?;
     for name in at.components() {
-        match target(&here.object, name)? {
-            Some(object) => {
-                let identity = ffi::identity(&object)?;
-                if here.seen.contains(&identity) {
-                    return Ok(None);
-                }
-                here.seen.push(identity);
-                here.object = object;
-            }
-            None => return Ok(None),
-        }
+        let there = match (here.kind(), leads_on(&here, name)?) {
+            (Kind::Group, true) => ffi::open_object(&here, name)?,
+            _ => return Ok(None),
+        };
+        here = there;
     }
     Ok(Some(here))
 }
 
-fn target(group: &Id, name: &str) -> Outcome<Option<Id>> {
+fn leads_on(group: &Id, name: &str) -> Outcome<bool> {
     if group.kind() != Kind::Group {
-        return Ok(None);
+        return Ok(false);
     }
-    let there = match ffi::link_kind(group, name)? {
-        Some(LinkKind::Hard(_)) => true,
+    Ok(match ffi::link_kind(group, name)? {
+        Some(LinkKind::Hard) => true,
         Some(LinkKind::Soft) => ffi::resolves(group, name),
         Some(LinkKind::Foreign) | None => false,
-    };
-    there.then(|| ffi::open_object(group, name)).transpose()
+    })
 }
 
 /// Whether a name is taken, by whatever kind of link.
@@ -61,18 +40,16 @@ pub(super) fn is_taken(file: &Id, at: &ElemPath) -> Outcome<bool> {
 }
 
 /// Sorted names of what is in a group.
-pub(super) fn children(group: &Trail) -> Outcome<Vec<String>> {
-    let mut names = Vec::new();
-    for (name, kind) in ffi::links(&group.object)? {
-        let identity = match kind {
-            LinkKind::Hard(identity) => Some(identity),
-            LinkKind::Soft => target(&group.object, &name)?.as_ref().map(ffi::identity).transpose()?,
-            LinkKind::Foreign => None,
-        };
-        if identity.is_some_and(|identity| !group.seen.contains(&identity)) {
-            names.push(name);
-        }
-    }
+pub(super) fn children(group: &Id) -> Outcome<Vec<String>> {
+    let mut names: Vec<String> = ffi::links(group)?
+        .into_iter()
+        .filter(|(name, kind)| match kind {
+            LinkKind::Hard => true,
+            LinkKind::Soft => ffi::resolves(group, name),
+            LinkKind::Foreign => false,
+        })
+        .map(|(name, _)| name)
+        .collect();
     names.sort();
     Ok(names)
 }

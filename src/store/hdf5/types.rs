@@ -33,6 +33,10 @@ impl Decoder {
             Class::Text if stored.is_vlen_text() => Some(Self::Texts { utf8: stored.is_utf8() }),
             Class::Text => Some(Self::Padded(stored)),
             Class::Compound => complex(&stored).and_then(|dtype| fixed(dtype, number_type(dtype))),
+            Class::Complex => {
+                let part = stored.base().ok()?;
+                fixed(pair(float(&part)?)?, Type::complex(part.size()))
+            }
             _ => None,
         }
     }
@@ -74,9 +78,8 @@ impl Decoder {
         match self {
             Self::Fixed(dtype, _) => Array::from_le_bytes(*dtype, shape, bytes),
             Self::Padded(stored) => {
-                let texts = bytes.chunks_exact(stored.size().max(1)).enumerate();
-                let texts = texts.map(|(number, field)| padded(stored, field, number)).collect::<Outcome<_>>()?;
-                Array::from_shape_vec(shape, texts)
+                let texts = bytes.chunks_exact(stored.size().max(1)).map(|field| padded(stored, field));
+                Array::from_shape_vec(shape, texts.collect::<Outcome<_>>()?)
             }
             Self::Texts { .. } => None,
         }
@@ -176,9 +179,9 @@ impl Fields {
 
 /// A text from its field. HDF5 has one type for texts and byte strings of fixed length, and other programs use it for text;
 /// bytes that are none are an error rather than a guess.
-fn padded(stored: &Type, field: &[u8], number: usize) -> Outcome<String> {
-    let text = std::str::from_utf8(stored.trim(field)).map(str::to_owned);
-    text.map_err(|_| Failure::new(format!("item number {number} is a byte string that is not UTF-8 text")))
+fn padded(stored: &Type, field: &[u8]) -> Outcome<String> {
+    let bytes = stored.trim(field);
+    std::str::from_utf8(bytes).map(str::to_owned).map_err(|_| Failure::not_utf8(bytes))
 }
 
 fn integer(size: usize, signed: bool) -> Option<DType> {
@@ -207,6 +210,9 @@ fn float(stored: &Type) -> Option<DType> {
 
 /// h5py's bool, and what others make of it: one byte, members false = 0 and true = 1 in whatever case.
 fn is_bool(stored: &Type) -> bool {
+    if stored.member_count() != 2 {
+        return false;
+    }
     let mut members: Vec<(String, Option<u8>)> =
         stored.members().into_iter().zip((0..).map(|i| stored.byte_value(i))).collect();
     members.iter_mut().for_each(|(name, _)| name.make_ascii_lowercase());
@@ -215,15 +221,23 @@ fn is_bool(stored: &Type) -> bool {
 }
 
 fn complex(stored: &Type) -> Option<DType> {
+    if stored.member_count() != 2 {
+        return None;
+    }
     let mut names = stored.members();
     names.sort();
     if names != ["i", "r"] {
         return None;
     }
     let part = |i| stored.member(i).filter(|m| m.class() == Class::Float).and_then(|m| float(&m));
-    match (part(0)?, part(1)?) {
-        (DType::F32, DType::F32) => Some(DType::C64),
-        (DType::F64, DType::F64) => Some(DType::C128),
+    let (first, second) = (part(0)?, part(1)?);
+    pair(first).filter(|_| first == second)
+}
+
+fn pair(part: DType) -> Option<DType> {
+    match part {
+        DType::F32 => Some(DType::C64),
+        DType::F64 => Some(DType::C128),
         _ => None,
     }
 }
@@ -244,9 +258,10 @@ pub(super) fn describe(stored: &Type) -> String {
         Class::Text if stored.is_vlen_text() => "variable-length string".to_owned(),
         Class::Text => format!("string of {} bytes", stored.size()),
         Class::Enum if is_bool(stored) => "bool".to_owned(),
-        Class::Enum => format!("enum {{{}}}", stored.members().join(", ")),
+        Class::Enum => format!("enum {{{}}}", some(&stored.members())),
+        Class::Complex => format!("{order}complex{}", stored.size() * 8),
         Class::Compound if complex(stored).is_some() => format!("{order}complex{}", stored.size() * 8),
-        Class::Compound => format!("compound {{{}}}", stored.members().join(", ")),
+        Class::Compound => format!("compound {{{}}}", some(&stored.members())),
         Class::Array => match stored.array_of() {
             Ok((axes, item)) => format!("array {axes:?} of {}", describe(&item)),
             Err(_) => "array".to_owned(),
@@ -255,6 +270,13 @@ pub(super) fn describe(stored: &Type) -> String {
         Class::Reference => "reference".to_owned(),
         Class::Other(name) => name.to_owned(),
     }
+}
+
+/// The first names of a list that may be very long.
+fn some(names: &[String]) -> String {
+    const SHOWN: usize = 12;
+    let more = if names.len() > SHOWN { format!(", … ({} in all)", names.len()) } else { String::new() };
+    names[..names.len().min(SHOWN)].join(", ") + &more
 }
 
 /// The little-endian type of numbers.

@@ -7,13 +7,13 @@ use std::sync::Once;
 
 use blosc_src::{blosc_cbuffer_validate, blosc_decompress_ctx};
 use hdf5_metno_sys::h5::{H5allocate_memory, H5free_memory};
-use hdf5_metno_sys::h5e::{H5E_CANTFILTER, H5E_DEFAULT, H5E_ERR_CLS, H5E_PLINE, H5Epush2};
+use hdf5_metno_sys::h5e::H5E_CANTFILTER;
 use hdf5_metno_sys::h5z::{
     H5Z_CLASS_T_VERS, H5Z_FILTER_CONFIG_ENCODE_ENABLED, H5Z_FLAG_REVERSE, H5Z_class2_t, H5Z_func_t, H5Zfilter_avail,
     H5Zget_filter_info, H5Zregister,
 };
 
-use super::{check, locked, plain};
+use super::{blame, check, locked, plain};
 use crate::store::hdf5::decode::{self, Decode};
 
 /// One filter of a dataset's pipeline.
@@ -99,12 +99,7 @@ unsafe extern "C" fn filter<const N: usize>(
 ) -> usize {
     let decoder = &DECODERS[N];
     let fail = || {
-        // SAFETY: texts ending with NUL, the message without directives; ids of HDF5's own.
-        unsafe {
-            let (file, function) = (c"filters.rs".as_ptr(), decoder.name.as_ptr());
-            let (class, major, minor) = (*H5E_ERR_CLS, *H5E_PLINE, *H5E_CANTFILTER);
-            H5Epush2(H5E_DEFAULT, file, function, 0, class, major, minor, decoder.failure.as_ptr());
-        }
+        blame(decoder.name, *H5E_CANTFILTER, decoder.failure);
         0
     };
     // SAFETY: HDF5 passes pointers to its own variables.

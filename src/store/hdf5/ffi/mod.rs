@@ -3,6 +3,7 @@
 #![allow(unsafe_code, reason = "a C library; each block says why its call is sound")]
 
 mod data;
+mod driver;
 mod filters;
 mod objects;
 mod types;
@@ -10,7 +11,7 @@ mod types;
 use std::ffi::{CStr, CString, c_char, c_uint, c_void};
 
 use hdf5_metno_sys::h5::hsize_t;
-use hdf5_metno_sys::h5e::{H5E_DEFAULT, H5E_direction_t, H5E_error2_t, H5Ewalk2};
+use hdf5_metno_sys::h5e::{H5E_DEFAULT, H5E_ERR_CLS, H5E_PLINE, H5E_direction_t, H5E_error2_t, H5Epush2, H5Ewalk2};
 use hdf5_metno_sys::h5i::{H5Idec_ref, hid_t};
 
 pub(super) use data::{
@@ -20,9 +21,9 @@ pub(super) use data::{
 pub(super) use filters::Filter;
 pub(super) use hdf5_metno::sync::sync as locked;
 pub(super) use objects::{
-    Identity, Kind, LinkKind, attr_exists, attr_names, create_file, delete_attr, delete_link, file_size, flush,
-    flush_dataset, header_version, identity, is_writable, link, link_kind, links, new_attr, new_group, open_attr,
-    open_file, open_object, reference_path, rename_link, resolves,
+    Kind, LinkKind, attr_exists, attr_names, create_file, delete_attr, delete_link, file_size, flush, flush_dataset,
+    header_version, is_writable, link, link_kind, links, new_attr, new_group, open_attr, open_file, open_object,
+    reference_path, rename_link, resolves,
 };
 pub(super) use types::{Class, Type};
 
@@ -59,6 +60,11 @@ impl Failure {
         Self(vec![text.into()])
     }
 
+    pub(super) fn not_utf8(bytes: &[u8]) -> Self {
+        let shown: String = bytes.escape_ascii().take(60).map(char::from).collect();
+        Self::new(format!("a text is not UTF-8: {shown}"))
+    }
+
     /// The messages left by the call that has just failed. The lock must have been held since.
     fn current() -> Self {
         extern "C" fn note(_: c_uint, entry: *const H5E_error2_t, texts: *mut c_void) -> i32 {
@@ -75,6 +81,15 @@ impl Failure {
             H5Ewalk2(H5E_DEFAULT, H5E_direction_t::H5E_WALK_DOWNWARD, Some(note), (&raw mut texts).cast());
         }
         Self(texts)
+    }
+}
+
+/// Says why a function that HDF5 calls has failed; for [`Failure::current`] to find. The message has no directives.
+fn blame(place: &'static CStr, kind: hid_t, why: &'static CStr) {
+    // SAFETY: texts ending with NUL, and ids of HDF5's own.
+    unsafe {
+        let (place, why) = (place.as_ptr(), why.as_ptr());
+        H5Epush2(H5E_DEFAULT, place, place, 0, *H5E_ERR_CLS, *H5E_PLINE, kind, why);
     }
 }
 

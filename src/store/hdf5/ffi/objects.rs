@@ -16,9 +16,9 @@ use hdf5_metno_sys::h5r::{H5R_type_t, H5Rget_name};
 use hdf5_metno_sys::h5t::H5T_cset_t;
 
 use super::data::Space;
-use super::filters;
 use super::types::Type;
 use super::{Failure, Id, Outcome, c_text, check, locked, plain};
+use super::{driver, filters};
 
 /// What an open object is.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -55,6 +55,7 @@ fn file_access() -> Outcome<Id> {
 
 pub(in super::super) fn open_file(path: &Path, write: bool) -> Outcome<Id> {
     let (name, access) = (path_text(path)?, file_access()?);
+    driver::guard(&access, &name)?;
     let mode = if write { H5F_ACC_RDWR } else { H5F_ACC_RDONLY };
     // SAFETY: the name outlives the call.
     check(|| unsafe { H5Fopen(name.as_ptr(), mode, access.raw()) }).map(Id::from_raw)
@@ -90,28 +91,19 @@ pub(in super::super) fn flush(file: &Id) -> Outcome<()> {
     plain!(H5Fflush(file.raw(), H5F_scope_t::H5F_SCOPE_GLOBAL)).map(drop)
 }
 
-/// What tells an object of a file from all others of it, whatever name it was found by.
-pub(in super::super) type Identity = [u8; 16];
-
 /// What a name in a group leads to.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(in super::super) enum LinkKind {
-    /// An object of this file.
-    Hard(Identity),
+    Hard,
     Soft,
     /// Another file, or a kind of link that only its maker understands.
     Foreign,
 }
 
 impl LinkKind {
-    /// # Safety
-    /// `info` must point to what HDF5 says of a link.
-    unsafe fn from_raw(info: *const H5L_info2_t) -> Self {
-        // SAFETY: the type is the struct's first field. Read as a number, for user-defined links have types of their own
-        // that are no variant of the enum.
-        match unsafe { info.cast::<i32>().read() } {
-            // SAFETY: of a hard link this is the token; any bytes are valid.
-            0 => Self::Hard(unsafe { (&raw const (*info).u).cast::<Identity>().read() }),
+    fn from_raw(raw: i32) -> Self {
+        match raw {
+            0 => Self::Hard,
             1 => Self::Soft,
             _ => Self::Foreign,
         }
@@ -129,20 +121,22 @@ pub(in super::super) fn link_kind(group: &Id, name: &str) -> Outcome<Option<Link
         let mut info = std::mem::MaybeUninit::<H5L_info2_t>::zeroed();
         // SAFETY: name and struct outlive the call.
         check(|| unsafe { H5Lget_info2(group.raw(), name.as_ptr(), info.as_mut_ptr(), H5P_DEFAULT) })?;
-        // SAFETY: filled by the call; all zeroes were valid for what it left.
-        Ok(Some(unsafe { LinkKind::from_raw(info.as_ptr()) }))
+        // SAFETY: the type is the struct's first field. Read as a number, for user-defined links have types of their own
+        // that are no variant of the enum.
+        Ok(Some(LinkKind::from_raw(unsafe { info.as_ptr().cast::<i32>().read() })))
     })
 }
 
 /// Names and kinds of the links in a group. Names that are not UTF-8 are left out: no path leads to them.
 pub(in super::super) fn links(group: &Id) -> Outcome<Vec<(String, LinkKind)>> {
     unsafe extern "C" fn note(_: hid_t, name: *const c_char, info: *const H5L_info2_t, out: *mut c_void) -> i32 {
-        // SAFETY: HDF5 passes a NUL-ended name, what it knows of the link, and the vector handed over below.
+        // SAFETY: HDF5 passes a NUL-ended name, an info whose first field is the type (a number for user-defined links),
+        // and the vector handed over below.
         let (name, kind, out) = unsafe {
-            (CStr::from_ptr(name).to_str(), LinkKind::from_raw(info), out.cast::<Vec<(String, LinkKind)>>().as_mut())
+            (CStr::from_ptr(name).to_str(), info.cast::<i32>().read(), out.cast::<Vec<(String, LinkKind)>>().as_mut())
         };
         if let (Ok(name), Some(out)) = (name, out) {
-            out.push((name.to_owned(), kind));
+            out.push((name.to_owned(), LinkKind::from_raw(kind)));
         }
         0
     }
@@ -197,14 +191,6 @@ pub(in super::super) fn open_object(group: &Id, name: &str) -> Outcome<Id> {
     let (name, access) = (c_text(name)?, inside_only()?);
     // SAFETY: the name outlives the call.
     check(|| unsafe { H5Oopen(group.raw(), name.as_ptr(), access.raw()) }).map(Id::from_raw)
-}
-
-pub(in super::super) fn identity(object: &Id) -> Outcome<Identity> {
-    let mut info = std::mem::MaybeUninit::<H5O_info2_t>::zeroed();
-    // SAFETY: the struct outlives the call.
-    check(|| unsafe { H5Oget_info3(object.raw(), info.as_mut_ptr(), H5O_INFO_BASIC) })?;
-    // SAFETY: sixteen bytes that zeroes are valid for, and that the call has filled.
-    Ok(unsafe { (&raw const (*info.as_ptr()).token).cast::<Identity>().read() })
 }
 
 /// Version of an object's header. Only from 2 on can attributes outgrow it.

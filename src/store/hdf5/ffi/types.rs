@@ -19,6 +19,8 @@ pub(in super::super) enum Class {
     Text,
     Enum,
     Compound,
+    /// HDF5's own, since 2.0; most writers make compounds.
+    Complex,
     /// Several items of one type, with axes of their own.
     Array,
     Reference,
@@ -47,7 +49,7 @@ impl Type {
             H5T_BITFIELD => Class::Other("bitfield"),
             H5T_OPAQUE => Class::Other("opaque"),
             H5T_VLEN => Class::Other("variable-length sequence"),
-            H5T_COMPLEX => Class::Other("complex"),
+            H5T_COMPLEX => Class::Complex,
             _ => Class::Other("unknown"),
         }
     }
@@ -102,10 +104,14 @@ impl Type {
         Some((exp_at, exp, man))
     }
 
+    /// Number of the members of an enum or compound.
+    pub(in super::super) fn member_count(&self) -> u32 {
+        plain!(H5Tget_nmembers(self.0.raw())).unwrap_or(0).unsigned_abs()
+    }
+
     /// Names of the members of an enum or compound.
     pub(in super::super) fn members(&self) -> Vec<String> {
-        let count = plain!(H5Tget_nmembers(self.0.raw())).unwrap_or(0);
-        (0..count.unsigned_abs())
+        (0..self.member_count())
             .map(|i| self.member_name(i).map(|name| name.to_string_lossy().into_owned()).unwrap_or_default())
             .collect()
     }
@@ -142,7 +148,12 @@ impl Type {
         let mut dims: Vec<hsize_t> = vec![0; axes.unsigned_abs() as usize];
         // SAFETY: the list has as many items as the type has axes and outlives the call.
         check(|| unsafe { H5Tget_array_dims2(self.0.raw(), dims.as_mut_ptr()) })?;
-        Ok((lengths(&dims)?, owned(plain!(H5Tget_super(self.0.raw()))?)))
+        Ok((lengths(&dims)?, self.base()?))
+    }
+
+    /// What an array, enum or complex type is made of.
+    pub(in super::super) fn base(&self) -> Outcome<Self> {
+        plain!(H5Tget_super(self.0.raw())).map(owned)
     }
 
     /// The value of a member of an enum that is one byte wide.
@@ -184,6 +195,12 @@ impl Type {
             8 => plain!(H5Tcopy(*H5T_IEEE_F64LE)).map(owned),
             _ => Err(Failure::new(format!("no float of {size} bytes"))),
         }
+    }
+
+    /// A pair of such floats, as HDF5 has them itself.
+    pub(in super::super) fn complex(size: usize) -> Outcome<Self> {
+        let part = Self::float(size)?;
+        plain!(H5Tcomplex_create(part.0.raw())).map(owned)
     }
 
     /// Made by hand as h5py does: libraries before 2.0 have no constant for it.
