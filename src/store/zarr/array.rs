@@ -142,7 +142,7 @@ impl OpenArray {
         parts: &[usize],
     ) -> Result<Option<Vec<Array>>, Fault> {
         let Some(Spot { key, range }) = spot else { return Ok(None) };
-        let Some(bytes) = source.chunk(at, &key, range)? else { return Ok(None) };
+        let Some(bytes) = source.chunk(at, &key, range, self.codec.limit())? else { return Ok(None) };
         source.meter.chunk();
         self.codec.decode(bytes, parts).map(Some)
     }
@@ -235,11 +235,11 @@ impl Shards {
         if let Some(known) = self.seen.lock().get(&shard) {
             return Ok(known.clone());
         }
-        let index = match source.chunk_size(at, key) {
+        let index = match source.chunk_size(at, key)? {
             None => None,
             Some(size) => {
                 let start = if self.at_end { size.saturating_sub(self.index_bytes) } else { 0 };
-                let bytes = source.chunk(at, key, Some((start, self.index_bytes)))?;
+                let bytes = source.chunk(at, key, Some((start, self.index_bytes)), usize::MAX)?;
                 bytes.map(|b| self.parse(b)).transpose()?
             }
         };
