@@ -45,8 +45,9 @@ enum ToBytes {
     Library(Chain),
 }
 
-/// Most bytes of a chunk whose items are of any length.
+/// Most bytes of a chunk whose items are of any length, and of one such item on average.
 const MAX_LOOSE: usize = 1 << 34;
+const MAX_TEXT: usize = 1 << 16;
 
 impl Codec {
     pub(super) fn new(codecs: &[Value], items: &Items, fill: &Flat, shape: &[usize]) -> Result<Self, Fault> {
@@ -99,14 +100,14 @@ impl Codec {
 
     /// The fill value of field number `part`, with the field's own axes.
     pub(super) fn fill(&self, part: usize) -> Result<Array, Fault> {
-        self.items.unpack(part, &self.fill, &[])
+        self.items.unpack(part, &mut self.fill.clone(), &[])
     }
 
     /// Most bytes that a chunk can have at any step of decoding, so much that no honest one has more.
     pub(super) fn limit(&self) -> usize {
         match self.items.size {
-            0 => MAX_LOOSE,
-            size => self.shape.iter().product::<usize>().saturating_mul(size).saturating_mul(16).saturating_add(1 << 16),
+            0 => self.count().saturating_mul(MAX_TEXT).saturating_add(1 << 28).min(MAX_LOOSE),
+            size => self.count().saturating_mul(size).saturating_mul(16).saturating_add(1 << 16),
         }
     }
 
@@ -122,12 +123,12 @@ impl Codec {
             ToBytes::Labels(labels) => Flat::Loose(labelled(&bytes, labels)?),
             ToBytes::Library(chain) => chain.decode(bytes)?,
         };
-        let flat = self.before.iter().rev().try_fold(flat, |flat, step| match (step, flat) {
+        let mut flat = self.before.iter().rev().try_fold(flat, |flat, step| match (step, flat) {
             (Step::Filter(filter), Flat::Fixed(bytes)) => filter.undo(bytes, self.limit()).map(Flat::Fixed),
             (Step::Filter(_), loose) => Ok(loose),
             (Step::Transpose { order, shape, size }, flat) => turned_back(flat, order, shape, *size),
         })?;
-        parts.iter().map(|&part| self.items.unpack(part, &flat, &self.shape)).collect()
+        parts.iter().map(|&part| self.items.unpack(part, &mut flat, &self.shape)).collect()
     }
 
     fn count(&self) -> usize {

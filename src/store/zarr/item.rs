@@ -207,18 +207,20 @@ impl Items {
         Ok((form.dtype(), shape))
     }
 
-    /// Field number `part` of the items of a chunk of this shape.
-    pub(super) fn unpack(&self, part: usize, flat: &Flat, shape: &[usize]) -> Result<Array, Fault> {
+    /// Field number `part` of the items of a chunk of this shape. Items of any length, of which there is one field only, are
+    /// taken out of `flat`.
+    pub(super) fn unpack(&self, part: usize, flat: &mut Flat, shape: &[usize]) -> Result<Array, Fault> {
         let wrong = || Fault::Malformed("a chunk decodes to another number of items than its shape".into());
         let (_, whole) = self.typed(part, shape)?;
         let part = &self.parts[part];
         match (flat, part.form) {
             (Flat::Loose(items), Some(Form::Text)) => {
-                let texts: Result<Vec<String>, Fault> = items.iter().map(|i| utf8(i.clone())).collect();
+                let texts: Result<Vec<String>, Fault> = std::mem::take(items).into_iter().map(utf8).collect();
                 Array::from_shape_vec(&whole, texts?).ok_or_else(wrong)
             }
             (Flat::Loose(items), Some(Form::Blob)) => {
-                Array::from_shape_vec(&whole, items.iter().cloned().map(ByteString).collect()).ok_or_else(wrong)
+                let blobs = std::mem::take(items).into_iter().map(ByteString).collect();
+                Array::from_shape_vec(&whole, blobs).ok_or_else(wrong)
             }
             (Flat::Fixed(bytes), Some(form)) if self.size > 0 => {
                 let count: usize = shape.iter().product();
@@ -227,7 +229,7 @@ impl Items {
                 }
                 let field = part.offset..part.offset + part.len();
                 let bytes: Cow<'_, [u8]> = if part.len() == self.size {
-                    bytes.into()
+                    Cow::Borrowed(bytes)
                 } else {
                     bytes.chunks_exact(self.size).flat_map(|item| &item[field.clone()]).copied().collect()
                 };
