@@ -22,7 +22,8 @@ const FLOOR: usize = 439;
 
 #[test]
 fn every_codec_and_data_type_reads_as_in_python() {
-    let expected: Value = serde_json::from_slice(&std::fs::read(common::codecs().join("expected.json")).unwrap()).unwrap();
+    let expected: Value =
+        serde_json::from_slice(&std::fs::read(common::codecs().join("expected.json")).unwrap()).unwrap();
     let (mut compared, mut faults) = (0, Vec::new());
     for (name, arrays) in entries(&expected) {
         let store = open_read(&common::codecs().join(name)).unwrap().store;
@@ -42,8 +43,7 @@ fn every_codec_and_data_type_reads_as_in_python() {
 fn found(store: &dyn ReadStore, at: &ElemPath, wanted: &Value) -> Result<Value, Error> {
     let meta = array_meta(store, at)?;
     let whole: Vec<Rows> = meta.shape.iter().map(|&n| Rows::All(n)).collect();
-    let backwards: Vec<Rows> =
-        meta.shape.iter().map(|&n| Rows::Range { start: n - 1, step: -1, len: n }).collect();
+    let backwards: Vec<Rows> = meta.shape.iter().map(|&n| Rows::Range { start: n - 1, step: -1, len: n }).collect();
     if wanted["fields"].is_null() {
         let array = read_all(store, at)?;
         assert!(same(&store.read(at, &backwards)?, &array.take(&backwards)), "{at} backwards");
@@ -161,7 +161,8 @@ fn fields_with_axes_are_read_in_python() {
 /// New arrays take the codecs of their neighbour where they can be written, and readable ones where not.
 #[test]
 fn new_arrays_beside_every_codec_are_read_in_python() {
-    let expected: Value = serde_json::from_slice(&std::fs::read(common::codecs().join("expected.json")).unwrap()).unwrap();
+    let expected: Value =
+        serde_json::from_slice(&std::fs::read(common::codecs().join("expected.json")).unwrap()).unwrap();
     for (name, arrays) in entries(&expected) {
         let keep = tempfile::tempdir().unwrap();
         let dir = keep.path().join(name);

@@ -51,14 +51,20 @@ impl Archive {
         let root = if is_group("") {
             String::new()
         } else {
-            let mut tops: Vec<String> = names.keys().filter_map(|n| Some(format!("{}/", n.split_once('/')?.0))).collect();
+            let mut tops: Vec<String> =
+                names.keys().filter_map(|n| Some(format!("{}/", n.split_once('/')?.0))).collect();
             tops.dedup();
             let groups: Vec<&String> = tops.iter().filter(|dir| is_group(dir)).collect();
             let [root] = groups[..] else {
                 return Err(Fault::NotAStore(match (groups.len(), tops.is_empty()) {
                     (0, true) => "the archive is not a Zarr group (no `zarr.json`, `.zgroup` or `.zmetadata`)".into(),
-                    (0, false) => format!("there is no Zarr group at the top of the archive nor in {}", tops.join(", ")),
-                    _ => format!("the archive holds several stores: {}", groups.iter().map(|g| g.as_str()).collect::<Vec<_>>().join(", ")),
+                    (0, false) => {
+                        format!("there is no Zarr group at the top of the archive nor in {}", tops.join(", "))
+                    }
+                    _ => format!(
+                        "the archive holds several stores: {}",
+                        groups.iter().map(|g| g.as_str()).collect::<Vec<_>>().join(", ")
+                    ),
                 }));
             };
             root.clone()
@@ -82,12 +88,7 @@ impl Archive {
     }
 
     /// An entry of at most `limit` bytes, or `len` bytes of it from `start` on; `None` if there is none.
-    pub(super) fn read(
-        &self,
-        path: &str,
-        range: Option<(u64, u64)>,
-        limit: usize,
-    ) -> Result<Option<Vec<u8>>, Fault> {
+    pub(super) fn read(&self, path: &str, range: Option<(u64, u64)>, limit: usize) -> Result<Option<Vec<u8>>, Fault> {
         let Some(&index) = self.entries.get(path) else { return Ok(None) };
         let entry = self.zip.by_index_data(index).map_err(fault)?;
         if entry.is_symlink() {
@@ -114,7 +115,10 @@ impl Archive {
         }
         let whole = self.inflated(index)?;
         let start = start as usize;
-        whole.get(start..start + len).map(|part| Some(part.to_vec())).ok_or_else(|| broken(io::ErrorKind::UnexpectedEof.into()))
+        whole
+            .get(start..start + len)
+            .map(|part| Some(part.to_vec()))
+            .ok_or_else(|| broken(io::ErrorKind::UnexpectedEof.into()))
     }
 
     /// Names of the directories directly below `dir` (empty, or ending in `/`) that hold one of these documents.
@@ -176,9 +180,10 @@ fn fault(e: ZipError) -> Fault {
 /// What the system does not let through is no damage.
 fn broken(e: io::Error) -> Fault {
     match e.kind() {
-        io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput | io::ErrorKind::UnexpectedEof | io::ErrorKind::Other => {
-            Fault::Malformed(format!("the zip archive: {e}"))
-        }
+        io::ErrorKind::InvalidData
+        | io::ErrorKind::InvalidInput
+        | io::ErrorKind::UnexpectedEof
+        | io::ErrorKind::Other => Fault::Malformed(format!("the zip archive: {e}")),
         _ => Fault::Io(e),
     }
 }

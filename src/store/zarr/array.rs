@@ -9,7 +9,8 @@ use parking_lot::Mutex;
 use rayon::prelude::*;
 
 use super::codec::{Codec, index_codec};
-use super::item::{Items, name_of};
+use super::dtype::name_of;
+use super::item::Items;
 use super::meta::{Keys, Layout, Sharding};
 use super::source::{Fault, Source};
 use crate::index::{AxisPlan, ChunkPart, Rows, Run};
@@ -87,7 +88,7 @@ impl OpenArray {
         rows: &[Rows],
         shape: &[usize],
     ) -> Result<Vec<Array>, Fault> {
-        let field = |&part: &usize| Ok(Field::new(self.items(), part, shape, self.codec.fill(part)?)?);
+        let field = |&part: &usize| Field::new(self.items(), part, shape, self.codec.fill(part)?);
         let mut fields = parts.iter().map(field).collect::<Result<Vec<Field>, Fault>>()?;
         let plans: Vec<AxisPlan> = rows.iter().zip(&self.chunks).map(|(r, &c)| AxisPlan::new(r, c)).collect();
         let mut walk = Walk::new(plans.iter().map(|p| p.parts.len()).collect());
@@ -253,7 +254,11 @@ impl Shards {
 
     fn parse(&self, bytes: Vec<u8>) -> Result<Index, Fault> {
         let decoded = self.codec.decode(bytes, &[0])?;
-        let numbers = decoded.first().and_then(Array::view::<u64>).and_then(|a| a.as_slice().map(<[u64]>::to_vec)).unwrap_or_default();
+        let numbers = decoded
+            .first()
+            .and_then(Array::view::<u64>)
+            .and_then(|a| a.as_slice().map(<[u64]>::to_vec))
+            .unwrap_or_default();
         Ok(Arc::new(numbers.chunks_exact(2).map(|pair| (pair[0], pair[1])).collect()))
     }
 }

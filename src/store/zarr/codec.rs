@@ -4,8 +4,9 @@
 use ndarray::{ArrayD, ArrayView, IxDyn};
 use serde_json::{Value, json};
 
+use super::dtype::{is_big, name_of};
 use super::filter::Filter;
-use super::item::{Flat, Form, Items, name_of};
+use super::item::{Flat, Form, Items};
 use super::library::Chain;
 use super::source::Fault;
 use crate::value::{Array, DType};
@@ -26,7 +27,11 @@ pub(super) struct Codec {
 #[derive(Debug)]
 enum Step {
     /// Axes in another order: of a chunk of this shape, whose items then have this many bytes.
-    Transpose { order: Vec<usize>, shape: Vec<usize>, size: usize },
+    Transpose {
+        order: Vec<usize>,
+        shape: Vec<usize>,
+        size: usize,
+    },
     Filter(Filter),
 }
 
@@ -64,7 +69,7 @@ impl Codec {
         let turn = names.iter().position(is_turn);
         let turn = turn.ok_or_else(|| Fault::Unsupported(format!("codecs {}", names.join(", "))))?;
         // The numbers of filters before the turn are turned around with the items.
-        let big = super::item::is_big(&codecs[turn..=turn]) && !items.structured;
+        let big = is_big(&codecs[turn..=turn]) && !items.structured;
         let (mut shape_now, mut size) = (shape.to_vec(), items.size);
         let mut before = Vec::new();
         for (codec, name) in codecs[..turn].iter().zip(&names) {
@@ -138,7 +143,7 @@ impl Codec {
 
 /// The codecs of a shard's index: a chain over pairs of offset and length.
 pub(super) fn index_codec(codecs: &[Value], counts: &[usize]) -> Result<Codec, Fault> {
-    let big = super::item::is_big(codecs);
+    let big = is_big(codecs);
     let items = Items::of(Form::Plain { dtype: DType::U64, big });
     Codec::new(codecs, &items, &Flat::Fixed(vec![0xff; 8]), &[counts, &[2]].concat())
 }

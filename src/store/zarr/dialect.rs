@@ -4,7 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 
-use super::item::{name_of, with_axes};
+use super::dtype::{name_of, with_axes};
 use super::meta::{Document, Version};
 use crate::value::{Array, ByteString, DType, Records};
 
@@ -64,7 +64,15 @@ impl Stored {
     fn text(chars: usize) -> Self {
         let v3 = json!({"name": "fixed_length_utf32", "configuration": {"length_bytes": 4 * chars}});
         let (v2_fill, v3_fill) = (json!(""), json!(""));
-        Self { v2: json!(format!("<U{chars}")), v2_fill, v3, v3_fill, size: 4 * chars, ordered: true, structured: false }
+        Self {
+            v2: json!(format!("<U{chars}")),
+            v2_fill,
+            v3,
+            v3_fill,
+            size: 4 * chars,
+            ordered: true,
+            structured: false,
+        }
     }
 
     /// In version 3 in the spelling that zarr-python 3.1 writes and later ones read, too.
@@ -149,9 +157,13 @@ impl Wanted<'_> {
             Some(list) => codecs.extend(list.iter().filter_map(|c| self.byte_codec(c))),
             None => codecs.push(json!({"name": "zstd", "configuration": {"level": 0, "checksum": false}})),
         }
-        let shard = !self.shape.is_empty() && !self.stored.structured && near.map_or(self.shard, |_| near_shards.is_some());
-        let (grid, codecs) =
-            if shard { self.sharded(codecs, near_shards) } else { (guess(self.shape, self.stored.size, MAX_CHUNK), codecs) };
+        let shard =
+            !self.shape.is_empty() && !self.stored.structured && near.map_or(self.shard, |_| near_shards.is_some());
+        let (grid, codecs) = if shard {
+            self.sharded(codecs, near_shards)
+        } else {
+            (guess(self.shape, self.stored.size, MAX_CHUNK), codecs)
+        };
         let encoding = near.and_then(|n| n.get("chunk_key_encoding")).cloned();
         json!({
             "shape": self.shape,

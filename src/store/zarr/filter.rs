@@ -8,7 +8,8 @@ use base64::engine::general_purpose::STANDARD;
 use half::f16;
 use serde_json::Value;
 
-use super::item::{number, to_utf32};
+use super::dtype::number;
+use super::item::to_utf32;
 use super::library;
 use super::source::Fault;
 use crate::value::{Array, DType};
@@ -185,7 +186,9 @@ impl Filter {
                 Ok((0..count).map(|i| bits[i / 8] >> (7 - i % 8) & 1).collect())
             }
             Self::Labels { stored, labels, size } => {
-                let Numbers::Whole(codes) = stored.read(&bytes)? else { return Err(broken("codes that are no integers")) };
+                let Numbers::Whole(codes) = stored.read(&bytes)? else {
+                    return Err(broken("codes that are no integers"));
+                };
                 bounded(codes.len().saturating_mul(*size), limit)?;
                 let blank = vec![0; *size];
                 let label = |code: &i128| match code {

@@ -12,7 +12,8 @@ use zarrs::array::{
 };
 use zarrs::metadata::v3::MetadataV3;
 
-use super::item::{Flat, name_of};
+use super::dtype::name_of;
+use super::item::Flat;
 use super::source::Fault;
 
 /// A chain of codecs for chunks of one shape. Items of a fixed size are raw bytes to it, whatever they are.
@@ -41,8 +42,7 @@ impl Chain {
             let metadata: FillValueMetadata = serde_json::from_value(fill).map_err(|e| refused(&e))?;
             let fill = data_type.fill_value_v3(&metadata).map_err(|e| refused(&e))?;
             let codecs: Vec<MetadataV3> = codecs.iter().map(|c| Ok(known(c)?.0)).collect::<Result<_, Fault>>()?;
-            let chain =
-                CodecChain::from_metadata(&codecs).map_err(|e| Fault::Malformed(format!("codecs: {e}")))?;
+            let chain = CodecChain::from_metadata(&codecs).map_err(|e| Fault::Malformed(format!("codecs: {e}")))?;
             Ok(Self { chain, data_type, fill, lengths })
         })
     }
@@ -104,7 +104,8 @@ fn known(codec: &Value) -> Result<(MetadataV3, zarrs::array::Codec), Fault> {
 pub(super) fn unblosc(bytes: Vec<u8>) -> Result<Vec<u8>, Fault> {
     guarded(|| {
         let config = json!({"cname": "lz4", "clevel": 1, "shuffle": "noshuffle", "blocksize": 0});
-        let zarrs::array::Codec::BytesToBytes(blosc) = known(&json!({"name": "blosc", "configuration": config}))?.1 else {
+        let zarrs::array::Codec::BytesToBytes(blosc) = known(&json!({"name": "blosc", "configuration": config}))?.1
+        else {
             return Err(Fault::Unsupported("codec `blosc`".into()));
         };
         let blosc: Arc<dyn BytesToBytesCodecTraits> = blosc;

@@ -9,6 +9,8 @@ mod array;
 mod codec;
 mod consolidated;
 mod dialect;
+mod dtype;
+mod fill;
 mod filter;
 mod item;
 mod library;

@@ -210,7 +210,10 @@ impl Source {
                 Err(e) => return Err(e.into()),
             };
             if found.is_symlink() {
-                return Err(Fault::Unsupported(format!("`{}` is a symbolic link, which is not followed", path.display())));
+                return Err(Fault::Unsupported(format!(
+                    "`{}` is a symbolic link, which is not followed",
+                    path.display()
+                )));
             }
             if steps.peek().is_none() {
                 let file = found.is_file().then_some((path, found.len()));

@@ -530,12 +530,21 @@ fn hostile_archives_are_errors() {
     let good = zipped(&dir, "", CompressionMethod::Stored);
     assert!(open(&good).is_ok());
     // Names that lead out: written under harmless ones of the same length.
-    for (name, evil) in [("aa/zarr.json", "../zarr.json"), ("a/zarr.json", "/azarr.json"), ("a-zarr.json", "c:zarr.json"), ("a-zarr.json", "a\\zarr.json"), ("a/b/c.json", "a/./c.json")] {
+    for (name, evil) in [
+        ("aa/zarr.json", "../zarr.json"),
+        ("a/zarr.json", "/azarr.json"),
+        ("a-zarr.json", "c:zarr.json"),
+        ("a-zarr.json", "a\\zarr.json"),
+        ("a/b/c.json", "a/./c.json"),
+    ] {
         let mut zip = ZipWriter::new_append(Cursor::new(good.clone())).unwrap();
         zip.start_file(name, SimpleFileOptions::default()).unwrap();
         let bytes = zip.finish().unwrap().into_inner();
         let failed = open(&replaced(&bytes, name, evil)).unwrap_err();
-        assert!(matches!(&failed, Error::Malformed { what, .. } if what.contains("no path inside")), "{evil}: {failed}");
+        assert!(
+            matches!(&failed, Error::Malformed { what, .. } if what.contains("no path inside")),
+            "{evil}: {failed}"
+        );
     }
     // Cut off anywhere, the directory at the end is gone.
     for len in [4, 30, good.len() / 2, good.len() - 30, good.len() - 1] {
@@ -553,7 +562,8 @@ fn hostile_archives_are_errors() {
     // An entry that is there twice counts as it was written last.
     let mut zip = ZipWriter::new_append(Cursor::new(good.clone())).unwrap();
     zip.start_file("zarr.jsoN", SimpleFileOptions::default()).unwrap();
-    zip.write_all(json!({"zarr_format": 3, "node_type": "group", "attributes": {"new": 1}}).to_string().as_bytes()).unwrap();
+    zip.write_all(json!({"zarr_format": 3, "node_type": "group", "attributes": {"new": 1}}).to_string().as_bytes())
+        .unwrap();
     let twice = replaced(&zip.finish().unwrap().into_inner(), "zarr.jsoN", "zarr.json");
     assert_eq!(open(&twice).unwrap().node(&ElemPath::root()).unwrap().unwrap().attrs["new"], 1);
 }
