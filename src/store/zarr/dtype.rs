@@ -162,7 +162,8 @@ fn v3_kind(data_type: &Value, big: bool) -> Option<Kind> {
         "numpy.timedelta64" => opaque(8),
         "raw_bytes" => opaque(bytes()?),
         "structured" | "struct" => {
-            Some(axes(&v3_fields(data_type, big)?).unwrap_or(opaque(v3_fields(data_type, big)?.size)?))
+            let items = v3_fields(data_type, big)?;
+            axes(&items).or_else(|| opaque(items.size))
         }
         name => match DType::parse(name).filter(|d| d.is_numeric()) {
             Some(dtype) => Some(fixed(Form::Plain { dtype, big })),
