@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anndata_shadow::{Array, ByteString, DType, Element, Error, Item, Kind, NaValue, Table};
+use anndata_shadow::{Array, DType, Element, Error, Item, Kind, NaValue, Table};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
@@ -188,29 +188,9 @@ pub fn sha256(array: &Array) -> String {
                 hash.update(text);
             }
         }
-        Array::Bytes(strings) => {
-            for string in strings {
-                let mut field = string.0.clone();
-                field.resize(width(array), 0);
-                hash.update(field);
-            }
-        }
         numbers => hash.update(numbers.to_le_bytes()),
     }
     hash.finalize().iter().map(|b| format!("{b:02x}")).collect()
-}
-
-/// The length of the longest byte string, as which Python keeps them all.
-fn width(array: &Array) -> usize {
-    array.view::<ByteString>().and_then(|a| a.iter().map(|s| s.0.len()).max()).unwrap_or(0).max(1)
-}
-
-/// The dtype as make_fixtures.py names it.
-pub fn dtype_name(array: &Array) -> String {
-    match array.dtype() {
-        DType::Bytes => format!("bytes{}", width(array)),
-        dtype => dtype.name().to_owned(),
-    }
 }
 
 /// The items in C order as JSON.
@@ -220,13 +200,12 @@ fn values(array: &Array) -> Vec<Value> {
         Array::Bool(a) => a.iter().map(|&x| json!(x)).collect(),
         Array::U64(a) => a.iter().map(|&x| json!(x)).collect(),
         Array::Str(a) => a.iter().map(|x| json!(x)).collect(),
-        Array::Bytes(a) => a.iter().map(|x| json!(x.0.iter().copied().map(char::from).collect::<String>())).collect(),
+        Array::C64(a) => a.iter().map(|x| complex(f64::from(x.re), f64::from(x.im))).collect(),
+        Array::C128(a) => a.iter().map(|x| complex(x.re, x.im)).collect(),
         Array::DatetimeS(a) => a.iter().map(|x| json!(x.0)).collect(),
         Array::DatetimeMs(a) => a.iter().map(|x| json!(x.0)).collect(),
         Array::DatetimeUs(a) => a.iter().map(|x| json!(x.0)).collect(),
         Array::DatetimeNs(a) => a.iter().map(|x| json!(x.0)).collect(),
-        Array::C64(a) => a.iter().map(|x| complex(f64::from(x.re), f64::from(x.im))).collect(),
-        Array::C128(a) => a.iter().map(|x| complex(x.re, x.im)).collect(),
         a if a.dtype().is_integer() => a.to_i64().unwrap().into_iter().map(|x| json!(x)).collect(),
         a => a.to_f64().unwrap().into_iter().map(number).collect(),
     }
@@ -292,7 +271,7 @@ pub fn describe(element: &Element) -> Value {
 
 pub fn describe_array(a: &Array) -> Value {
     let kind = if a.dtype() == DType::Str { "string-array" } else { "array" };
-    let mut out = json!({"type": kind, "dtype": dtype_name(a), "shape": a.shape(), "sha256": sha256(a)});
+    let mut out = json!({"type": kind, "dtype": a.dtype().name(), "shape": a.shape(), "sha256": sha256(a)});
     if a.len() <= MAX_VALUES {
         out["values"] = Value::Array(values(a));
     }
@@ -348,7 +327,7 @@ pub fn node_differences(path: &str, nodes: &BTreeMap<String, Value>, element: &E
             return differences(&format!("node {at}"), &wanted, &json!([sha256(array)]));
         }
         let wanted = json!([node["dtype"], node["shape"], node["sha256"]]);
-        differences(&format!("node {at}"), &wanted, &json!([dtype_name(array), array.shape(), sha256(array)]))
+        differences(&format!("node {at}"), &wanted, &json!([array.dtype().name(), array.shape(), sha256(array)]))
     };
     match element {
         Element::Array(a) => check("", a),
