@@ -2,6 +2,7 @@
 //! structured one with a single field.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 use super::source::Fault;
 use crate::value::{Array, ByteString, DType, check_memory};
@@ -171,12 +172,13 @@ impl Items {
     /// Items of these fields, packed one behind the other.
     pub(super) fn fields(fields: Vec<Part>) -> Option<Self> {
         let mut size = 0_usize;
-        let mut parts: Vec<Part> = Vec::new();
+        let mut parts = Vec::with_capacity(fields.len());
+        let mut names = HashSet::new();
         for mut part in fields {
             let len = part.shape.iter().try_fold(part.size, |n, &k| n.checked_mul(k))?;
             part.offset = size;
             size = size.checked_add(len).filter(|&n| n <= MAX_ITEM)?;
-            if part.size == 0 || parts.iter().any(|p| p.name == part.name) {
+            if part.size == 0 || !names.insert(part.name.clone()) {
                 return None;
             }
             parts.push(part);
