@@ -249,6 +249,30 @@ fn opaque_elements_are_listed_and_refused_alone() {
 }
 
 #[test]
+fn arrays_of_unknown_types_are_opaque_alone() {
+    let v2 = json!({"zarr_format": 2, "shape": [2], "chunks": [2], "dtype": "|V7", "fill_value": null, "order": "C",
+        "filters": null, "compressor": null});
+    let v3 = json!({"zarr_format": 3, "node_type": "array", "shape": [2], "data_type": "nonesuch", "fill_value": 0,
+        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [2]}},
+        "chunk_key_encoding": {"name": "default"}, "codecs": [{"name": "bytes"}]});
+    for (name, file, document) in
+        [(CELLS[1], ".zarray", &v2), (CELLS[2], "zarr.json", &v3), (CELLS[3], "zarr.json", &v3)]
+    {
+        let copy = Copy::of(name);
+        fs::create_dir(copy.path.join("uns/odd")).unwrap();
+        fs::write(copy.path.join("uns/odd").join(file), document.to_string()).unwrap();
+        // The map does not list it; whoever writes looks at what is there.
+        let shadow = copy.open_to_write();
+        let elements = shadow.elements().unwrap();
+        let opaque: Vec<_> = elements.iter().filter(|e| e.info.kind == Kind::Opaque).map(|e| &e.path).collect();
+        assert_eq!(opaque, ["uns/odd"], "{name}");
+        let error = shadow.member("uns/odd").unwrap().element().unwrap_err();
+        assert!(matches!(error, Error::Unsupported { .. }) && error.to_string().contains("uns/odd"), "{error}");
+        assert!(shadow.uns().element("rank_genes_groups/params").is_ok());
+    }
+}
+
+#[test]
 fn selections_past_the_end_are_errors_and_the_shadow_goes_on() {
     let shadow = AnnDataShadow::open(data(CELLS[0])).unwrap();
     for bad in [765_i64, -766, i64::MAX, i64::MIN] {

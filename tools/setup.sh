@@ -20,3 +20,8 @@ if [ "${1:-}" = --fixtures ] && ! cmp -s tests/python/make_fixtures.py target/fi
     .venv/bin/python tests/python/make_fixtures.py target/fixtures
     cp tests/python/make_fixtures.py target/fixtures.made-by
 fi
+if [ "${1:-}" = --fixtures ] && ! cat tests/python/make_codecs.py tests/python/make_fixtures.py | cmp -s - target/codecs.made-by; then
+    echo "writing arrays in every codec"
+    .venv/bin/python -B tests/python/make_codecs.py target/codecs
+    cat tests/python/make_codecs.py tests/python/make_fixtures.py > target/codecs.made-by
+fi

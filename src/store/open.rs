@@ -24,6 +24,8 @@ pub enum Format {
     Hdf5,
     /// A Zarr directory, version 2 or 3.
     Zarr,
+    /// A zip archive of a Zarr directory (`.zarr.zip`), for reading.
+    ZarrZip,
 }
 
 impl fmt::Display for Format {
@@ -31,6 +33,7 @@ impl fmt::Display for Format {
         f.write_str(match self {
             Self::Hdf5 => "HDF5",
             Self::Zarr => "Zarr",
+            Self::ZarrZip => "zipped Zarr",
         })
     }
 }
@@ -63,6 +66,7 @@ pub fn open_read(path: &Path) -> Result<Opened<Arc<dyn ReadStore>>> {
     let store: Arc<dyn ReadStore> = match format {
         Format::Hdf5 => Arc::new(patiently(|| Hdf5Store::open_read(&root))?),
         Format::Zarr => Arc::new(patiently(|| ZarrStore::open_read(&root))?),
+        Format::ZarrZip => Arc::new(ZarrStore::open_zip(&root)?),
     };
     Ok(Opened { store, root, inner, format })
 }
@@ -70,12 +74,18 @@ pub fn open_read(path: &Path) -> Result<Opened<Arc<dyn ReadStore>>> {
 /// Opens `path` for reading and writing, as [`open_read`].
 ///
 /// # Errors
-/// As [`open_read`]; [`Error::Io`] if the file may not be written.
+/// As [`open_read`]; [`Error::Io`] if the file may not be written; [`Error::Unsupported`] for a zip archive.
 pub fn open_write(path: &Path) -> Result<Opened<Arc<dyn WriteStore>>> {
     let Found { format, root, inner } = find(path)?;
     let store: Arc<dyn WriteStore> = match format {
         Format::Hdf5 => Arc::new(patiently(|| Hdf5Store::open_write(&root))?),
         Format::Zarr => Arc::new(patiently(|| ZarrStore::open_write(&root))?),
+        Format::ZarrZip => {
+            return Err(Error::Unsupported {
+                at: Place::new(root.display(), ""),
+                what: "a zip archive is only read; unpack it and open the Zarr directory inside to write".into(),
+            });
+        }
     };
     Ok(Opened { store, root, inner, format })
 }
@@ -109,10 +119,7 @@ fn find(path: &Path) -> Result<Found> {
     if existing.is_file() {
         return match sniff(existing).map_err(io)? {
             Content::Hdf5 => Ok(Found { format: Format::Hdf5, root: existing.to_owned(), inner: inside(rest)? }),
-            Content::Zip => Err(Error::Unsupported {
-                at: at(),
-                what: "a zip archive; unpack it and open the Zarr directory inside".into(),
-            }),
+            Content::Zip => Ok(Found { format: Format::ZarrZip, root: existing.to_owned(), inner: inside(rest)? }),
             Content::Other => Err(Error::NotAnnData {
                 at: at(),
                 why: "the file is not HDF5 (no HDF5 signature; truncated at the start, or another format)".into(),
@@ -173,7 +180,7 @@ fn sniff(path: &Path) -> std::io::Result<Content> {
         if &head == SIGNATURE {
             return Ok(Content::Hdf5);
         }
-        if offset == 0 && head.starts_with(b"PK\x03\x04") {
+        if offset == 0 && (head.starts_with(b"PK\x03\x04") || head.starts_with(b"PK\x05\x06")) {
             return Ok(Content::Zip);
         }
         offset = if offset == 0 { 512 } else { offset * 2 };

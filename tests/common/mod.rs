@@ -32,6 +32,11 @@ pub fn fixtures() -> PathBuf {
     in_workspace("ADSHADOW_FIXTURES", "target/fixtures")
 }
 
+/// The directory of arrays in every codec.
+pub fn codecs() -> PathBuf {
+    in_workspace("ADSHADOW_CODECS", "target/codecs")
+}
+
 /// Names of all fixtures, sorted.
 pub fn fixture_names() -> Vec<String> {
     let entries = std::fs::read_dir(fixtures()).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
@@ -282,6 +287,10 @@ fn values(array: &Array) -> Vec<Value> {
         Array::Bytes(a) => a.iter().map(|x| json!(x.0.iter().copied().map(char::from).collect::<String>())).collect(),
         Array::C64(a) => a.iter().map(|x| complex(f64::from(x.re), f64::from(x.im))).collect(),
         Array::C128(a) => a.iter().map(|x| complex(x.re, x.im)).collect(),
+        Array::DatetimeS(a) => a.iter().map(|x| json!(x.0)).collect(),
+        Array::DatetimeMs(a) => a.iter().map(|x| json!(x.0)).collect(),
+        Array::DatetimeUs(a) => a.iter().map(|x| json!(x.0)).collect(),
+        Array::DatetimeNs(a) => a.iter().map(|x| json!(x.0)).collect(),
         a if a.dtype().is_integer() => a.to_i64().unwrap().into_iter().map(|x| json!(x)).collect(),
         a => a.to_f64().unwrap().into_iter().map(number).collect(),
     }
@@ -352,7 +361,7 @@ pub fn describe(element: &Element) -> Value {
     }
 }
 
-fn describe_array(a: &Array) -> Value {
+pub fn describe_array(a: &Array) -> Value {
     let kind = if a.dtype() == DType::Str { "string-array" } else { "array" };
     let mut out = json!({"type": kind, "dtype": dtype_name(a), "shape": a.shape(), "sha256": sha256(a)});
     if a.len() <= MAX_VALUES {

@@ -9,7 +9,8 @@ use parking_lot::Mutex;
 use rayon::prelude::*;
 
 use super::codec::{Codec, index_codec};
-use super::item::{Items, name_of};
+use super::dtype::name_of;
+use super::item::Items;
 use super::meta::{Keys, Layout, Sharding};
 use super::source::{Fault, Source};
 use crate::index::{AxisPlan, ChunkPart, Rows, Run};
@@ -87,7 +88,7 @@ impl OpenArray {
         rows: &[Rows],
         shape: &[usize],
     ) -> Result<Vec<Array>, Fault> {
-        let field = |&part: &usize| Ok(Field::new(self.items(), part, shape, self.codec.fill(part)?)?);
+        let field = |&part: &usize| Field::new(self.items(), part, shape, self.codec.fill(part)?);
         let mut fields = parts.iter().map(field).collect::<Result<Vec<Field>, Fault>>()?;
         let plans: Vec<AxisPlan> = rows.iter().zip(&self.chunks).map(|(r, &c)| AxisPlan::new(r, c)).collect();
         let mut walk = Walk::new(plans.iter().map(|p| p.parts.len()).collect());
@@ -142,7 +143,7 @@ impl OpenArray {
         parts: &[usize],
     ) -> Result<Option<Vec<Array>>, Fault> {
         let Some(Spot { key, range }) = spot else { return Ok(None) };
-        let Some(bytes) = source.chunk(at, &key, range)? else { return Ok(None) };
+        let Some(bytes) = source.chunk(at, &key, range, self.codec.limit())? else { return Ok(None) };
         source.meter.chunk();
         self.codec.decode(bytes, parts).map(Some)
     }
@@ -235,11 +236,11 @@ impl Shards {
         if let Some(known) = self.seen.lock().get(&shard) {
             return Ok(known.clone());
         }
-        let index = match source.chunk_size(at, key) {
+        let index = match source.chunk_size(at, key)? {
             None => None,
             Some(size) => {
                 let start = if self.at_end { size.saturating_sub(self.index_bytes) } else { 0 };
-                let bytes = source.chunk(at, key, Some((start, self.index_bytes)))?;
+                let bytes = source.chunk(at, key, Some((start, self.index_bytes)), usize::MAX)?;
                 bytes.map(|b| self.parse(b)).transpose()?
             }
         };

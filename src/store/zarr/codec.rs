@@ -4,8 +4,9 @@
 use ndarray::{ArrayD, ArrayView, IxDyn};
 use serde_json::{Value, json};
 
+use super::dtype::{is_big, name_of};
 use super::filter::Filter;
-use super::item::{Flat, Form, Items, name_of};
+use super::item::{Flat, Form, Items};
 use super::library::Chain;
 use super::source::Fault;
 use crate::value::{Array, DType};
@@ -49,8 +50,9 @@ enum ToBytes {
     Library(Chain),
 }
 
-/// Most bytes of a chunk whose items are of any length.
+/// Most bytes of a chunk whose items are of any length, and of one such item on average.
 const MAX_LOOSE: usize = 1 << 34;
+const MAX_TEXT: usize = 1 << 16;
 
 impl Codec {
     pub(super) fn new(codecs: &[Value], items: &Items, fill: &Flat, shape: &[usize]) -> Result<Self, Fault> {
@@ -67,7 +69,7 @@ impl Codec {
         let turn = names.iter().position(is_turn);
         let turn = turn.ok_or_else(|| Fault::Unsupported(format!("codecs {}", names.join(", "))))?;
         // The numbers of filters before the turn are turned around with the items.
-        let big = super::item::is_big(&codecs[turn..=turn]) && !items.structured;
+        let big = is_big(&codecs[turn..=turn]) && !items.structured;
         let (mut shape_now, mut size) = (shape.to_vec(), items.size);
         let mut before = Vec::new();
         for (codec, name) in codecs[..turn].iter().zip(&names) {
@@ -103,16 +105,14 @@ impl Codec {
 
     /// The fill value of field number `part`, with the field's own axes.
     pub(super) fn fill(&self, part: usize) -> Result<Array, Fault> {
-        self.items.unpack(part, &self.fill, &[])
+        self.items.unpack(part, &mut self.fill.clone(), &[])
     }
 
     /// Most bytes that a chunk can have at any step of decoding, so much that no honest one has more.
     pub(super) fn limit(&self) -> usize {
         match self.items.size {
-            0 => MAX_LOOSE,
-            size => {
-                self.shape.iter().product::<usize>().saturating_mul(size).saturating_mul(16).saturating_add(1 << 16)
-            }
+            0 => self.count().saturating_mul(MAX_TEXT).saturating_add(1 << 28).min(MAX_LOOSE),
+            size => self.count().saturating_mul(size).saturating_mul(16).saturating_add(1 << 16),
         }
     }
 
@@ -128,12 +128,12 @@ impl Codec {
             ToBytes::Labels(labels) => Flat::Loose(labelled(&bytes, labels)?),
             ToBytes::Library(chain) => chain.decode(bytes)?,
         };
-        let flat = self.before.iter().rev().try_fold(flat, |flat, step| match (step, flat) {
+        let mut flat = self.before.iter().rev().try_fold(flat, |flat, step| match (step, flat) {
             (Step::Filter(filter), Flat::Fixed(bytes)) => filter.undo(bytes, self.limit()).map(Flat::Fixed),
             (Step::Filter(_), loose) => Ok(loose),
             (Step::Transpose { order, shape, size }, flat) => turned_back(flat, order, shape, *size),
         })?;
-        parts.iter().map(|&part| self.items.unpack(part, &flat, &self.shape)).collect()
+        parts.iter().map(|&part| self.items.unpack(part, &mut flat, &self.shape)).collect()
     }
 
     fn count(&self) -> usize {
@@ -143,7 +143,7 @@ impl Codec {
 
 /// The codecs of a shard's index: a chain over pairs of offset and length.
 pub(super) fn index_codec(codecs: &[Value], counts: &[usize]) -> Result<Codec, Fault> {
-    let big = super::item::is_big(codecs);
+    let big = is_big(codecs);
     let items = Items::of(Form::Plain { dtype: DType::U64, big });
     Codec::new(codecs, &items, &Flat::Fixed(vec![0xff; 8]), &[counts, &[2]].concat())
 }

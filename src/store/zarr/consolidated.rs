@@ -119,23 +119,27 @@ pub(super) fn file_name(version: Version) -> &'static str {
     }
 }
 
-/// The versions of consolidated metadata that the group `at` has on disk: none, one, or (a store written in both) two.
-pub(super) fn present(source: &Source, at: &ElemPath) -> Result<Vec<Version>> {
+/// The files with consolidated metadata that the group `at` has on disk: none, one, or (a store written in both versions)
+/// two. Old SpatialData wrote `zmetadata` without a dot: it is not read here, for later tools let it grow stale, but kept in
+/// step for those that do.
+pub(super) fn present(source: &Source, at: &ElemPath) -> Result<Vec<&'static str>> {
     let mut found = Vec::new();
     if let Some(bytes) = source.document(at, "zarr.json")?
         && object(&bytes).is_ok_and(|json| json.get("consolidated_metadata").is_some_and(|c| !c.is_null()))
     {
-        found.push(Version::V3);
+        found.push("zarr.json");
     }
-    if source.document(at, ".zmetadata")?.is_some() {
-        found.push(Version::V2);
+    for name in [".zmetadata", "zmetadata"] {
+        if source.document(at, name)?.is_some() {
+            found.push(name);
+        }
     }
     Ok(found)
 }
 
-/// The new content of the file that holds the consolidated metadata of the group `at`.
-pub(super) fn rebuild(source: &Source, at: &ElemPath, version: Version) -> Result<Vec<u8>> {
-    let name = file_name(version);
+/// The new content of the file `name` with the consolidated metadata of the group `at`.
+pub(super) fn rebuild(source: &Source, at: &ElemPath, name: &str) -> Result<Vec<u8>> {
+    let version = if name == "zarr.json" { Version::V3 } else { Version::V2 };
     let old = source.document(at, name)?.and_then(|bytes| object(&bytes).ok());
     let known = old.as_ref().and_then(|old| match version {
         Version::V2 => old.get("metadata"),

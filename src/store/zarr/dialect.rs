@@ -4,7 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 
-use super::item::{name_of, with_axes};
+use super::dtype::{name_of, with_axes};
 use super::meta::{Document, Version};
 use crate::value::{Array, ByteString, DType, Records};
 

@@ -8,7 +8,8 @@ use base64::engine::general_purpose::STANDARD;
 use half::f16;
 use serde_json::Value;
 
-use super::item::{number, to_utf32};
+use super::dtype::number;
+use super::item::to_utf32;
 use super::library;
 use super::source::Fault;
 use crate::value::{Array, DType};
@@ -125,7 +126,6 @@ impl Filter {
                     if big_text {
                         bytes.chunks_exact_mut(4).for_each(<[u8]>::reverse);
                     }
-                    bytes.resize(width, 0);
                     bytes
                 };
                 let labels = labels.ok_or_else(bad)?.into_iter().map(label).collect();
@@ -189,13 +189,19 @@ impl Filter {
                     return Err(broken("codes that are no integers"));
                 };
                 bounded(codes.len().saturating_mul(*size), limit)?;
-                let blank = vec![0; *size];
-                let label = |code: &i128| match code {
-                    0 => Some(&blank),
-                    n => labels.get(usize::try_from(n - 1).ok()?),
-                };
-                let items: Option<Vec<&[u8]>> = codes.iter().map(|code| label(code).map(Vec::as_slice)).collect();
-                Ok(items.ok_or_else(|| broken("a code without a label"))?.concat())
+                let mut out = Vec::with_capacity(codes.len() * size);
+                for code in codes {
+                    let label = match code {
+                        0 => &[][..],
+                        n => {
+                            let known = usize::try_from(n - 1).ok().and_then(|i| labels.get(i));
+                            known.filter(|l| l.len() <= *size).ok_or_else(|| broken("a code without a label"))?
+                        }
+                    };
+                    out.extend(label);
+                    out.resize(out.len() + size - label.len(), 0);
+                }
+                Ok(out)
             }
         }
     }

@@ -12,7 +12,8 @@ use zarrs::array::{
 };
 use zarrs::metadata::v3::MetadataV3;
 
-use super::item::{Flat, name_of};
+use super::dtype::name_of;
+use super::item::Flat;
 use super::source::Fault;
 
 /// A chain of codecs for chunks of one shape. Items of a fixed size are raw bytes to it, whatever they are.

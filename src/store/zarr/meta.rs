@@ -5,7 +5,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::item::{self, Form, Items, is_big, name_of, plain_text};
+use super::dtype::{self, is_big, name_of, plain_text};
+use super::item::{Form, Items};
 use super::source::{Fault, Source};
 use crate::error::Result;
 use crate::path::ElemPath;
@@ -248,7 +249,7 @@ fn v3(json: &Map<String, Value>) -> Result<Layout, String> {
         shape: shape_of(json)?,
         grid,
         stored: plain_text(data_type),
-        items: item::v3(data_type, is_big(&codecs)),
+        items: dtype::v3(data_type, is_big(&codecs)),
         fill: get("fill_value").clone(),
         codecs: if transformed { Err("storage transformers".into()) } else { Ok(codecs) },
         keys: v3_keys(get("chunk_key_encoding")),
@@ -274,7 +275,7 @@ fn v2(json: &Map<String, Value>) -> Result<Layout, String> {
     let get = |key: &str| json.get(key).unwrap_or(&null);
     let filters = get("filters").as_array().cloned().unwrap_or_default();
     let dtype = get("dtype");
-    let items = item::v2(dtype, &filters);
+    let items = dtype::v2(dtype, &filters);
     let shape = shape_of(json)?;
     let separator = match get("dimension_separator") {
         Value::Null => Ok(".".to_owned()),

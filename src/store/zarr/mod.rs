@@ -1,13 +1,16 @@
-//! [`ZarrStore`]: Zarr directories of versions 2 and 3.
+//! [`ZarrStore`]: Zarr directories of versions 2 and 3, and zip archives of them.
 //!
 //! Metadata are found and understood here (`source`, `meta`, `consolidated`); the Zarr library only turns chunks into items
 //! and back (`codec`, `array`). New arrays take the dialect of their neighbours (`dialect`) and appear in one step
 //! (`stage`).
 
+mod archive;
 mod array;
 mod codec;
 mod consolidated;
 mod dialect;
+mod dtype;
+mod fill;
 mod filter;
 mod item;
 mod library;
@@ -49,7 +52,7 @@ pub enum Flavour {
     V3Sharded,
 }
 
-/// A Zarr directory.
+/// A Zarr directory, or one inside a zip archive.
 #[derive(Debug)]
 pub struct ZarrStore {
     source: Source,
@@ -79,6 +82,19 @@ impl ZarrStore {
     pub fn open_read(path: &Path) -> Result<Self> {
         let source = Source::new(path);
         check_dir(&source)?;
+        Self::read(source)
+    }
+
+    /// Opens the Zarr group in the zip archive `path` for reading: at its top, or in the one directory there that is a group.
+    ///
+    /// # Errors
+    /// [`Error::NotAnnData`] if there is no such group, [`Error::Malformed`] if the archive is damaged or has names that lead
+    /// out of it, [`Error::Io`].
+    pub fn open_zip(path: &Path) -> Result<Self> {
+        Self::read(Source::zip(path)?)
+    }
+
+    fn read(source: Source) -> Result<Self> {
         let map = ConsolidatedMap::read(&source)?;
         let access = Access::Read { map, seen: Mutex::default(), open: Mutex::default() };
         Ok(Self { source, access, shard: false })

@@ -1,9 +1,11 @@
-//! [`Source`]: the files of a Zarr directory, by path and key, with everything read from them counted.
+//! [`Source`]: the files of a Zarr directory or archive, by path and key, with everything read from them counted. Symbolic
+//! links inside a store are not followed: they could lead out of it.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
+use super::archive::Archive;
 use crate::error::{Error, Place, Result};
 use crate::path::ElemPath;
 use crate::store::Meter;
@@ -16,6 +18,7 @@ pub(super) const OURS: &str = ".adshadow-";
 pub(super) enum Fault {
     Malformed(String),
     Unsupported(String),
+    NotAStore(String),
     Io(io::Error),
 }
 
@@ -24,6 +27,7 @@ impl Fault {
         match self {
             Self::Malformed(what) => Error::Malformed { at, what },
             Self::Unsupported(what) => Error::Unsupported { at, what },
+            Self::NotAStore(why) => Error::NotAnnData { at, why },
             Self::Io(source) => Error::Io { at, source },
         }
     }
@@ -35,17 +39,25 @@ impl From<io::Error> for Fault {
     }
 }
 
-/// The directory of a store.
+/// The directory of a store, or the archive that holds one.
 #[derive(Debug)]
 pub(super) struct Source {
     pub(super) location: String,
     pub(super) root: PathBuf,
+    archive: Option<Archive>,
     pub(super) meter: Meter,
 }
 
 impl Source {
     pub(super) fn new(root: &Path) -> Self {
-        Self { location: root.display().to_string(), root: root.to_owned(), meter: Meter::default() }
+        Self { location: root.display().to_string(), root: root.to_owned(), archive: None, meter: Meter::default() }
+    }
+
+    /// The store inside a zip archive.
+    pub(super) fn zip(path: &Path) -> Result<Self> {
+        let source = Self::new(path);
+        let archive = Archive::open(path).map_err(|f| f.at(source.place(&ElemPath::root())))?;
+        Ok(Self { archive: Some(archive), ..source })
     }
 
     pub(super) fn place(&self, at: &ElemPath) -> Place {
@@ -84,6 +96,11 @@ impl Source {
 
     /// A metadata document, whole; `None` if there is none.
     pub(super) fn document(&self, at: &ElemPath, name: &str) -> Result<Option<Vec<u8>>> {
+        if let Some(archive) = &self.archive {
+            let bytes = archive.document(&key_of(at, name)).map_err(|f| f.at(self.place(at)))?;
+            bytes.iter().for_each(|b| self.meter.document(b.len() as u64));
+            return Ok(bytes);
+        }
         let Some(dir) = self.real_dir(at) else { return Ok(None) };
         let file = dir.join(name);
         if !fs::symlink_metadata(&file).is_ok_and(|m| m.is_file()) {
@@ -96,6 +113,12 @@ impl Source {
 
     /// Names of the directories below `at` that hold a node's metadata, sorted.
     pub(super) fn children(&self, at: &ElemPath) -> Result<Vec<String>> {
+        const NODE: [&str; 3] = ["zarr.json", ".zarray", ".zgroup"];
+        if let Some(archive) = &self.archive {
+            let mut names = archive.children(&key_of(at, ""), &NODE);
+            names.retain(|name| at.join(name).is_ok());
+            return Ok(names);
+        }
         let Some(dir) = self.real_dir(at) else { return Ok(Vec::new()) };
         let mut names = Vec::new();
         for entry in fs::read_dir(dir).map_err(self.io(at))? {
@@ -106,7 +129,7 @@ impl Source {
                 continue;
             }
             let holds = |key| fs::symlink_metadata(entry.path().join(key)).is_ok_and(|m| m.is_file());
-            if ["zarr.json", ".zarray", ".zgroup"].into_iter().any(holds) {
+            if NODE.into_iter().any(holds) {
                 names.push(name);
             }
         }
@@ -129,32 +152,81 @@ impl Source {
         Ok(names)
     }
 
-    /// A chunk file, or `len` bytes of it from `start` on; `None` if there is no such file.
-    pub(super) fn chunk(&self, at: &ElemPath, key: &str, range: Option<(u64, u64)>) -> Result<Option<Vec<u8>>, Fault> {
-        let path = self.dir(at).join(key);
-        // Looked at before it is opened: opening a pipe would wait for ever.
-        let size = match fs::metadata(&path) {
-            Ok(m) if m.is_file() => m.len(),
-            Ok(_) => return Err(Fault::Malformed(format!("chunk `{key}` is not a file"))),
-            Err(e) if absent(&e) => return Ok(None),
-            Err(e) => return Err(e.into()),
+    /// A chunk file of at most `limit` bytes, or `len` bytes of it from `start` on; `None` if there is no such file.
+    pub(super) fn chunk(
+        &self,
+        at: &ElemPath,
+        key: &str,
+        range: Option<(u64, u64)>,
+        limit: usize,
+    ) -> Result<Option<Vec<u8>>, Fault> {
+        let bytes = match &self.archive {
+            Some(archive) => archive.read(&key_of(at, key), range, limit)?,
+            None => self.chunk_file(at, key, range, limit)?,
         };
+        bytes.iter().for_each(|b| self.meter.read(b.len() as u64));
+        Ok(bytes)
+    }
+
+    fn chunk_file(
+        &self,
+        at: &ElemPath,
+        key: &str,
+        range: Option<(u64, u64)>,
+        limit: usize,
+    ) -> Result<Option<Vec<u8>>, Fault> {
+        let Some((path, size)) = self.chunk_path(at, key)? else { return Ok(None) };
         let (start, len) = range.unwrap_or((0, size));
         if start.checked_add(len).is_none_or(|end| end > size) {
             return Err(Fault::Malformed(format!("`{key}` has {size} bytes, {len} from {start} on are wanted")));
         }
+        let len = usize::try_from(len).ok().filter(|&n| n <= limit && Vec::<u8>::new().try_reserve_exact(n).is_ok());
+        let len = len.ok_or_else(|| Fault::Malformed(format!("more of `{key}` is wanted than a chunk can have")))?;
         let mut file = File::open(path)?;
         file.seek(SeekFrom::Start(start))?;
-        let mut bytes = vec![0; usize::try_from(len).map_err(|e| Fault::Malformed(e.to_string()))?];
+        let mut bytes = vec![0; len];
         file.read_exact(&mut bytes)?;
-        self.meter.read(len);
         Ok(Some(bytes))
     }
 
     /// Size of a chunk file; `None` if there is none.
-    pub(super) fn chunk_size(&self, at: &ElemPath, key: &str) -> Option<u64> {
-        fs::metadata(self.dir(at).join(key)).ok().filter(fs::Metadata::is_file).map(|m| m.len())
+    pub(super) fn chunk_size(&self, at: &ElemPath, key: &str) -> Result<Option<u64>, Fault> {
+        match &self.archive {
+            Some(archive) => Ok(archive.size(&key_of(at, key))),
+            None => Ok(self.chunk_path(at, key)?.map(|(_, size)| size)),
+        }
     }
+
+    /// Where a chunk file is, and its size; `None` if there is none.
+    fn chunk_path(&self, at: &ElemPath, key: &str) -> Result<Option<(PathBuf, u64)>, Fault> {
+        let mut path = self.root.clone();
+        let mut steps = at.components().chain(key.split('/')).peekable();
+        while let Some(step) = steps.next() {
+            path.push(step);
+            // Looked at before it is opened: opening a pipe would wait for ever.
+            let found = match fs::symlink_metadata(&path) {
+                Ok(found) => found,
+                Err(e) if absent(&e) => return Ok(None),
+                Err(e) => return Err(e.into()),
+            };
+            if found.is_symlink() {
+                return Err(Fault::Unsupported(format!(
+                    "`{}` is a symbolic link, which is not followed",
+                    path.display()
+                )));
+            }
+            if steps.peek().is_none() {
+                let file = found.is_file().then_some((path, found.len()));
+                return file.map(Some).ok_or_else(|| Fault::Malformed(format!("chunk `{key}` is not a file")));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// The name of a file in an archive; of the directory `at`, with a slash behind it, if there is no `name`.
+fn key_of(at: &ElemPath, name: &str) -> String {
+    if at.is_root() { name.to_owned() } else { format!("{at}/{name}") }
 }
 
 fn absent(e: &io::Error) -> bool {

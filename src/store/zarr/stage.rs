@@ -145,8 +145,8 @@ fn consolidate_above<'a>(journal: &mut Journal<'_>, changed: impl Iterator<Item 
     groups.sort_by_key(|at| (std::cmp::Reverse(at.components().count()), at.clone()));
     groups.dedup();
     for at in groups {
-        for version in consolidated::present(journal.source, &at)? {
-            journal.renew(&at, version)?;
+        for name in consolidated::present(journal.source, &at)? {
+            journal.renew(&at, name)?;
         }
     }
     Ok(())
@@ -167,12 +167,13 @@ pub(super) fn consolidate_all(source: &Source, version: Version) -> Result<()> {
     let mut renew = || {
         // Parents come before their children in the list: backwards, the root is last.
         for at in groups.iter().rev() {
-            let mut versions = consolidated::present(journal.source, at)?;
-            if at.is_root() && !versions.contains(&version) {
-                versions.push(version);
+            let mut files = consolidated::present(journal.source, at)?;
+            let wanted = consolidated::file_name(version);
+            if at.is_root() && !files.contains(&wanted) {
+                files.push(wanted);
             }
-            for version in versions {
-                journal.consolidate(at, version)?;
+            for name in files {
+                journal.consolidate(at, name)?;
             }
         }
         Ok(())
@@ -243,24 +244,22 @@ impl<'a> Journal<'a> {
         replace_file(self.source, &path, bytes).map_err(self.source.io(at))
     }
 
-    fn consolidate(&mut self, at: &ElemPath, version: Version) -> Result<()> {
-        let name = consolidated::file_name(version);
+    fn consolidate(&mut self, at: &ElemPath, name: &str) -> Result<()> {
         let old = self.source.document(at, name)?;
-        let bytes = consolidated::rebuild(self.source, at, version)?;
+        let bytes = consolidated::rebuild(self.source, at, name)?;
         self.replace(at, name, old, &bytes)
     }
 
     /// As [`consolidate`](Self::consolidate), but a map that cannot be parsed is removed: what it lists, and other tools may
     /// be able to read, could be lost in a new one. No map at all is always right.
-    fn renew(&mut self, at: &ElemPath, version: Version) -> Result<()> {
-        let name = consolidated::file_name(version);
+    fn renew(&mut self, at: &ElemPath, name: &str) -> Result<()> {
         match self.source.document(at, name)? {
             Some(old) if object(&old).is_err() => {
                 let path = self.source.dir(at).join(name);
                 self.undo.push(Undo::Replaced(path.clone(), Some(old)));
                 fs::remove_file(&path).map_err(self.source.io(at))
             }
-            _ => self.consolidate(at, version),
+            _ => self.consolidate(at, name),
         }
     }
 

@@ -2,12 +2,16 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failing check is a panic")]
 
 use std::collections::BTreeMap;
+use std::io::{Cursor, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
+use zip::write::SimpleFileOptions;
+use zip::{CompressionMethod, ZipWriter};
 
 use super::*;
+use crate::store::{open_read, open_write, read_all};
 use crate::testing::{Fresh, store_contract};
 
 fn fresh(flavour: Flavour, consolidated: bool) -> Fresh {
@@ -259,7 +263,7 @@ fn maps_of_foreign_writers_are_read() {
     let store = ZarrStore::open_read(temp.path()).unwrap();
     assert_eq!(store.children(&ElemPath::root()).unwrap(), ["broken", "obs"]);
     assert!(matches!(store.node(&at("broken")), Err(Error::Malformed { .. })));
-    assert_eq!(crate::store::read_all(&store, &at("obs/flag")).unwrap(), Array::from_vec(vec![7_i32, 7]));
+    assert_eq!(read_all(&store, &at("obs/flag")).unwrap(), Array::from_vec(vec![7_i32, 7]));
     assert_eq!((store.stats().documents, store.stats().chunks), (1, 0));
 }
 
@@ -343,7 +347,7 @@ fn hostile_metadata_are_errors_and_spoil_nothing_else() {
     for name in ["not-json", "nan"] {
         assert!(matches!(store.node(&at(name)), Err(Error::Malformed { .. })), "{name}");
     }
-    assert_eq!(crate::store::read_all(&store, &at("tables/table/obs/n")).unwrap(), Array::from_vec(vec![1_i32, 2]));
+    assert_eq!(read_all(&store, &at("tables/table/obs/n")).unwrap(), Array::from_vec(vec![1_i32, 2]));
     // Consolidating carries what it does not understand and leaves out what is no JSON.
     ZarrStore::open_write(&dir).unwrap().consolidate().unwrap();
     let keys = listed(&dir, Flavour::V2);
@@ -366,8 +370,241 @@ fn damaged_shards_are_errors() {
     for bad in [&good[..10], &good[1..], &flipped[..]] {
         fs::write(&shard, bad).unwrap();
         let store = ZarrStore::open_read(&dir).unwrap();
-        assert!(matches!(crate::store::read_all(&store, &at("x")), Err(Error::Malformed { .. })));
+        assert!(matches!(read_all(&store, &at("x")), Err(Error::Malformed { .. })));
     }
+}
+
+/// What decodes to too little, too much, or not at all, in every filter.
+#[test]
+fn hostile_chunks_are_errors() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = temp.path().join("s.zarr");
+    drop(nested(&dir, Flavour::V2));
+    let filters = [
+        json!({"id": "gzip"}),
+        json!({"id": "zlib"}),
+        json!({"id": "bz2"}),
+        json!({"id": "zstd"}),
+        json!({"id": "lzma", "format": 1}),
+        json!({"id": "lz4"}),
+        json!({"id": "blosc"}),
+        json!({"id": "base64"}),
+        json!({"id": "shuffle", "elementsize": 4}),
+        json!({"id": "crc32"}),
+        json!({"id": "crc32c"}),
+        json!({"id": "adler32"}),
+        json!({"id": "fletcher32"}),
+        json!({"id": "delta", "dtype": "<i4"}),
+        json!({"id": "fixedscaleoffset", "dtype": "<i4", "astype": "<f8", "scale": 0, "offset": 1}),
+        json!({"id": "astype", "encode_dtype": "<f8", "decode_dtype": "<i4"}),
+        json!({"id": "packbits"}),
+        json!({"id": "categorize", "labels": ["a"], "dtype": "<i4", "astype": "<u4"}),
+    ];
+    // Nothing, noise, huge sizes where lz4 and blosc have them, and an honest gzip of far too much.
+    let mut bomb = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    bomb.write_all(&vec![0; 10_000_000]).unwrap();
+    let chunks = [
+        vec![],
+        vec![7; 3],
+        vec![7; 15],
+        b"\xff\xff\xff\x7f\xff\xff\xff\x7f\xff\xff\xff\x7f\xff\xff\xff\x7f!".to_vec(),
+        bomb.finish().unwrap(),
+    ];
+    for (i, filter) in filters.iter().enumerate() {
+        for (k, chunk) in chunks.iter().enumerate() {
+            let name = format!("{i}-{k}");
+            fs::create_dir(dir.join(&name)).unwrap();
+            fs::write(dir.join(&name).join(".zarray"), v2_array(json!({"filters": [filter]})).to_string()).unwrap();
+            fs::write(dir.join(&name).join("0"), chunk).unwrap();
+            let store = ZarrStore::open_read(&dir).unwrap();
+            let read = read_all(&store, &at(&name));
+            assert!(matches!(read, Err(Error::Malformed { .. })), "{filter} chunk {k}: {read:?}");
+        }
+    }
+}
+
+#[test]
+fn links_to_chunks_are_refused() {
+    #[cfg(unix)]
+    for (link, kept) in [("near/0/0", "near/0/kept"), ("near/0", "near/kept"), ("near", "kept")] {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = temp.path().join("s.zarr");
+        let store = ZarrStore::create(&dir, Flavour::V2).unwrap();
+        fs::create_dir_all(dir.join("near/0")).unwrap();
+        let doc = v2_array(json!({"shape": [1, 4], "chunks": [1, 4], "dimension_separator": "/"}));
+        fs::write(dir.join("near/.zarray"), doc.to_string()).unwrap();
+        fs::write(dir.join("near/0/0"), [1; 16]).unwrap();
+        store.consolidate().unwrap();
+        drop(store);
+        assert!(read_all(&ZarrStore::open_read(&dir).unwrap(), &at("near")).is_ok());
+        fs::rename(dir.join(link), dir.join(kept)).unwrap();
+        std::os::unix::fs::symlink(dir.join(kept), dir.join(link)).unwrap();
+        let read = read_all(&ZarrStore::open_read(&dir).unwrap(), &at("near"));
+        assert!(matches!(read, Err(Error::Unsupported { .. })), "{link}: {read:?}");
+    }
+}
+
+#[test]
+fn a_map_without_its_dot_is_not_believed_but_kept_in_step() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = temp.path().join("s.zarr");
+    let store = nested(&dir, Flavour::V2);
+    fs::write(dir.join("zmetadata"), json!({"metadata": {".zgroup": {"zarr_format": 2}}}).to_string()).unwrap();
+    assert_eq!(ZarrStore::open_read(&dir).unwrap().children(&ElemPath::root()).unwrap(), ["tables"]);
+    store.create_group(&at("new"), &Attrs::new()).unwrap();
+    store.publish().unwrap();
+    assert!(json_file(&dir.join("zmetadata"))["metadata"].get("new/.zgroup").is_some());
+    assert!(!dir.join(".zmetadata").exists());
+}
+
+/// The files below `dir` as a zip archive, each name behind `prefix`.
+fn zipped(dir: &Path, prefix: &str, method: CompressionMethod) -> Vec<u8> {
+    let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
+    for (path, content) in snapshot(dir) {
+        let name = path.strip_prefix(dir).unwrap().to_str().unwrap().replace('\\', "/");
+        let options = SimpleFileOptions::default().compression_method(method);
+        match content {
+            Some(bytes) => {
+                zip.start_file(format!("{prefix}{name}"), options).unwrap();
+                zip.write_all(&bytes).unwrap();
+            }
+            None => zip.add_directory(format!("{prefix}{name}"), options).unwrap(),
+        }
+    }
+    zip.finish().unwrap().into_inner()
+}
+
+#[test]
+fn zip_archives_are_read_where_they_lie() {
+    let data = Array::from(ndarray::Array2::from_shape_fn((3000, 300), |(r, c)| (r * c) as f64));
+    for flavour in FLAVOURS {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = temp.path().join("s.zarr");
+        let store = nested(&dir, flavour);
+        store.create_array(&at("x"), &data, PLAIN, &Attrs::new()).unwrap();
+        store.publish().unwrap();
+        for consolidated in [false, true] {
+            if consolidated {
+                store.consolidate().unwrap();
+            }
+            for (prefix, method) in [
+                ("", CompressionMethod::Stored),
+                ("", CompressionMethod::Deflated),
+                ("s.zarr/", CompressionMethod::Stored),
+                ("s.zarr/", CompressionMethod::Deflated),
+            ] {
+                let path = temp.path().join("s.zarr.zip");
+                fs::write(&path, zipped(&dir, prefix, method)).unwrap();
+                let opened = open_read(&path.join("tables/table")).unwrap();
+                assert_eq!((opened.inner, opened.root), (at("tables/table"), path.clone()));
+                assert_eq!(opened.format, crate::store::Format::ZarrZip);
+                let store = opened.store;
+                assert_eq!(store.children(&ElemPath::root()).unwrap(), ["tables", "x"]);
+                assert_eq!(store.children(&at("tables")).unwrap(), ["table", "table x"]);
+                assert_eq!(read_all(&*store, &at("tables/table/obs/n")).unwrap(), Array::from_vec(vec![1_i32, 2]));
+                assert!(store.node(&at("tables/no")).unwrap().is_none());
+                let before = store.stats();
+                let rows = [Rows::picks([2999, 5]), Rows::span(0, 300)];
+                assert_eq!(store.read(&at("x"), &rows).unwrap(), data.take(&rows));
+                let part = store.stats() - before;
+                assert_eq!(read_all(&*store, &at("x")).unwrap(), data);
+                let whole = store.stats() - before - part;
+                assert!(part.bytes_read * 2 < whole.bytes_read && part.chunks < whole.chunks, "{part:?} {whole:?}");
+                assert_eq!(consolidated, (store.stats().documents == 1));
+                let refused = open_write(&path).err().unwrap();
+                assert!(matches!(&refused, Error::Unsupported { what, .. } if what.contains("unpack")), "{refused}");
+            }
+        }
+    }
+}
+
+#[test]
+fn hostile_archives_are_errors() {
+    let temp = tempfile::tempdir().unwrap();
+    let (dir, path) = (temp.path().join("s.zarr"), temp.path().join("s.zarr.zip"));
+    drop(nested(&dir, Flavour::V3));
+    let open = |bytes: &[u8]| {
+        fs::write(&path, bytes).unwrap();
+        ZarrStore::open_zip(&path)
+    };
+    let good = zipped(&dir, "", CompressionMethod::Stored);
+    assert!(open(&good).is_ok());
+    // Names that lead out: written under harmless ones of the same length.
+    for (name, evil) in [
+        ("aa/zarr.json", "../zarr.json"),
+        ("a/zarr.json", "/azarr.json"),
+        ("a-zarr.json", "c:zarr.json"),
+        ("a-zarr.json", "a\\zarr.json"),
+        ("a/b/c.json", "a/./c.json"),
+    ] {
+        let mut zip = ZipWriter::new_append(Cursor::new(good.clone())).unwrap();
+        zip.start_file(name, SimpleFileOptions::default()).unwrap();
+        let bytes = zip.finish().unwrap().into_inner();
+        let failed = open(&replaced(&bytes, name, evil)).unwrap_err();
+        assert!(
+            matches!(&failed, Error::Malformed { what, .. } if what.contains("no path inside")),
+            "{evil}: {failed}"
+        );
+    }
+    // Cut off anywhere, the directory at the end is gone.
+    for len in [4, 30, good.len() / 2, good.len() - 30, good.len() - 1] {
+        assert!(matches!(open(&good[..len]), Err(Error::Malformed { .. })), "{len}");
+    }
+    // No store, and two.
+    for prefixes in [vec!["a/b/"], vec!["a/", "b/"]] {
+        let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
+        for prefix in prefixes {
+            zip.start_file(format!("{prefix}zarr.json"), SimpleFileOptions::default()).unwrap();
+        }
+        let failed = open(&zip.finish().unwrap().into_inner()).unwrap_err();
+        assert!(matches!(&failed, Error::NotAnnData { why, .. } if why.contains("a/")), "{failed}");
+    }
+    // An entry that is there twice counts as it was written last.
+    let mut zip = ZipWriter::new_append(Cursor::new(good.clone())).unwrap();
+    zip.start_file("zarr.jsoN", SimpleFileOptions::default()).unwrap();
+    zip.write_all(json!({"zarr_format": 3, "node_type": "group", "attributes": {"new": 1}}).to_string().as_bytes())
+        .unwrap();
+    let twice = replaced(&zip.finish().unwrap().into_inner(), "zarr.jsoN", "zarr.json");
+    assert_eq!(open(&twice).unwrap().node(&ElemPath::root()).unwrap().unwrap().attrs["new"], 1);
+}
+
+#[test]
+fn zip_bombs_are_errors() {
+    let temp = tempfile::tempdir().unwrap();
+    let (dir, path) = (temp.path().join("s.zarr"), temp.path().join("s.zarr.zip"));
+    drop(nested(&dir, Flavour::V2));
+    fs::create_dir(dir.join("bomb")).unwrap();
+    fs::write(dir.join("bomb/.zarray"), v2_array(json!({})).to_string()).unwrap();
+    fs::write(dir.join("bomb/0"), vec![0; 50_000_000]).unwrap();
+    let bytes = zipped(&dir, "", CompressionMethod::Deflated);
+    let read = |bytes: &[u8]| {
+        fs::write(&path, bytes).unwrap();
+        read_all(&ZarrStore::open_zip(&path).unwrap(), &at("bomb"))
+    };
+    assert!(matches!(read(&bytes), Err(Error::Malformed { .. })));
+    // One that says it is small, and is not.
+    let lies = replaced_bytes(&bytes, &50_000_000_u32.to_le_bytes(), &16_u32.to_le_bytes());
+    assert!(matches!(read(&lies), Err(Error::Malformed { .. })));
+    // One that holds other bytes than it was given.
+    fs::write(dir.join("bomb/0"), [9; 16]).unwrap();
+    let damaged = replaced_bytes(&zipped(&dir, "", CompressionMethod::Stored), &[9; 16], &[8; 16]);
+    assert!(matches!(read(&damaged), Err(Error::Malformed { .. })));
+}
+
+fn replaced(bytes: &[u8], old: &str, new: &str) -> Vec<u8> {
+    replaced_bytes(bytes, old.as_bytes(), new.as_bytes())
+}
+
+fn replaced_bytes(bytes: &[u8], old: &[u8], new: &[u8]) -> Vec<u8> {
+    assert_eq!(old.len(), new.len());
+    let mut out = bytes.to_vec();
+    for i in 0..=out.len() - old.len() {
+        if out[i..].starts_with(old) {
+            out[i..i + old.len()].copy_from_slice(new);
+        }
+    }
+    assert_ne!(out, bytes);
+    out
 }
 
 #[test]
@@ -410,6 +647,6 @@ fn new_arrays_take_the_dialect_of_their_neighbour() {
     assert!(dir.join("like-near/0/0").is_file());
     assert_eq!(json_file(&dir.join("like-far/.zarray"))["compressor"]["id"], "blosc");
     for like in ["near", "far"] {
-        assert_eq!(crate::store::read_all(&store, &at(&format!("like-{like}"))).unwrap(), data);
+        assert_eq!(read_all(&store, &at(&format!("like-{like}"))).unwrap(), data);
     }
 }
