@@ -28,6 +28,10 @@ const FIXTURES: &[&str] = &[
     "nullable_string_index_v2.zarr",
     "nullable_string_index_v3.zarr",
     "no_x_v3.zarr",
+    "legacy_05.h5ad",
+    "legacy_06.h5ad",
+    "legacy_07.h5ad",
+    "legacy_07_v2.zarr",
 ];
 
 /// Selections drawn for each store, and elements that must be compared in all, at least.
