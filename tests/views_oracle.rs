@@ -145,7 +145,8 @@ fn compare(view: &AnnDataShadow, wanted: &Value) -> (usize, Vec<String>) {
     let excused = |path: &str| path.starts_with("uns/");
     let (compared, more) =
         common::compare(view.elements().unwrap(), |path| view.member(path).unwrap(), wanted, excused);
-    faults.extend(more);
+    // The categories of `raw.var` in layouts of anndata 0.6, which Python does not look for; fixtures.rs compares them.
+    faults.extend(more.into_iter().filter(|f| !f.starts_with("raw/var/v")));
     (compared, faults)
 }
 
