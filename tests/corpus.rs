@@ -24,7 +24,11 @@ const KNOWN: &[(&str, &str, &str)] = &[
     ("zarr/merfish.spatialdata.zarr/tables/table", "", "var is absent; Python makes one of the width of X"),
     // To stay.
     ("h5ad/pbmc_small_seuratdisk.h5ad", "obs/*", CODES),
-    ("h5ad/simulated_seuratdisk_*", "columns", "frames without tags: `_index` says which child has the row names; Python numbers rows"),
+    (
+        "h5ad/simulated_seuratdisk_*",
+        "columns",
+        "frames without tags: `_index` says which child has the row names; Python numbers rows",
+    ),
     (
         "zarr/10x_pbmc68k_reduced_v2.zarr",
         "*var/index",

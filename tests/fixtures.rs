@@ -13,8 +13,7 @@ use serde_json::{Value, json};
 
 /// What is not read yet: fixture, element ("" for the file as a whole), why. One `*` stands for anything. A row that is not
 /// needed any more is a failure, too.
-const NOT_READ: &[(&str, &str, &str)] = &[
-];
+const NOT_READ: &[(&str, &str, &str)] = &[];
 
 /// HDF5 has one type for fixed bytes and fixed text, and foreign writers use it for text (foreign.h5ad, the row names): it is
 /// read as text, where h5py gives bytes. Shape and characters are compared.
@@ -160,7 +159,11 @@ fn check_element(
         differences(path, &json!([wanted["shape"], wanted["values"]]), &json!([found["shape"], found["values"]]))
     } else if (name, path.as_str()) == WITH_CATEGORIES {
         let found = common::describe(&element);
-        differences(path, &json!([wanted["values"], ["u", "w"]]), &json!([found["codes"], found["categories"]["values"]]))
+        differences(
+            path,
+            &json!([wanted["values"], ["u", "w"]]),
+            &json!([found["codes"], found["categories"]["values"]]),
+        )
     } else {
         common::element_differences(path, &object.nodes, &wanted, &element)
     };

@@ -84,7 +84,9 @@ impl Lens {
             let (neighbors, obsp) = self.graphs(&at)?;
             let neighbors = neighbors.map(|group| ("neighbors".to_owned(), Arc::new(View::Group(group))));
             obsp.map(|group| show("obsp", group));
-            if let Some(node) = self.store.node(&uns)?.filter(|n| n.is_group() && (neighbors.is_some() || !used.is_empty())) {
+            if let Some(node) =
+                self.store.node(&uns)?.filter(|n| n.is_group() && (neighbors.is_some() || !used.is_empty()))
+            {
                 let more = neighbors.into_iter().collect();
                 show("uns", Group { at: Some(uns), attrs: node.attrs, hide: used, more, ..Group::default() });
             }
@@ -228,7 +230,9 @@ impl Lens {
                     let tag = group.attrs.get("encoding-type").and_then(|v| v.as_str());
                     matches!(tag, Some("csr_matrix" | "csc_matrix"))
                 }
-                View::Array(at) => self.store.node(at)?.as_ref().and_then(Node::array).is_some_and(|m| m.shape.len() == 2),
+                View::Array(at) => {
+                    self.store.node(at)?.as_ref().and_then(Node::array).is_some_and(|m| m.shape.len() == 2)
+                }
                 View::Part(part) => part.shape().len() == 2,
             };
             if is_matrix {

@@ -101,11 +101,13 @@ impl Lens {
     /// Length of the list at `at`, of which a scalar is the shortest; `None` if there is no such thing.
     pub(super) fn list_len(&self, at: &ElemPath) -> Result<Option<usize>> {
         let node = self.store.node(at)?;
-        Ok(node.as_ref().and_then(Node::array).filter(|m| m.dtype.is_some() && !m.null).and_then(|m| match m.shape[..] {
-            [] => Some(1),
-            [len] => Some(len),
-            _ => None,
-        }))
+        Ok(node.as_ref().and_then(Node::array).filter(|m| m.dtype.is_some() && !m.null).and_then(
+            |m| match m.shape[..] {
+                [] => Some(1),
+                [len] => Some(len),
+                _ => None,
+            },
+        ))
     }
 
     /// The codes at `at` with these categories.
@@ -140,7 +142,9 @@ fn codes(node: &Node) -> Option<&ArrayMeta> {
 
 /// Whether these can be codes of `len` categories.
 pub(super) fn fit(codes: &crate::value::Array, len: usize) -> bool {
-    codes.to_i64().is_some_and(|codes| codes.iter().all(|&c| c >= -1 && usize::try_from(c).is_ok_and(|c| c < len) || c == -1))
+    codes
+        .to_i64()
+        .is_some_and(|codes| codes.iter().all(|&c| c >= -1 && usize::try_from(c).is_ok_and(|c| c < len) || c == -1))
 }
 
 /// A matrix of h5sparse.

@@ -282,7 +282,8 @@ fn categories_that_no_column_refers_to_are_used_where_all_codes_fit() {
 
 #[test]
 fn a_store_of_today_is_left_alone() {
-    let frame = json!({"_index": "_index", "column-order": [], "encoding-type": "dataframe", "encoding-version": "0.2.0"});
+    let frame =
+        json!({"_index": "_index", "column-order": [], "encoding-type": "dataframe", "encoding-version": "0.2.0"});
     let old = Old::new().group("obs", frame.clone()).group("var", frame);
     old.0.set_attrs(&ElemPath::root(), json!({"encoding-type": "anndata"}).as_object().unwrap()).unwrap();
     old.0.publish().unwrap();

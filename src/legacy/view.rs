@@ -119,7 +119,8 @@ impl Part {
 
     /// The items at these positions, which lie within its shape.
     pub(super) fn read(&self, store: &dyn ReadStore, rows: &[Rows]) -> Result<Array> {
-        let damaged = |what: &str| Error::Malformed { at: Place::new(store.location(), &self.at), what: what.to_owned() };
+        let damaged =
+            |what: &str| Error::Malformed { at: Place::new(store.location(), &self.at), what: what.to_owned() };
         // A scalar is item 0 of a list, or of nothing at all; otherwise the leading axes are the stored ones.
         let outer: Vec<Rows> = (0..self.axes).map(|axis| rows.get(axis).cloned().unwrap_or(Rows::All(1))).collect();
         let inner = rows.get(self.axes..).unwrap_or_default();
