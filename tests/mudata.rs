@@ -220,3 +220,68 @@ fn a_map_that_does_not_fit_is_an_error_where_it_is_used() {
     assert!(error.contains("obsmap/rna") && error.contains("position 9"), "{error}");
     assert_eq!(view.obsm().element("X_joint").unwrap().shape()[0], 2);
 }
+
+/// What mudata reads of a store.
+fn as_mudata_reads(path: &std::path::Path) -> serde_json::Value {
+    common::python("slices.py", &json!({"path": path, "container": "mudata", "chains": [[]]}))[0].clone()
+}
+
+#[test]
+fn a_modality_is_added_from_another_shadow_and_mudata_reads_it() {
+    for name in ["mu.h5mu", "mu_v2.zarr", "mu_v3.zarr", "mu_axis1.h5mu", "mu_axis_both.h5mu", "mu_old.h5mu"] {
+        let Copy { mdata, dir, name } = copy(name);
+        let old_shape = mdata.shape();
+        let before = elements_of_mudata(&expected(&name)["object"]);
+        let source = AnnDataShadow::open(fixtures().join("main.h5ad")).unwrap();
+        // Awkward arrays and the like come with it.
+        let part = source.select([3, 0, 1], ..).unwrap();
+        let view = mdata.select(.., ..).unwrap();
+        mdata.insert_modality("atac", part.to_memory().unwrap()).unwrap();
+        assert_eq!(mdata.modalities().last().unwrap(), "atac");
+        assert_eq!(mdata.modality("atac").unwrap().shape(), part.shape());
+        let atac = mdata.modality("atac").unwrap();
+        assert_eq!(atac.obs_names().unwrap(), part.obs_names().unwrap());
+        assert_eq!(view.shape(), old_shape, "a view keeps its rows");
+        assert!(mdata.to_string().contains("atac: 3 x"), "{mdata}");
+        let (n_obs, n_vars) = mdata.shape();
+        assert!(n_obs + n_vars > old_shape.0 + old_shape.1);
+        // Pending as it is, it is cut through its map.
+        let last = mdata.select([n_obs as i64 - 1], ..).unwrap();
+        assert_eq!(last.modality("atac").unwrap().n_obs(), 1, "{name}");
+        // And it can be added to.
+        atac.obsm().insert("X_more", Array2::<f32>::zeros((3, 2))).unwrap();
+        mdata.reopen(Mode::Read).unwrap();
+        mdata.reopen(Mode::ReadWrite).unwrap();
+        mdata.write(WriteOptions::default()).unwrap();
+        assert!(mdata.changes().is_empty());
+        mdata.close().unwrap();
+
+        let path = dir.path().join(&name);
+        let object = as_mudata_reads(&path);
+        assert_eq!(json!([n_obs, n_vars]), json!([object["n_obs"], object["n_vars"]]), "{name}");
+        let again = MuDataShadow::open(&path).unwrap();
+        assert_eq!(json!(again.modalities()), object["mod_order"], "{name}");
+        for modality in again.modalities() {
+            for (map, rows) in [("obsmap", again.obs_rows(&modality)), ("varmap", again.var_rows(&modality))] {
+                let counted: Vec<usize> = rows.unwrap().into_iter().map(|row| row.map_or(0, |row| row + 1)).collect();
+                let faults = common::differences(map, &object[map][&modality]["values"], &json!(counted));
+                assert!(faults.is_empty(), "{name} {modality}: {faults:#?}");
+            }
+        }
+        let mut wanted = elements_of_mudata(&object);
+        let unlike = |path: &str| {
+            path.starts_with("obsmap/")
+                || path.starts_with("varmap/")
+                || (name.ends_with(".zarr") && path.contains("/raw/"))
+        };
+        wanted.retain(|path, _| !unlike(path));
+        let (count, faults) =
+            common::compare(again.elements().unwrap(), |path| again.member(path).unwrap(), wanted, unlike);
+        assert!(faults.is_empty(), "{name}: {faults:#?}");
+        assert!(count > 60, "{name}: {count}");
+        // The other modalities are as they were.
+        let old: std::collections::BTreeMap<_, _> = before.into_iter().filter(|(p, _)| p.starts_with("mod/")).collect();
+        let (_, faults) = common::compare(again.elements().unwrap(), |path| again.member(path).unwrap(), old, |_| true);
+        assert!(faults.is_empty(), "{name}: {faults:#?}");
+    }
+}

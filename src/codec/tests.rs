@@ -69,14 +69,13 @@ fn awkward_arrays_are_written_read_and_cut() {
 
 #[test]
 fn awkward_arrays_that_contradict_themselves_are_errors() {
-    let tagged = |form: Value, length: Value| {
-        json!({"encoding-type": "awkward-array", "encoding-version": "0.1.0", "form": form, "length": length})
-    };
+    let tagged = |form: Value, length: Value| json!({"encoding-type": "awkward-array", "encoding-version": "0.1.0", "form": form, "length": length});
     let form = |class: &str| {
         let content = json!({"class": "NumpyArray", "primitive": "int64", "form_key": "b"});
         json!(json!({"class": class, "offsets": "i64", "content": content, "form_key": "a"}).to_string())
     };
-    let arrays = || vec![("a-offsets", Array::from_vec(vec![0_i64, 1, 9])), ("b-data", Array::from_vec(vec![0_i64; 3]))];
+    let arrays =
+        || vec![("a-offsets", Array::from_vec(vec![0_i64, 1, 9])), ("b-data", Array::from_vec(vec![0_i64; 3]))];
     assert!(read(&group(tagged(form("ListOffsetArray"), json!(1)), arrays()), &[]).is_ok());
     for (form, length) in [
         (form("ListOffsetArray"), json!(2)),
@@ -444,7 +443,8 @@ fn indexes_of_every_form_are_read() {
 fn frames_without_rows_or_columns_are_read() {
     let names = |n: usize| Element::from(Array::from_vec((0..n).map(|i| i.to_string()).collect::<Vec<_>>()));
     for (n, columns) in [(0, true), (3, false), (0, false)] {
-        let columns = if columns { vec![("c".to_owned(), Array::from_vec(Vec::<f32>::new()).into())] } else { Vec::new() };
+        let columns =
+            if columns { vec![("c".to_owned(), Array::from_vec(Vec::<f32>::new()).into())] } else { Vec::new() };
         let table = Table::new(None, names(n), columns).unwrap();
         let store = holding(&table.clone().into());
         assert_eq!(read(&store, &[]).unwrap(), table.clone().into());

@@ -73,9 +73,9 @@ fn matrix(dense: &Array, names: &[String], all: &mut Vec<Series>, to: super::Kin
 /// A column, in a form that the format holds. Points in time are text, in csv byte strings and nested values, too.
 fn series(name: &str, column: &Element, to: super::Kind) -> Result<Series, String> {
     let is_text = match column {
-        Element::Array(
-            Array::DatetimeS(_) | Array::DatetimeMs(_) | Array::DatetimeUs(_) | Array::DatetimeNs(_),
-        ) => true,
+        Element::Array(Array::DatetimeS(_) | Array::DatetimeMs(_) | Array::DatetimeUs(_) | Array::DatetimeNs(_)) => {
+            true
+        }
         Element::Array(Array::Bytes(_)) | Element::Awkward(_) => to == super::Kind::Csv,
         _ => false,
     };
