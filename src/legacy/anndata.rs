@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::Lens;
 use super::node::fit;
 use super::view::{Group, Part, Role, Upgrade, View, tags};
+use super::{Lens, sound};
 use crate::error::Result;
 use crate::index::Rows;
 use crate::path::ElemPath;
@@ -76,7 +76,7 @@ impl Lens {
         }
         if has("mod") {
             // A MuData: graphs are kept where they are, and modalities are AnnData of their own.
-            if let Some(node) = self.store.node(&at.child("mod"))?.filter(Node::is_group) {
+            if let Some(node) = self.stored(&at.child("mod"))?.filter(Node::is_group) {
                 let role = Role::Outside;
                 show("mod", Group { at: Some(at.child("mod")), attrs: node.attrs, role, ..Group::default() });
             }
@@ -84,8 +84,7 @@ impl Lens {
             let (neighbors, obsp) = self.graphs(&at)?;
             let neighbors = neighbors.map(|group| ("neighbors".to_owned(), Arc::new(View::Group(group))));
             obsp.map(|group| show("obsp", group));
-            if let Some(node) =
-                self.store.node(&uns)?.filter(|n| n.is_group() && (neighbors.is_some() || !used.is_empty()))
+            if let Some(node) = self.stored(&uns)?.filter(|n| n.is_group() && (neighbors.is_some() || !used.is_empty()))
             {
                 let more = neighbors.into_iter().collect();
                 show("uns", Group { at: Some(uns), attrs: node.attrs, hide: used, more, ..Group::default() });
@@ -97,7 +96,7 @@ impl Lens {
 
     /// The structured array at `at`, if there is one without tags.
     fn structured(&self, at: ElemPath) -> Result<Option<Structured>> {
-        let node = self.store.node(&at)?.filter(|n| n.text("encoding-type").is_none());
+        let node = self.stored(&at)?.filter(|n| n.text("encoding-type").is_none());
         let meta = node.as_ref().and_then(Node::array).filter(|m| !m.fields.is_empty() && m.shape.len() == 1);
         Ok(meta.map(|m| (at, m.clone())))
     }
@@ -111,7 +110,7 @@ impl Lens {
     ) -> Result<BTreeMap<(usize, String), ElemPath>> {
         let uns = base.child("uns");
         let mut lists = BTreeMap::new();
-        if !self.store.node(&uns)?.is_some_and(|n| n.is_group()) {
+        if !self.stored(&uns)?.is_some_and(|n| n.is_group()) {
             return Ok(lists);
         }
         let mut known: Vec<(String, ElemPath, usize)> = Vec::new();
@@ -131,9 +130,10 @@ impl Lens {
                 continue;
             }
             let names: Vec<&str> = found.iter().map(|(field, ..)| &**field).collect();
-            let codes = self.store.read_fields(path, &names, &[Rows::All(meta.shape[0])])?;
-            for ((field, list, len), codes) in found.into_iter().zip(codes) {
-                if fit(&codes, *len) {
+            // Of one that cannot be read, reading a column says why.
+            let codes = sound(self.store.read_fields(path, &names, &[Rows::All(meta.shape[0])]))?;
+            for (i, (field, list, len)) in found.into_iter().enumerate() {
+                if codes.as_ref().and_then(|codes| codes.get(i)).is_none_or(|codes| fit(codes, *len)) {
                     lists.insert((number, field.clone()), list.clone());
                 }
             }
@@ -172,7 +172,7 @@ impl Lens {
         let beside = |name: &str| base.child(&format!("raw.{name}"));
         let mut remove = Vec::new();
         for name in RAW_PARTS.iter().chain(&["cat"]) {
-            remove.extend(self.store.node(&beside(name))?.map(|_| beside(name)));
+            remove.extend(self.stored(&beside(name))?.map(|_| beside(name)));
         }
         let upgrade = Arc::new(Upgrade { remove, make: vec![base.child("raw")] });
         let mut more = BTreeMap::new();
@@ -192,7 +192,7 @@ impl Lens {
                     Some(View::Group(self.compound_frame(&at, &meta, list, upgrade.clone())?))
                 }
                 Some((at, meta)) if name == "varm" => Some(View::Group(fields(&at, &meta))),
-                _ => self.plain(beside(name))?,
+                _ => sound(self.plain(beside(name)))?.flatten(),
             };
             more.extend(view.map(|view| (name.to_owned(), Arc::new(view))));
         }
@@ -214,17 +214,17 @@ impl Lens {
         if let Some((path, meta)) = self.structured(at.child("varm"))? {
             more.insert("varm".to_owned(), Arc::new(View::Group(fields(&path, &meta))));
         }
-        let node = self.store.node(&at)?.filter(|n| n.is_group() && !more.is_empty());
+        let node = self.stored(&at)?.filter(|n| n.is_group() && !more.is_empty());
         Ok(node.map(|node| Group { at: Some(at), attrs: node.attrs, more, ..Group::default() }))
     }
 
     /// `uns/neighbors` without its graphs and `obsp` with them, if there are any.
     fn graphs(&self, base: &ElemPath) -> Result<(Option<Group>, Option<Group>)> {
         let at = base.child("uns").child("neighbors");
-        let Some(node) = self.store.node(&at)?.filter(Node::is_group) else { return Ok((None, None)) };
+        let Some(node) = self.stored(&at)?.filter(Node::is_group) else { return Ok((None, None)) };
         let (mut hide, mut more) = (BTreeSet::new(), BTreeMap::new());
         for name in GRAPHS {
-            let Some(view) = self.plain(at.child(name))? else { continue };
+            let Some(view) = sound(self.plain(at.child(name)))?.flatten() else { continue };
             let is_matrix = match &view {
                 View::Group(group) => {
                     let tag = group.attrs.get("encoding-type").and_then(|v| v.as_str());
@@ -244,7 +244,7 @@ impl Lens {
             return Ok((None, None));
         }
         let obsp = base.child("obsp");
-        let stored = self.store.node(&obsp)?.filter(Node::is_group);
+        let stored = self.stored(&obsp)?.filter(Node::is_group);
         let attrs = stored.as_ref().map_or_else(|| tags(Attrs::new(), "dict", "0.1.0"), |n| n.attrs.clone());
         let neighbors = Group { at: Some(at), attrs: node.attrs, hide, ..Group::default() };
         Ok((Some(neighbors), Some(Group { at: stored.map(|_| obsp), attrs, more, ..Group::default() })))
@@ -255,8 +255,8 @@ fn fit_field(lens: &Lens, at: &ElemPath, meta: &ArrayMeta, field: &Field, len: u
     if !field.shape.is_empty() || !field.dtype.is_some_and(DType::is_integer) {
         return Ok(false);
     }
-    let codes = lens.store.read_fields(at, &[&field.name], &[Rows::All(meta.shape[0])])?;
-    Ok(codes.first().is_some_and(|codes| fit(codes, len)))
+    let codes = sound(lens.store.read_fields(at, &[&field.name], &[Rows::All(meta.shape[0])]))?;
+    Ok(codes.is_none_or(|codes| codes.first().is_some_and(|codes| fit(codes, len))))
 }
 
 /// A structured array as a dict with one array for each field: a column is a matrix, as anndata has it.

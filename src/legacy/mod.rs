@@ -64,11 +64,20 @@ fn is_old(store: &dyn ReadStore, inner: &ElemPath) -> Result<bool> {
     }
     let neighbors = base.child("uns").child("neighbors");
     for name in anndata::GRAPHS {
-        if store.node(&neighbors.child(name))?.is_some() {
+        if sound(store.node(&neighbors.child(name)))?.flatten().is_some() {
             return Ok(true);
         }
     }
     Ok(false)
+}
+
+/// What was asked for, or nothing where it is damaged: whoever asks for that itself is told.
+fn sound<T>(answer: Result<T>) -> Result<Option<T>> {
+    match answer {
+        Ok(answer) => Ok(Some(answer)),
+        Err(Error::Malformed { .. } | Error::Unsupported { .. } | Error::NotFound { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// A store in old layouts, shown in today's.
@@ -90,6 +99,11 @@ impl Lens {
 
     fn place(&self, at: &ElemPath) -> Place {
         Place::new(self.store.location(), at)
+    }
+
+    /// The node at `at`, where there is a sound one.
+    fn stored(&self, at: &ElemPath) -> Result<Option<Node>> {
+        Ok(sound(self.store.node(at))?.flatten())
     }
 
     fn not_found(&self, at: &ElemPath) -> Error {

@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::Lens;
 use super::view::{Group, Part, Role, View, tags};
-use crate::error::Result;
+use super::{Lens, sound};
+use crate::error::{Error, Result};
 use crate::index::Rows;
 use crate::path::ElemPath;
 use crate::store::{ArrayMeta, Attrs, Node, NodeKind};
-use crate::value::DType;
+use crate::value::{Array, DType};
 
 /// Where frames of anndata 0.7 keep the categories of their columns.
 const CATEGORIES: &str = "__categories";
@@ -75,10 +75,17 @@ impl Lens {
             && self.referred(&at, &node)?.is_none()
             && let Some(parent) = at.parent()
         {
+            if node.attrs.contains_key("categories") {
+                // Codes alone would be taken for numbers.
+                return Err(Error::Malformed {
+                    at: self.place(&at),
+                    what: "it refers to categories that are not there".into(),
+                });
+            }
             // SeuratDisk stores codes and categories, but no reference from one to the other.
             let categories = parent.child(CATEGORIES).join(at.name())?;
             if let Some(len) = self.list_len(&categories)?
-                && fit(&self.store.read(&at, &[Rows::All(meta.shape[0])])?, len)
+                && sound(self.store.read(&at, &[Rows::All(meta.shape[0])]))?.is_none_or(|codes| fit(&codes, len))
             {
                 return self.categorical(at, meta, categories).map(Some);
             }
@@ -100,7 +107,7 @@ impl Lens {
 
     /// Length of the list at `at`, of which a scalar is the shortest; `None` if there is no such thing.
     pub(super) fn list_len(&self, at: &ElemPath) -> Result<Option<usize>> {
-        let node = self.store.node(at)?;
+        let node = self.stored(at)?;
         Ok(node.as_ref().and_then(Node::array).filter(|m| m.dtype.is_some() && !m.null).and_then(
             |m| match m.shape[..] {
                 [] => Some(1),
@@ -140,11 +147,10 @@ fn codes(node: &Node) -> Option<&ArrayMeta> {
     node.array().filter(|m| untagged && m.shape.len() == 1 && !m.null && m.dtype.is_some_and(DType::is_integer))
 }
 
-/// Whether these can be codes of `len` categories.
-pub(super) fn fit(codes: &crate::value::Array, len: usize) -> bool {
-    codes
-        .to_i64()
-        .is_some_and(|codes| codes.iter().all(|&c| c >= -1 && usize::try_from(c).is_ok_and(|c| c < len) || c == -1))
+/// Whether these can be codes of `len` categories: -1 is a missing one.
+pub(super) fn fit(codes: &Array, len: usize) -> bool {
+    let fits = |&code: &i64| code == -1 || usize::try_from(code).is_ok_and(|code| code < len);
+    codes.to_i64().is_some_and(|codes| codes.iter().all(fits))
 }
 
 /// A matrix of h5sparse.

@@ -260,6 +260,19 @@ fn frames_of_0_7_have_their_categories_by_either_reference() {
 }
 
 #[test]
+fn codes_without_their_categories_are_an_error_of_that_column() {
+    let frame =
+        json!({"_index": "_index", "column-order": ["c"], "encoding-type": "dataframe", "encoding-version": "0.1.0"});
+    let store = Old::new()
+        .group("obs", frame)
+        .array("obs/_index", texts(&["a"]), json!({}))
+        .array("obs/c", Array::from_vec(vec![0_i8]), json!({"categories": "__categories/c"}))
+        .shown();
+    assert_eq!(codec::frame_meta(&*store, &path("obs")).unwrap().columns, ["c"]);
+    assert!(matches!(codec::decode(&*store, &path("obs/c"), &[]), Err(Error::Malformed { .. })));
+}
+
+#[test]
 fn categories_that_no_column_refers_to_are_used_where_all_codes_fit() {
     let store = Old::new()
         .group("obs", json!({"_index": "_index", "column-order": ["fit", "not"], "encoding-type": "dataframe", "encoding-version": "0.1.0"}))
