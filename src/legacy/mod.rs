@@ -178,6 +178,7 @@ impl ReadStore for Lens {
     fn read_fields(&self, at: &ElemPath, fields: &[&str], rows: &[Rows]) -> Result<Vec<Array>> {
         match self.view(at)?.as_deref() {
             Some(View::Array(stored)) => self.store.read_fields(stored, fields, rows),
+            Some(View::Part(part)) => part.read_fields(&*self.store, fields, rows),
             _ => Err(self.not_found(at)),
         }
     }

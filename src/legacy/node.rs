@@ -46,11 +46,15 @@ impl Lens {
             return self.categorical(at, meta, categories);
         }
         Ok(match meta.dtype {
-            // Up to 0.6 a text was an array of one; numbers were, too, but stay so in anndata.
+            // Up to 0.6 a text was an array of one, of fixed length and without a character set; numbers were arrays of one,
+            // too, but stay so in anndata.
             Some(DType::Str) if meta.shape == [1] && meta.stored.starts_with("string of ") => {
                 View::Part(Part::array(at, meta, node.attrs).shaped(&[]))
             }
             Some(DType::Bytes) => View::Part(Part::array(at, meta, node.attrs)),
+            None if meta.fields.iter().any(|f| f.dtype == Some(DType::Bytes)) => {
+                View::Part(Part::array(at, meta, node.attrs))
+            }
             _ => View::Array(at),
         })
     }

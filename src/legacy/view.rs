@@ -75,9 +75,8 @@ impl Part {
     /// The array at `at` as it is, with these attributes; byte strings are text.
     pub(super) fn array(at: ElemPath, meta: &ArrayMeta, attrs: Attrs) -> Self {
         let mut meta = meta.clone();
-        if meta.dtype == Some(DType::Bytes) {
-            meta.dtype = Some(DType::Str);
-        }
+        let dtypes = meta.fields.iter_mut().map(|f| &mut f.dtype).chain([&mut meta.dtype]);
+        dtypes.filter(|d| **d == Some(DType::Bytes)).for_each(|d| *d = Some(DType::Str));
         Self { axes: meta.shape.len(), at, field: None, attrs, meta }
     }
 
@@ -119,8 +118,7 @@ impl Part {
 
     /// The items at these positions, which lie within its shape.
     pub(super) fn read(&self, store: &dyn ReadStore, rows: &[Rows]) -> Result<Array> {
-        let damaged =
-            |what: &str| Error::Malformed { at: Place::new(store.location(), &self.at), what: what.to_owned() };
+        let damaged = |what: &str| self.damaged(store, what);
         // A scalar is item 0 of a list, or of nothing at all; otherwise the leading axes are the stored ones.
         let outer: Vec<Rows> = (0..self.axes).map(|axis| rows.get(axis).cloned().unwrap_or(Rows::All(1))).collect();
         let inner = rows.get(self.axes..).unwrap_or_default();
@@ -135,9 +133,21 @@ impl Part {
         let array = array.reshape(&shape).ok_or_else(|| damaged("its shape is not what it was"))?;
         let whole = shape.iter().zip(&outer).map(|(&n, _)| Rows::All(n));
         let array = array.take(&whole.chain(inner.iter().cloned()).collect::<Vec<_>>());
-        as_text(array).ok_or_else(|| damaged("a text is not UTF-8"))
+        as_text(array).ok_or_else(|| damaged(NO_TEXT))
+    }
+
+    /// As [`read`](Self::read), of fields of a structured array that is shown as one.
+    pub(super) fn read_fields(&self, store: &dyn ReadStore, fields: &[&str], rows: &[Rows]) -> Result<Vec<Array>> {
+        let arrays = store.read_fields(&self.at, fields, rows)?;
+        arrays.into_iter().map(|array| as_text(array).ok_or_else(|| self.damaged(store, NO_TEXT))).collect()
+    }
+
+    fn damaged(&self, store: &dyn ReadStore, what: &str) -> Error {
+        Error::Malformed { at: Place::new(store.location(), &self.at), what: what.to_owned() }
     }
 }
+
+const NO_TEXT: &str = "a text is not UTF-8";
 
 /// Byte strings as text; `None` if they are none.
 fn as_text(array: Array) -> Option<Array> {
