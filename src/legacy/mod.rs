@@ -110,18 +110,26 @@ impl Lens {
         Error::NotFound { at: self.place(at), nearest: Vec::new() }
     }
 
-    /// What stands at `at`.
+    /// What stands at `at`: found from the root down, each step from the one before.
     fn view(&self, at: &ElemPath) -> Result<Option<Arc<View>>> {
         if let Some(known) = self.seen.lock().get(at) {
             return Ok(known.clone());
         }
-        let view = match at.parent() {
-            None => self.outside(at.clone())?.map(Arc::new),
-            Some(parent) => match self.view(&parent)? {
-                Some(above) => self.child(&above, at.name())?,
-                None => None,
-            },
-        };
+        let mut here = ElemPath::root();
+        let mut view = self.seen_or(&here, || Ok(self.outside(here.clone())?.map(Arc::new)))?;
+        for name in at.components() {
+            let Some(above) = view else { return Ok(None) };
+            here = here.join(name)?;
+            view = self.seen_or(&here, || self.child(&above, name))?;
+        }
+        Ok(view)
+    }
+
+    fn seen_or(&self, at: &ElemPath, look: impl FnOnce() -> Result<Option<Arc<View>>>) -> Result<Option<Arc<View>>> {
+        if let Some(known) = self.seen.lock().get(at) {
+            return Ok(known.clone());
+        }
+        let view = look()?;
         self.seen.lock().insert(at.clone(), view.clone());
         Ok(view)
     }

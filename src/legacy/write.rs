@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 
 use super::Lens;
 use super::view::{Upgrade, View};
@@ -14,17 +14,23 @@ use crate::path::ElemPath;
 use crate::store::{Attrs, IoStats, Node, NodeKind, ReadStore, Style, WriteStore, read_all};
 use crate::value::{Array, Records};
 
+/// Links can lead in circles; no slot nests this deep, or has so many nodes.
+const MAX_DEPTH: usize = 64;
+const MAX_NODES: usize = 1_000_000;
+
 /// A lens over a store open for writing.
 pub(crate) struct WriteLens {
     store: Arc<dyn WriteStore>,
     lens: Lens,
     /// What is made real by what is staged.
     made: Mutex<BTreeSet<ElemPath>>,
+    /// Held by who reads, so that what is shown and what is stored do not part in between.
+    gate: RwLock<()>,
 }
 
 impl WriteLens {
     pub(crate) fn new(store: Arc<dyn WriteStore>) -> Self {
-        Self { lens: Lens::new(store.clone()), store, made: Mutex::default() }
+        Self { lens: Lens::new(store.clone()), store, made: Mutex::default(), gate: RwLock::default() }
     }
 
     /// Makes real what is to be added to or changed: all that is shown at and above `at`.
@@ -65,18 +71,24 @@ impl WriteLens {
     fn upgrade(&self, upgrade: &Upgrade) -> Result<()> {
         self.made.lock().extend(upgrade.make.iter().cloned());
         upgrade.remove.iter().try_for_each(|at| self.store.remove(at))?;
-        upgrade.make.iter().try_for_each(|at| self.copy(at, false))
+        let mut budget = MAX_NODES;
+        upgrade.make.iter().try_for_each(|at| self.copy(at, false, &mut budget))
     }
 
     /// Stages what is shown at `at`; `grows`: its first axis may grow later.
-    fn copy(&self, at: &ElemPath, grows: bool) -> Result<()> {
+    fn copy(&self, at: &ElemPath, grows: bool, budget: &mut usize) -> Result<()> {
+        *budget -= 1;
+        if *budget == 0 || at.components().count() > MAX_DEPTH {
+            let what = "groups nest too deep, or in circles".into();
+            return Err(Error::Malformed { at: self.lens.place(at), what });
+        }
         let node = self.lens.node(at)?.ok_or_else(|| self.lens.not_found(at))?;
         let meta = match &node.kind {
             NodeKind::Group => {
                 self.store.create_group(at, &node.attrs)?;
                 let grows = matches!(node.text("encoding-type"), Some("csr_matrix" | "csc_matrix"));
                 let mut names = self.lens.children(at)?.into_iter();
-                return names.try_for_each(|name| self.copy(&at.join(&name)?, grows));
+                return names.try_for_each(|name| self.copy(&at.join(&name)?, grows, budget));
             }
             NodeKind::Array(meta) => meta,
         };
@@ -127,18 +139,22 @@ impl ReadStore for WriteLens {
     }
 
     fn node(&self, at: &ElemPath) -> Result<Option<Node>> {
+        let _gate = self.gate.read_recursive();
         self.lens.node(at)
     }
 
     fn children(&self, at: &ElemPath) -> Result<Vec<String>> {
+        let _gate = self.gate.read_recursive();
         self.lens.children(at)
     }
 
     fn read(&self, at: &ElemPath, rows: &[Rows]) -> Result<Array> {
+        let _gate = self.gate.read_recursive();
         self.lens.read(at, rows)
     }
 
     fn read_fields(&self, at: &ElemPath, fields: &[&str], rows: &[Rows]) -> Result<Vec<Array>> {
+        let _gate = self.gate.read_recursive();
         self.lens.read_fields(at, fields, rows)
     }
 
@@ -183,6 +199,7 @@ impl WriteStore for WriteLens {
     }
 
     fn publish(&self) -> Result<()> {
+        let _gate = self.gate.write();
         let done = self.store.publish();
         self.done();
         done
