@@ -27,7 +27,7 @@ const STALE: &str = "stale_consolidated_v*.zarr";
 const NOT_IN_MAP: [&str; 2] = ["obsm/late", "uns/added"];
 
 /// Elements that must be compared, at least.
-const FLOOR: usize = 1122;
+const FLOOR: usize = 1188;
 
 #[derive(Default)]
 struct Tally {
