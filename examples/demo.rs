@@ -1,5 +1,5 @@
 //! The main job on real data, told step by step: open, look, cut, add an embedding, write, and have everyone else read it.
-//! `make demo` runs it on the 700 cells of `data/` in Zarr v2, Zarr v3 and h5ad form.
+//! `make demo` runs it on the 700 cells of `data/` in Zarr v2, Zarr v3 and h5ad form, and as anndata 0.5 laid them out.
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -16,7 +16,8 @@ fn main() -> Outcome {
     // Paths as a user at the top of the checkout would write them.
     std::env::set_current_dir(env!("CARGO_MANIFEST_DIR"))?;
     let scratch = Path::new("target/demo");
-    for name in ["pbmc68k_reduced_v2.zarr", "pbmc68k_reduced_v3.zarr", "pbmc68k_reduced.h5ad"] {
+    let modern = ["pbmc68k_reduced_v2.zarr", "pbmc68k_reduced_v3.zarr", "pbmc68k_reduced.h5ad"];
+    for name in modern.into_iter().chain(["h5ad/10x_pbmc68k_reduced.h5ad"]) {
         let path = scratch.join(name);
         fresh_copy(&Path::new("data").join(name), &path)?;
         println!("\n════════ {name} ════════");

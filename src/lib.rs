@@ -53,6 +53,7 @@ mod codec;
 mod commit;
 mod error;
 mod index;
+mod legacy;
 mod overlay;
 mod path;
 mod shadow;

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use anndata_shadow::ndarray::Array2;
 use anndata_shadow::store::{Flavour, Hdf5Store, Style, WriteStore, ZarrStore, open_write};
-use anndata_shadow::{AnnDataShadow, Array, ElemPath, Error, Kind, Rows};
+use anndata_shadow::{AnnDataShadow, Array, ElemPath, Error, Kind, Mode, OpenOptions, Rows, WriteOptions};
 use serde_json::{Value, json};
 use stores::{CELLS, Copy, data, edit_v3};
 
@@ -287,4 +287,41 @@ fn selections_past_the_end_are_errors_and_the_shadow_goes_on() {
     let twice = shadow.select([3, 3], ..).unwrap();
     let error = twice.select(name.as_str(), ..).unwrap_err();
     assert!(error.to_string().contains("2 times"), "{error}");
+}
+
+#[test]
+fn a_field_that_cannot_be_carried_over_keeps_its_frame_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("old.h5ad");
+    let python = std::env::var_os("ADSHADOW_PYTHON").unwrap_or_else(|| data("../.venv/bin/python").into());
+    let code = "import h5py, numpy as np, sys; f = h5py.File(sys.argv[1], 'w'); \
+                f['X'] = np.ones((2, 1), 'f4'); f['var'] = np.array([(b'g',)], [('index', 'S1')]); \
+                f['obs'] = np.array([(b'a', b'1234', 5), (b'b', b'5678', 6)], [('index', 'S1'), ('odd', 'V4'), ('n', 'i4')]); \
+                f['obsm'] = np.array([([0, 1],), ([2, 3],)], [('X_pca', 'f4', 2)]); f.close()";
+    let done = std::process::Command::new(python).args(["-c", code]).arg(&path).status();
+    assert!(done.is_ok_and(|s| s.success()), "no Python with h5py: run `make test`, or tools/setup.sh");
+    let before = fs::read(&path).unwrap();
+
+    let shadow = AnnDataShadow::open_with(&path, &OpenOptions::default().mode(Mode::ReadWrite)).unwrap();
+    assert!(shadow.obs().columns().unwrap().contains(&"odd".to_owned()));
+    assert!(shadow.obs().column("n").is_ok());
+    assert!(matches!(shadow.obs().element("odd"), Err(Error::Unsupported { .. })));
+    shadow.obs().insert_element("new", Array::from_vec(vec![1_i64, 2])).unwrap();
+    let error = shadow.write(WriteOptions::default()).unwrap_err();
+    assert!(matches!(error, Error::Unsupported { .. }) && error.to_string().contains("obs/odd"), "{error}");
+    shadow.close().unwrap();
+    assert!(fs::read(&path).unwrap() == before, "nothing is changed");
+
+    // The other slots can be written to.
+    shadow.reopen(Mode::ReadWrite).unwrap();
+    shadow.obs().remove("new").unwrap();
+    shadow.obsm().insert("X_new", Array2::<f32>::zeros((2, 3))).unwrap();
+    shadow.write(WriteOptions::default()).unwrap();
+    shadow.close().unwrap();
+    let again = AnnDataShadow::open(&path).unwrap();
+    assert_eq!(
+        again.obsm().read::<Array2<f32>>("X_pca").unwrap(),
+        Array2::from_shape_vec((2, 2), vec![0.0, 1.0, 2.0, 3.0]).unwrap()
+    );
+    assert_eq!(again.obsm().read::<Array2<f32>>("X_new").unwrap().dim(), (2, 3));
 }

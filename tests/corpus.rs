@@ -20,33 +20,15 @@ use serde_json::{Value, json};
 const KNOWN: &[(&str, &str, &str)] = &[
     // Not read yet: each row goes when its layout or encoding is read.
     ("*.zip*", "", "zipped Zarr"),
-    ("archives/anndata/v0.7.*.h5ad", "", OLD),
-    ("archives/mudata/v0.1.2/*", "", OLD),
-    ("h5ad/10x_pbmc68k_reduced.h5ad", "", OLD),
-    ("h5ad/atac_*", "", OLD),
-    ("h5ad/bpcells_mini_v0.*", "", OLD),
-    ("h5ad/cellxgene_nan_legacy.h5ad", "", OLD),
-    ("h5ad/celsius_v07_csc.h5ad", "", OLD),
-    ("h5ad/cycif_scimap_3029x33.h5ad", "", OLD),
-    ("h5ad/kb_python_2019_29x17.h5ad", "", OLD),
-    ("h5ad/krumsiek11_v07.h5ad", "", OLD),
-    ("h5ad/multiome_10x_100x100.h5ad", "", OLD),
-    ("h5ad/pbmc5k_citeseq_200x16581_adt29.h5ad", "", OLD),
-    ("h5ad/pbmc_small_seuratdisk.h5ad", "", OLD),
-    ("h5ad/scanpy_pipeline_v07_200x459.h5ad", "", OLD),
-    ("h5ad/sci_car_openproblems_554x1482.h5ad", "", OLD),
-    ("h5ad/simulated_seuratdisk_*", "", OLD),
-    ("h5ad/tcr_wu2020_200_v0_6.h5ad", "", OLD),
-    ("h5ad/velocity_dentategyrus_50x13913.h5ad", "", OLD),
-    ("h5mu/muon_2020_rna_atac_1000x219.h5mu/*", "", OLD),
-    ("zarr/giotto_vitessceR_624x634.zarr", "", OLD),
-    ("zarr/vitessce_fixtures/anndata-0.7-csc.zarr", "", OLD),
-    ("*", "*/awk*", "awkward-array"),
-    ("*", "uns/*recarray", "rec-array"),
-    ("*", "uns/rank_genes_groups/*", "rec-array"),
     ("zarr/merfish.spatialdata.zarr/tables/table", "columns", "var is absent; Python makes one of the width of X"),
     ("zarr/merfish.spatialdata.zarr/tables/table", "", "var is absent; Python makes one of the width of X"),
     // To stay.
+    ("h5ad/pbmc_small_seuratdisk.h5ad", "obs/*", CODES),
+    (
+        "h5ad/simulated_seuratdisk_*",
+        "columns",
+        "frames without tags: `_index` says which child has the row names; Python numbers rows",
+    ),
     (
         "zarr/10x_pbmc68k_reduced_v2.zarr",
         "*var/index",
@@ -59,7 +41,7 @@ const KNOWN: &[(&str, &str, &str)] = &[
     ),
 ];
 
-const OLD: &str = "layout of anndata before 0.8";
+const CODES: &str = "categories that no column refers to (SeuratDisk): Python shows codes";
 
 /// What is added to every store that can be written to.
 const NEW: [&str; 3] = ["obsm/corpus_embedding", "obs/corpus_number", "obs/corpus_label"];

@@ -58,14 +58,16 @@ fn add_embedding() {
 #[test]
 fn demo() {
     let text = run("demo");
-    for name in ["pbmc68k_reduced_v2.zarr", "pbmc68k_reduced_v3.zarr", "pbmc68k_reduced.h5ad"] {
+    for name in
+        ["pbmc68k_reduced_v2.zarr", "pbmc68k_reduced_v3.zarr", "pbmc68k_reduced.h5ad", "h5ad/10x_pbmc68k_reduced.h5ad"]
+    {
         assert!(text.contains(&format!("════════ {name} ════════")), "{text}");
     }
-    assert_eq!(text.matches("X_pcaᐁ, X_umap, X_scaled▲").count(), 3, "{text}");
-    assert_eq!(text.matches("call reopen(Mode::ReadWrite) first").count(), 3, "{text}");
+    assert_eq!(text.matches("X_pcaᐁ, X_umap, X_scaled▲").count(), 4, "{text}");
+    assert_eq!(text.matches("call reopen(Mode::ReadWrite) first").count(), 4, "{text}");
     assert_eq!(
         text.matches("X_scaled: (700, 50) float32, first -1.429; score: float64, first -7.940").count(),
-        3,
+        4,
         "{text}"
     );
     assert_eq!(text.matches("obsm/X_scaled --rows 0:2`:\n\n").count(), 0, "the other process said nothing: {text}");

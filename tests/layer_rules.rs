@@ -6,16 +6,17 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Module, and the modules of this crate that it may use besides itself.
-const MAY_USE: [(&str, &[&str]); 9] = [
+const MAY_USE: [(&str, &[&str]); 10] = [
     ("error", &[]),
     ("path", &["error"]),
     ("index", &["error"]),
     ("value", &["index"]),
     ("store", &["error", "path", "index", "value"]),
+    ("legacy", &["error", "path", "index", "value", "store"]),
     ("codec", &["error", "path", "index", "value", "store"]),
     ("overlay", &["path", "value"]),
     ("commit", &["error", "path", "value", "store", "codec", "overlay"]),
-    ("shadow", &["error", "path", "index", "value", "store", "codec", "overlay", "commit"]),
+    ("shadow", &["error", "path", "index", "value", "store", "codec", "overlay", "commit", "legacy"]),
 ];
 
 fn rust_files(at: &Path, found: &mut Vec<PathBuf>) {

@@ -100,6 +100,36 @@ fn spatialdata_v3() {
     check(&Kind { fixture: "spatialdata_like_v3.zarr", inner: TABLE, sharded: true, ..PLAIN });
 }
 
+/// Layouts of anndata 0.5, 0.6 and 0.7: what is written to is brought to today's in the same write, and nothing else is.
+#[test]
+fn old_layouts() {
+    for fixture in ["legacy_05.h5ad", "legacy_06.h5ad", "legacy_07.h5ad", "legacy_07_v2.zarr"] {
+        let kind = Kind { fixture, ..PLAIN };
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(fixture);
+        stores::copy(&common::fixtures().join(fixture), &path);
+        let before = read_all(&AnnDataShadow::open(&path).unwrap());
+        let shadow = AnnDataShadow::open_with(&path, &OpenOptions::default().mode(Mode::ReadWrite)).unwrap();
+        let added = additions(&shadow);
+        added.iter().for_each(|a| a.set(&shadow));
+        shadow.write(WriteOptions::default()).unwrap();
+        // What was made by the write can be added to like anything else.
+        shadow.obsm().insert("again", dense(shadow.n_obs(), 2)).unwrap();
+        shadow.write(WriteOptions::default()).unwrap();
+        shadow.close().unwrap();
+
+        let mut leaves: BTreeMap<String, (Value, Option<&Element>)> = added.iter().flat_map(Addition::leaves).collect();
+        leaves.insert("obsm/again".into(), (describe(&dense(shadow.n_obs(), 2).into()), None));
+        let mut faults = own_reading(&kind, &path, before, &leaves);
+        let answer = common::python("corpus.py", &json!({"stores": [path]}));
+        let answer = &answer[path.to_str().unwrap()];
+        assert!(answer["refused"].is_null(), "{fixture}: {}", answer["refused"]);
+        let compared = object_faults(&kind, &common::expected(fixture), &answer["objects"][0], &leaves, &mut faults);
+        println!("{fixture}: {compared} elements compared, {} of them new", leaves.len());
+        assert!(faults.is_empty(), "{fixture}: {} faults:\n{}", faults.len(), faults.join("\n"));
+    }
+}
+
 fn check(kind: &Kind) {
     let fixture = common::fixtures().join(kind.fixture);
     let folder = tempfile::tempdir().unwrap();

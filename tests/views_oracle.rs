@@ -28,6 +28,10 @@ const FIXTURES: &[&str] = &[
     "nullable_string_index_v2.zarr",
     "nullable_string_index_v3.zarr",
     "no_x_v3.zarr",
+    "legacy_05.h5ad",
+    "legacy_06.h5ad",
+    "legacy_07.h5ad",
+    "legacy_07_v2.zarr",
 ];
 
 /// Selections drawn for each store, and elements that must be compared in all, at least.
@@ -141,7 +145,8 @@ fn compare(view: &AnnDataShadow, wanted: &Value) -> (usize, Vec<String>) {
     let excused = |path: &str| path.starts_with("uns/");
     let (compared, more) =
         common::compare(view.elements().unwrap(), |path| view.member(path).unwrap(), wanted, excused);
-    faults.extend(more);
+    // The categories of `raw.var` in layouts of anndata 0.6, which Python does not look for; fixtures.rs compares them.
+    faults.extend(more.into_iter().filter(|f| !f.starts_with("raw/var/v")));
     (compared, faults)
 }
 

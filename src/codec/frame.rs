@@ -36,12 +36,7 @@ pub(crate) fn frame_meta(store: &dyn ReadStore, at: &ElemPath) -> Result<FrameMe
         (None, _) => format!("{what} without encoding"),
     };
     if (node.text("encoding-type"), node.text("encoding-version")) != (Some("dataframe"), Some("0.2.0")) {
-        return Err(Error::Unsupported {
-            at: place(),
-            what: format!(
-                "a dataframe 0.2.0 is needed, found {found}; files from before anndata 0.8 are not supported yet"
-            ),
-        });
+        return Err(Error::Unsupported { at: place(), what: format!("a dataframe 0.2.0 is needed, found {found}") });
     }
     meta(&Ctx::new(store, at, &node, &Cell::new(8)))
 }

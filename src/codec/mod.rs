@@ -208,7 +208,6 @@ impl<'a> Ctx<'a> {
     /// The encoding, or why the element is opaque.
     fn lookup(&self) -> Result<&'static Encoding, String> {
         match self.encoding() {
-            None if self.node.attrs.contains_key("h5sparse_format") => Err("a sparse matrix of a legacy layout".into()),
             None if self.node.is_group() => Ok(&UNTAGGED_GROUP),
             None if self.node.array().is_some_and(|a| !a.fields.is_empty()) => Ok(&UNTAGGED_RECORDS),
             None => Ok(&UNTAGGED_ARRAY),

@@ -73,8 +73,8 @@ impl AnnDataShadow {
     /// (`x.h5mu/mod/rna`, `s.zarr/tables/table`).
     ///
     /// # Errors
-    /// [`Error::Io`] if it cannot be read, [`Error::NotAnnData`], [`Error::Unsupported`] for legacy layouts,
-    /// [`Error::Malformed`] for damaged files, [`Error::Busy`] if somebody writes to it.
+    /// [`Error::Io`] if it cannot be read, [`Error::NotAnnData`], [`Error::Unsupported`] for layouts that nobody
+    /// knows, [`Error::Malformed`] for damaged files, [`Error::Busy`] if somebody writes to it.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         Self::open_with(path, &OpenOptions::default())
     }

@@ -17,6 +17,7 @@ use super::slots;
 use crate::codec::FrameMeta;
 use crate::commit::{self, Change, Receipt};
 use crate::error::{Error, Place, Result};
+use crate::legacy;
 use crate::overlay::{Overlay, Pending};
 use crate::path::ElemPath;
 use crate::store::{Format, IoStats, Opened, ReadStore, open_read, open_write};
@@ -368,11 +369,11 @@ fn connect(path: &Path, mode: Mode) -> Result<Connected> {
     Ok(match mode {
         Mode::Read => {
             let Opened { store, root, inner, format } = open_read(path)?;
-            Connected { link: Link::Read(store), root, inner, format }
+            Connected { link: Link::Read(legacy::read(store, &inner)?), root, inner, format }
         }
         Mode::ReadWrite => {
             let Opened { store, root, inner, format } = open_write(path)?;
-            Connected { link: Link::Write(store), root, inner, format }
+            Connected { link: Link::Write(legacy::write(store, &inner)?), root, inner, format }
         }
     })
 }

@@ -256,6 +256,7 @@ pub(super) fn describe(stored: &Type) -> String {
             format!("{order}float of {} bits ({exponent} of exponent, {mantissa} of mantissa)", stored.size() * 8)
         }
         Class::Text if stored.is_vlen_text() => "variable-length string".to_owned(),
+        Class::Text if stored.is_utf8() => format!("UTF-8 string of {} bytes", stored.size()),
         Class::Text => format!("string of {} bytes", stored.size()),
         Class::Enum if is_bool(stored) => "bool".to_owned(),
         Class::Enum => format!("enum {{{}}}", some(&stored.members())),
