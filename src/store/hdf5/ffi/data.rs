@@ -12,6 +12,7 @@ use hdf5_metno_sys::h5s::*;
 use hdf5_metno_sys::h5t::H5Treclaim;
 use hdf5_metno_sys::h5z::{H5Z_FILTER_CONFIG_ENCODE_ENABLED, H5Zfilter_avail, H5Zget_filter_info};
 
+use super::heap::check_heaps;
 use super::objects::{new_attr, track_attrs};
 use super::types::{Class, Type};
 use super::{Failure, Id, Outcome, buffer, check, locked, plain};
@@ -281,7 +282,14 @@ impl Items<'_> {
         .unwrap_or_else(|| vec![0]))
     }
 
-    fn len(&self) -> Outcome<usize> {
+    /// The attribute or dataset.
+    pub(super) fn object(&self) -> &Id {
+        match self {
+            Self::Attr(object) | Self::Whole(object) | Self::Block { dataset: object, .. } => object,
+        }
+    }
+
+    pub(super) fn len(&self) -> Outcome<usize> {
         let shape = self.shape()?;
         shape.iter().try_fold(1_usize, |n, &k| n.checked_mul(k)).ok_or_else(|| Failure::new("too many items"))
     }
@@ -290,7 +298,7 @@ impl Items<'_> {
     ///
     /// # Safety
     /// `out` must be valid for [`len`](Self::len) items of `dtype`.
-    unsafe fn read(&self, dtype: &Type, out: *mut c_void) -> Outcome<()> {
+    pub(super) unsafe fn read(&self, dtype: &Type, out: *mut c_void) -> Outcome<()> {
         let done = match self {
             // SAFETY: the caller vouches for the buffer, which holds every item of the attribute.
             Self::Attr(attr) => check(|| unsafe { H5Aread(attr.raw(), dtype.0.raw(), out) }),
@@ -359,6 +367,7 @@ pub(in super::super) fn read_texts(items: Items<'_>, utf8: bool) -> Outcome<Vec<
     if count == 0 {
         return Ok(Vec::new());
     }
+    check_heaps(&items)?;
     let (dtype, space) = (Type::vlen_text(utf8)?, Space::new(&shape, false)?);
     let mut raw: Vec<*mut c_char> = buffer(count, std::ptr::null_mut())?;
     // SAFETY: a variable-length text is one pointer, and the buffer has one for each item.
@@ -437,6 +446,9 @@ impl SavedAttr {
     pub(in super::super) fn save(attr: &Id) -> Outcome<Self> {
         let (dtype, space) = (Type::of_attr(attr)?, Space::of_attr(attr)?);
         let bytes = Items::Attr(attr).len()?.checked_mul(dtype.size()).ok_or_else(|| Failure::new("too many items"))?;
+        if dtype.is_vlen_text() {
+            check_heaps(&Items::Attr(attr))?;
+        }
         let mut items = buffer(bytes.div_ceil(size_of::<u64>()), 0_u64)?;
         if bytes > 0 {
             // SAFETY: the buffer was made at least as long as all items together.

@@ -3,6 +3,7 @@
 #![allow(unsafe_code, reason = "a C library; each block says why its call is sound")]
 
 mod data;
+mod heap;
 mod objects;
 mod types;
 
