@@ -190,7 +190,7 @@ impl Shards {
         if let Some(known) = self.seen.lock().get(&shard) {
             return Ok(known.clone());
         }
-        let index = match source.chunk_size(at, key) {
+        let index = match source.chunk_size(at, key)? {
             None => None,
             Some(size) => {
                 let start = if self.at_end { size.saturating_sub(self.index_bytes) } else { 0 };

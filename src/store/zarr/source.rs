@@ -131,14 +131,7 @@ impl Source {
 
     /// A chunk file, or `len` bytes of it from `start` on; `None` if there is no such file.
     pub(super) fn chunk(&self, at: &ElemPath, key: &str, range: Option<(u64, u64)>) -> Result<Option<Vec<u8>>, Fault> {
-        let path = self.dir(at).join(key);
-        // Looked at before it is opened: opening a pipe would wait for ever.
-        let size = match fs::metadata(&path) {
-            Ok(m) if m.is_file() => m.len(),
-            Ok(_) => return Err(Fault::Malformed(format!("chunk `{key}` is not a file"))),
-            Err(e) if absent(&e) => return Ok(None),
-            Err(e) => return Err(e.into()),
-        };
+        let Some((path, size)) = self.chunk_file(at, key)? else { return Ok(None) };
         let (start, len) = range.unwrap_or((0, size));
         if start.checked_add(len).is_none_or(|end| end > size) {
             return Err(Fault::Malformed(format!("`{key}` has {size} bytes, {len} from {start} on are wanted")));
@@ -152,8 +145,31 @@ impl Source {
     }
 
     /// Size of a chunk file; `None` if there is none.
-    pub(super) fn chunk_size(&self, at: &ElemPath, key: &str) -> Option<u64> {
-        fs::metadata(self.dir(at).join(key)).ok().filter(fs::Metadata::is_file).map(|m| m.len())
+    pub(super) fn chunk_size(&self, at: &ElemPath, key: &str) -> Result<Option<u64>, Fault> {
+        Ok(self.chunk_file(at, key)?.map(|(_, size)| size))
+    }
+
+    /// A chunk file and its size, looked at before it is opened: a link could lead out of the store (the map alone may have
+    /// named the node), and opening a pipe would wait for ever.
+    fn chunk_file(&self, at: &ElemPath, key: &str) -> Result<Option<(PathBuf, u64)>, Fault> {
+        let mut path = self.root.clone();
+        let mut found = None;
+        for name in at.components().chain(key.split('/')) {
+            path.push(name);
+            match fs::symlink_metadata(&path) {
+                Ok(m) if m.is_symlink() => {
+                    let what = format!("chunk `{key}` is, or lies behind, a symbolic link, which is not followed");
+                    return Err(Fault::Unsupported(what));
+                }
+                Ok(m) => found = Some(m),
+                Err(e) if absent(&e) => return Ok(None),
+                Err(e) => return Err(e.into()),
+            }
+        }
+        match found {
+            Some(m) if m.is_file() => Ok(Some((path, m.len()))),
+            _ => Err(Fault::Malformed(format!("chunk `{key}` is not a file"))),
+        }
     }
 }
 
