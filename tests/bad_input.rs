@@ -8,9 +8,7 @@ use std::path::Path;
 
 use anndata_shadow::ndarray::Array2;
 use anndata_shadow::store::{Flavour, Hdf5Store, Style, WriteStore, ZarrStore};
-use anndata_shadow::{
-    AnnDataShadow, Array, ElemPath, Element, Error, Kind, Mode, OpenOptions, Rows, WriteOptions,
-};
+use anndata_shadow::{AnnDataShadow, Array, ElemPath, Element, Error, Kind, Mode, OpenOptions, Rows, WriteOptions};
 use serde_json::{Value, json};
 use stores::{CELLS, Copy, data};
 
@@ -316,7 +314,10 @@ u.create_virtual_dataset('virtual', layout)"
     let shadow = copy.open();
     for name in ["file", "group/x", "soft", "dots", "raw", "virtual"] {
         let error = shadow.uns().element(name).unwrap_err();
-        assert!(matches!(error, Error::NotFound { .. } | Error::Unsupported { .. } | Error::Malformed { .. }), "{error:?}");
+        assert!(
+            matches!(error, Error::NotFound { .. } | Error::Unsupported { .. } | Error::Malformed { .. }),
+            "{error:?}"
+        );
     }
     assert!(shadow.obs_names().is_ok());
 }
@@ -402,7 +403,10 @@ fn damaged_heaps_of_texts_are_errors() {
     let refused = |bytes: &[u8]| {
         fs::write(&path, bytes).unwrap();
         let error = open_error(&path);
-        assert!(matches!(error, Error::Malformed { .. } | Error::NotAnnData { .. } | Error::Unsupported { .. }), "{error:?}");
+        assert!(
+            matches!(error, Error::Malformed { .. } | Error::NotAnnData { .. } | Error::Unsupported { .. }),
+            "{error:?}"
+        );
     };
     // An object 0, the free space, of no length: HDF5 would go round for ever.
     let mut endless = sound.clone();

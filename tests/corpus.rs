@@ -47,8 +47,16 @@ const KNOWN: &[(&str, &str, &str)] = &[
     ("zarr/merfish.spatialdata.zarr/tables/table", "columns", "var is absent; Python makes one of the width of X"),
     ("zarr/merfish.spatialdata.zarr/tables/table", "", "var is absent; Python makes one of the width of X"),
     // To stay.
-    ("zarr/10x_pbmc68k_reduced_v2.zarr", "*var/index", "text without chunks and with fill value 0: the format says \"\", Python \"0\""),
-    ("zarr/10x_pbmc68k_reduced_v2.zarr", "written/*var/*", "var is in the map and not on disk; writing puts the map right"),
+    (
+        "zarr/10x_pbmc68k_reduced_v2.zarr",
+        "*var/index",
+        "text without chunks and with fill value 0: the format says \"\", Python \"0\"",
+    ),
+    (
+        "zarr/10x_pbmc68k_reduced_v2.zarr",
+        "written/*var/*",
+        "var is in the map and not on disk; writing puts the map right",
+    ),
 ];
 
 const OLD: &str = "layout of anndata before 0.8";
@@ -322,7 +330,9 @@ fn check_written(report: &mut Report, name: &str, before: &Value, after: &Value)
         let mut faults = Vec::new();
         for (path, element) in NEW.into_iter().zip(new_elements(n)) {
             let there = found.remove(path).unwrap_or_default();
-            faults.extend(differences(path, &common::describe(&element), &there).into_iter().map(|f| (path.to_owned(), f)));
+            faults.extend(
+                differences(path, &common::describe(&element), &there).into_iter().map(|f| (path.to_owned(), f)),
+            );
         }
         let paths: BTreeSet<&String> = wanted.keys().chain(found.keys()).collect();
         for path in paths {
@@ -346,7 +356,10 @@ fn print_table(report: &Report) {
         let opens = if r.opens { "yes" } else { "no" };
         let remarks = r.reasons.iter().map(String::as_str).collect::<Vec<_>>().join("; ");
         let (listed, read, equal, opaque) = (r.listed, r.read, r.equal, r.opaque);
-        println!("{:width$}  {opens:5}  {listed:8}  {read:5}  {equal:5}  {opaque:6}  {:7}  {remarks}", r.name, r.written);
+        println!(
+            "{:width$}  {opens:5}  {listed:8}  {read:5}  {equal:5}  {opaque:6}  {:7}  {remarks}",
+            r.name, r.written
+        );
     }
     let sum = |of: fn(&Row) -> usize| report.rows.iter().map(of).sum::<usize>();
     println!(

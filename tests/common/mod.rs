@@ -344,7 +344,12 @@ pub fn node_differences(path: &str, nodes: &BTreeMap<String, Value>, element: &E
 }
 
 /// Where an element differs from what Python reads and from what is on disk.
-pub fn element_differences(path: &str, nodes: &BTreeMap<String, Value>, wanted: &Value, element: &Element) -> Vec<String> {
+pub fn element_differences(
+    path: &str,
+    nodes: &BTreeMap<String, Value>,
+    wanted: &Value,
+    element: &Element,
+) -> Vec<String> {
     let mut wanted = wanted.clone();
     // anndata 0.12 ignores the attribute `na-value`, later ones heed it: the disk is right, not the object.
     if wanted["type"] == "nullable-string-array"
@@ -409,9 +414,9 @@ fn integers(dtype: &str, list: &[u64]) -> Array {
 pub fn is_like(text: &str, pattern: &str) -> bool {
     match pattern.split_once('*') {
         None => text == pattern,
-        Some((head, rest)) => text.strip_prefix(head).is_some_and(|tail| {
-            (0..=tail.len()).any(|i| tail.get(i..).is_some_and(|tail| is_like(tail, rest)))
-        }),
+        Some((head, rest)) => text
+            .strip_prefix(head)
+            .is_some_and(|tail| (0..=tail.len()).any(|i| tail.get(i..).is_some_and(|tail| is_like(tail, rest)))),
     }
 }
 

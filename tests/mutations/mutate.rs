@@ -205,7 +205,8 @@ fn damage_bytes(bytes: &mut Vec<u8>, other: &[u8], random: &mut Random) {
 fn somewhere(bytes: &[u8], random: &mut Random) -> usize {
     let mark = random.pick(&MARKS);
     if random.below(3) > 0 {
-        let found: Vec<usize> = bytes.windows(mark.len()).enumerate().filter(|(_, w)| w == mark).map(|(i, _)| i).collect();
+        let found: Vec<usize> =
+            bytes.windows(mark.len()).enumerate().filter(|(_, w)| w == mark).map(|(i, _)| i).collect();
         if !found.is_empty() {
             return (*random.pick(&found) + random.below(192)).min(bytes.len() - 1);
         }
@@ -221,7 +222,7 @@ fn inflate(bytes: &mut [u8], place: usize, random: &mut Random) {
         return;
     }
     let value = match random.below(3) {
-        0 => bytes.len() as u64 - random.below(16) as u64,
+        0 => bytes.len().saturating_sub(random.below(16)) as u64,
         _ => *random.pick(&HOSTILE),
     };
     bytes[at..at + width].copy_from_slice(&value.to_le_bytes()[..width]);
@@ -237,7 +238,8 @@ fn damage_directory(files: &mut Vec<(PathBuf, Vec<u8>)>, random: &mut Random) {
     let documents: Vec<usize> = documents.into_iter().filter(|&i| !files[i].1.is_empty()).collect();
     // The root's documents, of which one holds the map, more often than others.
     let roots: Vec<usize> = documents.iter().copied().filter(|&i| files[i].0.components().count() == 1).collect();
-    let document = if random.below(3) == 0 && !roots.is_empty() { *random.pick(&roots) } else { *random.pick(&documents) };
+    let document =
+        if random.below(3) == 0 && !roots.is_empty() { *random.pick(&roots) } else { *random.pick(&documents) };
     let chunk = if chunks.is_empty() { document } else { *random.pick(&chunks) };
     match random.below(12) {
         0..=5 => edit_document(&mut files[document].1, random),
@@ -312,10 +314,46 @@ fn pointers(value: &Value, at: &mut String, found: &mut Vec<String>) {
 fn hostile(value: &Value, other: Value, random: &mut Random) -> Option<Value> {
     const NUMBERS: [i64; 12] = [-1, 0, 1, 3, 1 << 20, 1 << 31, 1 << 32, 1 << 40, 1 << 60, i64::MAX, i64::MIN, -5];
     const TEXTS: [&str; 40] = [
-        "", "..", "../../..", "/etc/passwd", "a/b", "NaN", "-Infinity", "0x7fc00000", "<f8", ">f4", "|O", "|S0", "<U0", "<U999999999",
-        "|V8", "<M8[ns]", "|b1", "<c16", "float64", "string", "bool", "int8", "complex64", "float8", "bytes", "vlen-utf8", "blosc",
-        "zstd", "gzip", "sharding_indexed", "transpose", "crc32c", "csr_matrix", "csc_matrix", "categorical", "dataframe",
-        "nullable-integer", "anndata", "raw", "dict",
+        "",
+        "..",
+        "../../..",
+        "/etc/passwd",
+        "a/b",
+        "NaN",
+        "-Infinity",
+        "0x7fc00000",
+        "<f8",
+        ">f4",
+        "|O",
+        "|S0",
+        "<U0",
+        "<U999999999",
+        "|V8",
+        "<M8[ns]",
+        "|b1",
+        "<c16",
+        "float64",
+        "string",
+        "bool",
+        "int8",
+        "complex64",
+        "float8",
+        "bytes",
+        "vlen-utf8",
+        "blosc",
+        "zstd",
+        "gzip",
+        "sharding_indexed",
+        "transpose",
+        "crc32c",
+        "csr_matrix",
+        "csc_matrix",
+        "categorical",
+        "dataframe",
+        "nullable-integer",
+        "anndata",
+        "raw",
+        "dict",
     ];
     match random.below(10) {
         0 => None,

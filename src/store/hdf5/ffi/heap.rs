@@ -7,14 +7,18 @@
 use std::collections::BTreeMap;
 use std::ffi::{c_ulong, c_void};
 use std::fs::File;
-use std::io::{self, Read as _, Seek as _, SeekFrom};
-use std::os::raw::c_char;
-use std::path::PathBuf;
+use std::io;
 use std::sync::Once;
 
 use hdf5_metno_sys::h5::hsize_t;
-use hdf5_metno_sys::h5f::{H5Fget_create_plist, H5Fget_fileno, H5Fget_name};
+#[cfg(not(unix))]
+use hdf5_metno_sys::h5f::H5Fget_name;
+#[cfg(unix)]
+use hdf5_metno_sys::h5f::H5Fget_vfd_handle;
+use hdf5_metno_sys::h5f::{H5Fget_create_plist, H5Fget_fileno};
 use hdf5_metno_sys::h5i::{H5Iget_file_id, hid_t};
+#[cfg(unix)]
+use hdf5_metno_sys::h5p::H5P_DEFAULT;
 use hdf5_metno_sys::h5p::{H5Pget_sizes, H5Pget_userblock};
 use hdf5_metno_sys::h5t::*;
 use parking_lot::Mutex;
@@ -32,24 +36,28 @@ const HEAD: u64 = 16;
 const LEAST: u64 = 4096;
 
 /// Lengths of the heaps found sound, by the library's number of the open file and the address. Cleared when it grows.
-static SOUND: Mutex<BTreeMap<(u64, u64), u64>> = Mutex::new(BTreeMap::new());
+static SOUND: Mutex<BTreeMap<(c_ulong, u64), u64>> = Mutex::new(BTreeMap::new());
 const MAX_KNOWN: usize = 1 << 18;
 
 /// Checks the heaps that variable-length items lie in.
 pub(super) fn check_heaps(items: &Items<'_>) -> Outcome<()> {
     let references = references(items)?;
-    let mut file = None;
+    let (mut file, mut last) = (None, (0, 0));
     for reference in references.chunks_exact(REFERENCE) {
         let (len, address) = (number(&reference[..4]), number(&reference[4..12]));
-        if address == 0 {
+        // No heap, or (neighbours share one) that of the item before.
+        if address == 0 || (address == last.0 && len <= last.1) {
             continue;
         }
-        let file = match &mut file {
+        let file = match &file {
             Some(file) => file,
-            none => none.insert(HeapFile::of(items.object())?),
+            None => file.insert(HeapFile::of(items.object())?),
         };
-        if file.heap(address)?.is_some_and(|size| len > size) {
-            return Err(Failure::new(format!("a text of {len} bytes is longer than the heap that it is in")));
+        if let Some(size) = file.heap(address)? {
+            if len > size {
+                return Err(Failure::new(format!("a text of {len} bytes is longer than the heap that it is in")));
+            }
+            last = (address, size);
         }
     }
     Ok(())
@@ -100,15 +108,14 @@ fn references(items: &Items<'_>) -> Outcome<Vec<u8>> {
     Ok(out)
 }
 
-/// The file that an object is in, opened a second time, when it is needed, to look at its bytes.
+/// The bytes of the file that an object is in.
 struct HeapFile {
-    number: u64,
+    number: c_ulong,
     /// Addresses count from here: what precedes belongs to others.
     base: u64,
-    path: PathBuf,
-    /// What was just made and not written yet is not in the bytes.
+    /// What was just made or changed is not in the bytes yet.
     writable: bool,
-    bytes: Option<File>,
+    bytes: File,
 }
 
 impl HeapFile {
@@ -126,18 +133,12 @@ impl HeapFile {
         }
         // SAFETY: as above.
         check(|| unsafe { H5Fget_fileno(file.raw(), &raw mut number) })?;
-        // SAFETY: without a buffer the length is all that is asked for.
-        let len = check(|| unsafe { H5Fget_name(file.raw(), std::ptr::null_mut(), 0) })?;
-        let mut name = buffer(len.unsigned_abs() + 1, 0_u8)?;
-        // SAFETY: the buffer holds the name and the NUL after it.
-        check(|| unsafe { H5Fget_name(file.raw(), name.as_mut_ptr().cast::<c_char>(), name.len()) })?;
-        name.truncate(len.unsigned_abs());
-        let path = PathBuf::from(String::from_utf8_lossy(&name).into_owned());
-        Ok(Self { number: number.into(), base, path, writable: is_writable(&file)?, bytes: None })
+        let bytes = bytes_of(&file)?.map_err(|e| Failure::new(e.to_string()))?;
+        Ok(Self { number, base, writable: is_writable(&file)?, bytes })
     }
 
-    /// The length of a sound heap; `None` if there is none at the address yet.
-    fn heap(&mut self, address: u64) -> Outcome<Option<u64>> {
+    /// The length of a sound heap; `None` where it may change: in a file open for writing, in which there may be none yet.
+    fn heap(&self, address: u64) -> Outcome<Option<u64>> {
         let key = (self.number, address);
         if let Some(&size) = SOUND.lock().get(&key) {
             return Ok(Some(size));
@@ -148,6 +149,9 @@ impl HeapFile {
             Err(e) => return Err(Failure::new(format!("the heap of texts at {address} cannot be read: {e}"))),
         };
         let size = size.map_err(|why| Failure::new(format!("the heap of texts at {address} {why}")))?;
+        if self.writable {
+            return Ok(None);
+        }
         let mut sound = SOUND.lock();
         if sound.len() >= MAX_KNOWN {
             sound.clear();
@@ -157,16 +161,11 @@ impl HeapFile {
     }
 
     /// Goes through the objects of a heap as the library will. The outer error: there is no heap; the inner: it is damaged.
-    fn walk(&mut self, address: u64) -> io::Result<Result<u64, &'static str>> {
-        let bytes = match &mut self.bytes {
-            Some(bytes) => bytes,
-            none => none.insert(File::open(&self.path)?),
-        };
+    fn walk(&self, address: u64) -> io::Result<Result<u64, &'static str>> {
         let start = self.base.checked_add(address).ok_or(io::ErrorKind::UnexpectedEof)?;
-        let end = bytes.metadata()?.len();
-        bytes.seek(SeekFrom::Start(start))?;
+        let end = self.bytes.metadata()?.len();
         let mut first = vec![0; LEAST as usize];
-        bytes.read_exact(&mut first)?;
+        read_at(&self.bytes, start, &mut first)?;
         if !first.starts_with(b"GCOL") {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "there is none"));
         }
@@ -179,14 +178,12 @@ impl HeapFile {
             let mut head = [0; HEAD as usize];
             match first.get(at as usize..(at + HEAD) as usize) {
                 Some(there) => head.copy_from_slice(there),
-                None => {
-                    bytes.seek(SeekFrom::Start(start + at))?;
-                    bytes.read_exact(&mut head)?;
-                }
+                None => read_at(&self.bytes, start + at, &mut head)?,
             }
             let (index, len) = (number(&head[..2]), number(&head[8..]));
             // Object 0 is the free space, whose length includes its head.
-            let step = if index == 0 { Some(len) } else { len.checked_next_multiple_of(8).and_then(|n| n.checked_add(HEAD)) };
+            let step =
+                if index == 0 { Some(len) } else { len.checked_next_multiple_of(8).and_then(|n| n.checked_add(HEAD)) };
             match step.and_then(|step| at.checked_add(step)) {
                 Some(next) if next > at && next <= size => at = next,
                 _ => return Ok(Err("holds an object of a length that it cannot have")),
@@ -194,4 +191,42 @@ impl HeapFile {
         }
         Ok(Ok(size))
     }
+}
+
+/// The file itself, not whatever has its name by now.
+#[cfg(unix)]
+fn bytes_of(file: &Id) -> Outcome<io::Result<File>> {
+    use std::os::fd::{BorrowedFd, RawFd};
+    let mut handle: *mut c_void = std::ptr::null_mut();
+    // SAFETY: the pointer is to a local that outlives the call.
+    check(|| unsafe { H5Fget_vfd_handle(file.raw(), H5P_DEFAULT, &raw mut handle) })?;
+    let handle = handle.cast::<RawFd>();
+    // SAFETY: files are opened with the default driver, whose handle is a pointer to its descriptor, which is open as long as
+    // the file.
+    let own = unsafe { handle.as_ref().map(|&fd| BorrowedFd::borrow_raw(fd).try_clone_to_owned()) };
+    Ok(own.ok_or_else(|| Failure::new("the file has no descriptor"))?.map(File::from))
+}
+
+#[cfg(not(unix))]
+fn bytes_of(file: &Id) -> Outcome<io::Result<File>> {
+    use std::os::raw::c_char;
+    // SAFETY: without a buffer the length is all that is asked for.
+    let len = check(|| unsafe { H5Fget_name(file.raw(), std::ptr::null_mut(), 0) })?.unsigned_abs();
+    let mut name = buffer(len + 1, 0_u8)?;
+    // SAFETY: the buffer holds the name and the NUL after it.
+    check(|| unsafe { H5Fget_name(file.raw(), name.as_mut_ptr().cast::<c_char>(), name.len()) })?;
+    Ok(File::open(String::from_utf8_lossy(&name[..len]).into_owned()))
+}
+
+/// Without moving the place at which HDF5 reads.
+#[cfg(unix)]
+fn read_at(file: &File, at: u64, out: &mut [u8]) -> io::Result<()> {
+    std::os::unix::fs::FileExt::read_exact_at(file, out, at)
+}
+
+#[cfg(not(unix))]
+fn read_at(mut file: &File, at: u64, out: &mut [u8]) -> io::Result<()> {
+    use std::io::{Read as _, Seek as _};
+    file.seek(io::SeekFrom::Start(at))?;
+    file.read_exact(out)
 }
