@@ -68,10 +68,15 @@ fn edit_v3(store: &Path, node: &str, edit: impl Fn(&mut Value)) {
 #[test]
 fn one_damaged_element_does_not_spoil_the_others() {
     type Damage = (&'static str, fn(&mut Value));
-    let damages: [Damage; 7] = [
+    let damages: [Damage; 8] = [
         ("obsm/X_pca", |d| d["shape"] = json!([700])),
         ("obsm/X_pca", |d| d["shape"] = json!([600, 50])),
         ("obsm/X_pca", |d| d["shape"] = json!([1_u64 << 60, 1_u64 << 40])),
+        // As many chunks, of which none exists, as would take hours to look for.
+        ("uns/pca/variance", |d| {
+            d["shape"] = json!([1 << 27]);
+            d["chunk_grid"]["configuration"]["chunk_shape"] = json!([1]);
+        }),
         ("obsm/X_pca", |d| d["data_type"] = json!("float8_nobody_knows")),
         ("obsm/X_pca", |d| d["codecs"] = json!([{"name": "no_such_codec"}])),
         ("obsm/X_pca", |d| d["chunk_grid"]["configuration"]["chunk_shape"] = json!([0, 0])),
@@ -129,8 +134,9 @@ fn links_that_lead_in_circles_are_errors() {
 #[test]
 fn broken_frames_say_which_and_why() {
     type Damage = (&'static str, fn(&mut Value));
-    let damages: [Damage; 4] = [
+    let damages: [Damage; 5] = [
         ("obs", |d| d["attributes"]["_index"] = json!("gone")),
+        ("obs", |d| d["attributes"]["_index"] = json!("..")),
         ("obs", |d| d["attributes"]["column-order"] = json!(7)),
         ("obs", |d| d["attributes"]["encoding-version"] = json!("9.9.9")),
         ("var", |d| d["attributes"]["_index"] = json!(null)),
@@ -363,6 +369,7 @@ fn nothing_outside_a_zarr_store_is_read() {
     }
     assert!(shadow.member("uns/../../outside").is_err());
     assert!(shadow.obs().column("../../outside").is_err());
+    assert!(shadow.elements().unwrap().iter().any(|e| e.path == "obs/../../outside" && e.info.kind == Kind::Opaque));
     assert!(AnnDataShadow::open(copy.path.join("../outside")).is_err());
     assert!(shadow.obsm().element("X_pca").is_ok());
 }

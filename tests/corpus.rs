@@ -44,9 +44,12 @@ const KNOWN: &[(&str, &str, &str)] = &[
     ("*", "*/awk*", "awkward-array"),
     ("*", "uns/*recarray", "rec-array"),
     ("*", "uns/rank_genes_groups/*", "rec-array"),
-    ("zarr/merfish.spatialdata.zarr/tables/table", "columns", "var is absent; Python makes one of the width of X"),
-    ("zarr/merfish.spatialdata.zarr/tables/table", "", "var is absent; Python makes one of the width of X"),
     // To stay.
+    (
+        "zarr/merfish.spatialdata.zarr/tables/table",
+        "var/_index",
+        "var is absent; Python makes one, here the names are numbers",
+    ),
     (
         "zarr/10x_pbmc68k_reduced_v2.zarr",
         "*var/index",

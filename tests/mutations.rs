@@ -208,8 +208,8 @@ impl Seen {
             Ok(value) => Ok(Some(value)),
             Err(error) => {
                 let text = error.to_string();
-                // A selection that does not fit is the caller's, and a type too; nothing else may be nameless.
-                if !text.contains(name) && !matches!(error, Error::Selection { .. }) {
+                // A name that no element can have is the caller's, taken from the listing; nothing else may be nameless.
+                if !text.contains(name) && !matches!(error, Error::BadName { .. }) {
                     return Err(format!("an error that does not name the file: {text}"));
                 }
                 self.errors += 1;

@@ -76,7 +76,7 @@ impl OpenArray {
     pub(super) fn read(&self, source: &Source, at: &ElemPath, rows: &[Rows], shape: &[usize]) -> Result<Array, Fault> {
         check_memory(self.dtype, shape).map_err(Fault::Malformed)?;
         let mut out = Scatter::new(self.dtype, shape);
-        let plans: Vec<AxisPlan> = rows.iter().zip(&self.chunks).map(|(r, &c)| AxisPlan::new(r, c)).collect();
+        let plans = AxisPlan::of_axes(rows, &self.chunks).map_err(Fault::Unsupported)?;
         let skip_fill = is_zero(&self.fill);
         let mut walk = Walk::new(plans.iter().map(|p| p.parts.len()).collect());
         loop {
