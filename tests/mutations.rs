@@ -58,8 +58,10 @@ fn damaged_stores_give_typed_errors_or_values() {
     let mut tally = Tally::default();
     let mut next = 0;
     while next < wanted {
+        let known = tally.crashes.len();
         next = run_child(next, wanted.min(next + BATCH), &mut tally);
-        eprintln!("{next} of {wanted}: {} crashes", tally.crashes.len());
+        eprintln!("{next} of {wanted}");
+        tally.crashes[known..].iter().for_each(|crash| eprintln!("{crash}"));
     }
     println!(
         "{} inputs: {} refused, {} with unreadable elements, {} read whole; {} typed errors; {} written to; {} crashes",
