@@ -467,3 +467,33 @@ u.create_dataset('wide', (4,), 'S' + str(2**31 - 1), chunks=(1,))",
     }
     assert!(shadow.obs_names().is_ok());
 }
+
+/// A zstd frame that swells to `blocks` times 128 KiB of zeros, in four bytes each, and does not say so at its head.
+fn swelling_frame(blocks: usize) -> Vec<u8> {
+    const LARGEST: u32 = 128 << 10;
+    // Magic; no size of content, no checksum; a window of 128 KiB.
+    let mut frame = vec![0x28, 0xB5, 0x2F, 0xFD, 0x00, 0x38];
+    for block in 0..blocks {
+        // One byte, repeated; whether it is the last block.
+        let header = u32::from(block + 1 == blocks) | 1 << 1 | LARGEST << 3;
+        frame.extend_from_slice(&header.to_le_bytes()[..3]);
+        frame.push(0);
+    }
+    frame
+}
+
+#[test]
+fn chunks_that_swell_beyond_their_array_are_errors() {
+    let copy = Copy::of("pbmc68k_reduced_v3.zarr");
+    let mut chunks = 0;
+    for (path, _) in copy.bytes() {
+        if path.to_string_lossy().contains("obsm/X_umap/c/") {
+            // 64 GiB
+            fs::write(&path, swelling_frame(1 << 19)).unwrap();
+            chunks += 1;
+        }
+    }
+    assert!(chunks > 0);
+    let error = copy.open().obsm().element("X_umap").unwrap_err();
+    assert!(matches!(error, Error::Malformed { .. }), "{error:?}");
+}
