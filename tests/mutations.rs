@@ -28,7 +28,7 @@ use mutate::{Random, Seed};
 const ORDINARY: usize = 600;
 /// What a child may take: address space, and time for one input. Both far above what an honest fixture needs.
 const MEMORY_KB: u64 = 3 << 20;
-const TIME: Duration = Duration::from_secs(10);
+const TIME: Duration = Duration::from_secs(60);
 /// A child is replaced after so many inputs, that nothing builds up.
 const BATCH: usize = 200;
 
