@@ -8,7 +8,7 @@ use std::path::Path;
 
 use anndata_shadow::ndarray::Array2;
 use anndata_shadow::store::{Flavour, Hdf5Store, Style, WriteStore, ZarrStore, open_write};
-use anndata_shadow::{AnnDataShadow, Array, ElemPath, Error, Kind, Mode, OpenOptions, Rows, WriteOptions};
+use anndata_shadow::{AnnDataShadow, Array, ElemPath, Element, Error, Kind, Mode, OpenOptions, Rows, WriteOptions};
 use serde_json::{Value, json};
 use stores::{CELLS, Copy, data, edit_v3};
 
@@ -57,10 +57,15 @@ fn truncated_files_are_errors_at_every_length() {
 #[test]
 fn one_damaged_element_does_not_spoil_the_others() {
     type Damage = (&'static str, fn(&mut Value));
-    let damages: [Damage; 7] = [
+    let damages: [Damage; 8] = [
         ("obsm/X_pca", |d| d["shape"] = json!([700])),
         ("obsm/X_pca", |d| d["shape"] = json!([600, 50])),
         ("obsm/X_pca", |d| d["shape"] = json!([1_u64 << 60, 1_u64 << 40])),
+        // As many chunks, of which none exists, as would take hours to look for.
+        ("uns/pca/variance", |d| {
+            d["shape"] = json!([1 << 27]);
+            d["chunk_grid"]["configuration"]["chunk_shape"] = json!([1]);
+        }),
         ("obsm/X_pca", |d| d["data_type"] = json!("float8_nobody_knows")),
         ("obsm/X_pca", |d| d["codecs"] = json!([{"name": "no_such_codec"}])),
         ("obsm/X_pca", |d| d["chunk_grid"]["configuration"]["chunk_shape"] = json!([0, 0])),
@@ -118,8 +123,9 @@ fn links_that_lead_in_circles_are_errors() {
 #[test]
 fn broken_frames_say_which_and_why() {
     type Damage = (&'static str, fn(&mut Value));
-    let damages: [Damage; 4] = [
+    let damages: [Damage; 5] = [
         ("obs", |d| d["attributes"]["_index"] = json!("gone")),
+        ("obs", |d| d["attributes"]["_index"] = json!("..")),
         ("obs", |d| d["attributes"]["column-order"] = json!(7)),
         ("obs", |d| d["attributes"]["encoding-version"] = json!("9.9.9")),
         ("var", |d| d["attributes"]["_index"] = json!(null)),
@@ -324,4 +330,228 @@ fn a_field_that_cannot_be_carried_over_keeps_its_frame_as_it_is() {
         Array2::from_shape_vec((2, 2), vec![0.0, 1.0, 2.0, 3.0]).unwrap()
     );
     assert_eq!(again.obsm().read::<Array2<f32>>("X_new").unwrap().dim(), (2, 3));
+}
+
+/// Runs a few lines of Python on the copy, with `f` open for writing by h5py and `outside` a file beside it.
+fn with_h5py(copy: &Copy, code: &str) {
+    let python = std::env::var_os("ADSHADOW_PYTHON").unwrap_or_else(|| data("../.venv/bin/python").into());
+    let code = format!(
+        "import h5py, sys, os, numpy as np\nf = h5py.File(sys.argv[1], 'r+')\n\
+         outside = os.path.join(os.path.dirname(sys.argv[1]), 'outside')\n{code}\nf.close()"
+    );
+    let done = std::process::Command::new(python).args(["-c", &code]).arg(&copy.path).status();
+    assert!(done.is_ok_and(|s| s.success()), "no Python with h5py: run `make test`, or tools/setup.sh");
+}
+
+const SECRET: f64 = 42.125;
+
+/// Reads every element, and looks for the secret that lies outside of the store.
+fn leaks(path: &Path) -> bool {
+    let Ok(shadow) = AnnDataShadow::open(path) else { return false };
+    let elements = shadow.elements().unwrap_or_default();
+    elements.iter().filter_map(|e| shadow.member(&e.path).and_then(|m| m.element()).ok()).any(|e| {
+        let Element::Array(array) = &*e else { return false };
+        array.to_f64().is_some_and(|items| items.contains(&SECRET))
+    })
+}
+
+#[test]
+fn nothing_outside_an_h5ad_is_read() {
+    let copy = Copy::of("archive_v0.13.h5ad");
+    with_h5py(
+        &copy,
+        &format!(
+            "o = h5py.File(outside, 'w'); o['X'] = np.full(4, {SECRET}); o.create_group('g')['x'] = np.full(4, {SECRET}); o.close()
+open(outside + '.raw', 'wb').write(np.full(4, {SECRET}).tobytes())
+u = f['uns']
+u['file'] = h5py.ExternalLink(outside, '/X')
+u['group'] = h5py.ExternalLink(outside, '/g')
+u['soft'] = h5py.SoftLink('/uns/group/x')
+u['dots'] = h5py.SoftLink('../../../outside')
+u.create_dataset('raw', (4,), 'f8', external=[(outside + '.raw', 0, h5py.h5f.UNLIMITED)])
+layout = h5py.VirtualLayout((4,), 'f8')
+layout[:] = h5py.VirtualSource(outside, 'X', (4,))
+u.create_virtual_dataset('virtual', layout)"
+        ),
+    );
+    assert!(!leaks(&copy.path));
+    let shadow = copy.open();
+    for name in ["file", "group/x", "soft", "dots", "raw", "virtual"] {
+        let error = shadow.uns().element(name).unwrap_err();
+        assert!(
+            matches!(error, Error::NotFound { .. } | Error::Unsupported { .. } | Error::Malformed { .. }),
+            "{error:?}"
+        );
+    }
+    assert!(shadow.obs_names().is_ok());
+}
+
+#[test]
+#[cfg(unix)]
+fn nothing_outside_a_zarr_store_is_read() {
+    use std::os::unix::fs::symlink;
+    let copy = Copy::of("pbmc68k_reduced_v3.zarr");
+    let outside = copy.path.parent().unwrap().join("outside");
+    let array = json!({"zarr_format": 3, "node_type": "array", "shape": [4], "data_type": "float64", "fill_value": 0.0,
+        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [4]}},
+        "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
+        "codecs": [{"name": "bytes", "configuration": {"endian": "little"}}], "attributes": {}});
+    fs::create_dir_all(outside.join("c")).unwrap();
+    fs::write(outside.join("zarr.json"), array.to_string()).unwrap();
+    fs::write(outside.join("c/0"), SECRET.to_le_bytes().repeat(4)).unwrap();
+    // Sound nodes of which a chunk, the folder of chunks, and the node itself is a link out of the store.
+    for name in ["chunk", "chunks"] {
+        fs::create_dir_all(copy.path.join("uns").join(name)).unwrap();
+        fs::write(copy.path.join("uns").join(name).join("zarr.json"), array.to_string()).unwrap();
+    }
+    fs::create_dir(copy.path.join("uns/chunk/c")).unwrap();
+    symlink(outside.join("c/0"), copy.path.join("uns/chunk/c/0")).unwrap();
+    symlink(outside.join("c"), copy.path.join("uns/chunks/c")).unwrap();
+    symlink(&outside, copy.path.join("uns/node")).unwrap();
+    let mut separator = array.clone();
+    separator["chunk_key_encoding"] = json!({"name": "v2", "configuration": {"separator": "/../"}});
+    let mut root: Value = serde_json::from_slice(&fs::read(copy.path.join("zarr.json")).unwrap()).unwrap();
+    let map = root["consolidated_metadata"]["metadata"].as_object_mut().unwrap();
+    for name in ["uns/chunk", "uns/chunks", "uns/node", "../outside", "uns/../../outside", "/../outside", "uns/.."] {
+        map.insert(name.to_owned(), array.clone());
+    }
+    map.insert("uns/separator".into(), separator);
+    map["obs"]["attributes"]["column-order"].as_array_mut().unwrap().push(json!("../../outside"));
+    fs::write(copy.path.join("zarr.json"), root.to_string()).unwrap();
+
+    assert!(!leaks(&copy.path));
+    let shadow = copy.open();
+    for name in ["chunk", "chunks", "node", "separator"] {
+        let error = shadow.uns().element(name).unwrap_err();
+        assert!(error.to_string().contains(&format!("uns/{name}")), "{error}");
+    }
+    assert!(shadow.member("uns/../../outside").is_err());
+    assert!(shadow.obs().column("../../outside").is_err());
+    assert!(shadow.elements().unwrap().iter().any(|e| e.path == "obs/../../outside" && e.info.kind == Kind::Opaque));
+    assert!(AnnDataShadow::open(copy.path.join("../outside")).is_err());
+    assert!(shadow.obsm().element("X_pca").is_ok());
+}
+
+#[test]
+#[cfg(unix)]
+fn nothing_outside_a_zarr_store_is_written() {
+    let copy = Copy::of("pbmc68k_reduced_v3.zarr");
+    let outside = copy.path.parent().unwrap().join("outside");
+    fs::create_dir(&outside).unwrap();
+    fs::rename(copy.path.join("obsm"), outside.join("obsm")).unwrap();
+    std::os::unix::fs::symlink(outside.join("obsm"), copy.path.join("obsm")).unwrap();
+    let before = fs::read_dir(outside.join("obsm")).unwrap().count();
+    if let Ok(shadow) = AnnDataShadow::open_with(&copy.path, &OpenOptions::default().mode(Mode::ReadWrite)) {
+        for name in ["..", "../outside/x", "a/b", "", "."] {
+            assert!(shadow.obsm().insert(name, Array2::<f32>::zeros((700, 2))).is_err(), "{name:?}");
+        }
+        let _ = shadow.obsm().insert("new", Array2::<f32>::zeros((700, 2)));
+        let _ = shadow.write(WriteOptions::default());
+    }
+    assert_eq!(fs::read_dir(outside.join("obsm")).unwrap().count(), before);
+    assert_eq!(fs::read_dir(&outside).unwrap().count(), 1);
+}
+
+/// The places of HDF5's global heaps, in which texts lie.
+fn heaps(bytes: &[u8]) -> Vec<usize> {
+    (0..bytes.len()).step_by(8).filter(|&at| bytes[at..].starts_with(b"GCOL")).collect()
+}
+
+#[test]
+fn damaged_heaps_of_texts_are_errors() {
+    let sound = fs::read(data("archives/anndata/v0.11.4/adata.h5ad")).unwrap();
+    let heaps = heaps(&sound);
+    assert!(!heaps.is_empty());
+    // What is read from a sound file, so that a damage that goes unseen is seen.
+    let keep = tempfile::tempdir().unwrap();
+    let path = keep.path().join("heap.h5ad");
+    let refused = |bytes: &[u8]| {
+        fs::write(&path, bytes).unwrap();
+        let error = open_error(&path);
+        assert!(
+            matches!(error, Error::Malformed { .. } | Error::NotAnnData { .. } | Error::Unsupported { .. }),
+            "{error:?}"
+        );
+    };
+    // An object 0, the free space, of no length: HDF5 would go round for ever.
+    let mut endless = sound.clone();
+    heaps.iter().for_each(|at| endless[at + 16..at + 32].fill(0));
+    refused(&endless);
+    // Heaps and objects of all lengths that they cannot have.
+    for (offset, len) in [(8, 1 << 60), (8, 0), (24, u64::MAX), (24, u64::MAX - 16), (24, 1 << 40)] {
+        let mut bytes = sound.clone();
+        heaps.iter().for_each(|at| bytes[at + offset..at + offset + 8].copy_from_slice(&len.to_le_bytes()));
+        refused(&bytes);
+    }
+    // Texts of four gigabytes, for which HDF5 would clear as much memory: what precedes the address of a heap is a length.
+    let mut long = sound.clone();
+    let mut found = 0;
+    for heap in heaps {
+        let address = (heap as u64).to_le_bytes();
+        for at in 4..long.len() - 8 {
+            if long[at..at + 8] == address {
+                long[at - 4..at].fill(0xFF);
+                found += 1;
+            }
+        }
+    }
+    assert!(found > 0);
+    refused(&long);
+}
+
+#[test]
+fn shapes_beyond_all_memory_are_errors_in_hdf5() {
+    let copy = Copy::of("archive_v0.13.h5ad");
+    with_h5py(
+        &copy,
+        "u = f['uns']
+n = 2**60
+u.create_dataset('chunked', (n,), 'f8', chunks=(1024,))
+u.create_dataset('flat', (2**40, 2**18), 'i1', chunks=(1, 1024))
+u.create_dataset('chunk', (2**31,), 'f8', chunks=(2**28,))
+u.create_dataset('text', (n // 16,), h5py.string_dtype(), chunks=(1024,))
+u.create_dataset('fixed', (n // 64,), 'S64', chunks=(1024,))
+u.create_dataset('bool', (n,), '?', chunks=(1024,))
+u.create_dataset('records', (n // 16,), [('a', 'f8'), ('b', 'f8')], chunks=(1024,))
+u.create_dataset('wide', (4,), 'S' + str(2**31 - 1), chunks=(1,))",
+    );
+    let shadow = copy.open();
+    for name in ["chunked", "flat", "text", "fixed", "bool", "records"] {
+        let error = shadow.uns().element(name).unwrap_err();
+        assert!(error.to_string().contains(name), "{error}");
+        // A part is a part: what was never written is the fill value, or the element is of a kind not read.
+        let part = shadow.uns().member(name).unwrap().read_part::<Element>(&[(3..9).into()]);
+        assert!(part.is_ok_and(|e| e.shape()[0] == 6) || name == "records" || name == "flat", "{name}");
+    }
+    assert!(shadow.obs_names().is_ok());
+}
+
+/// A zstd frame that swells to `blocks` times 128 KiB of zeros, in four bytes each, and does not say so at its head.
+fn swelling_frame(blocks: usize) -> Vec<u8> {
+    const LARGEST: u32 = 128 << 10;
+    // Magic; no size of content, no checksum; a window of 128 KiB.
+    let mut frame = vec![0x28, 0xB5, 0x2F, 0xFD, 0x00, 0x38];
+    for block in 0..blocks {
+        // One byte, repeated; whether it is the last block.
+        let header = u32::from(block + 1 == blocks) | 1 << 1 | LARGEST << 3;
+        frame.extend_from_slice(&header.to_le_bytes()[..3]);
+        frame.push(0);
+    }
+    frame
+}
+
+#[test]
+fn chunks_that_swell_beyond_their_array_are_errors() {
+    let copy = Copy::of("pbmc68k_reduced_v3.zarr");
+    let mut chunks = 0;
+    for (path, _) in copy.bytes() {
+        if path.to_string_lossy().contains("obsm/X_umap/c/") {
+            // 64 GiB
+            fs::write(&path, swelling_frame(1 << 19)).unwrap();
+            chunks += 1;
+        }
+    }
+    assert!(chunks > 0);
+    let error = copy.open().obsm().element("X_umap").unwrap_err();
+    assert!(matches!(error, Error::Malformed { .. }), "{error:?}");
 }

@@ -230,7 +230,8 @@ impl<'a> Ctx<'a> {
     }
 
     fn child<T>(&self, name: &str, then: impl FnOnce(&Ctx<'_>) -> Result<T>) -> Result<T> {
-        let at = self.at.join(name)?;
+        // The name comes from the file.
+        let at = self.at.join(name).map_err(|bad| self.malformed(bad.to_string()))?;
         let Some(node) = self.store.node(&at)? else {
             return Err(Error::NotFound { at: Place::new(self.store.location(), &at), nearest: Vec::new() });
         };

@@ -31,7 +31,30 @@ pub struct AxisPlan {
     pub parts: Vec<ChunkPart>,
 }
 
+/// Most chunks that one read may touch. Beyond, a shape is more likely damaged than honest (a few bytes can declare any number
+/// of chunks, none of which need exist), and whoever means it can read in parts.
+pub const MAX_CHUNKS: usize = 1 << 22;
+
 impl AxisPlan {
+    /// Plans a selection on every axis, over chunks of these lengths.
+    ///
+    /// # Errors
+    /// Why not, if it touches more than [`MAX_CHUNKS`]; asked before memory is taken for the plans.
+    pub fn of_axes(rows: &[Rows], chunks: &[usize]) -> Result<Vec<Self>, String> {
+        let touched = |rows: &Rows, chunk: usize| {
+            let below = rows.max().map_or(0, |last| last / chunk.max(1) + 1);
+            match rows {
+                Rows::All(_) | Rows::Range { step: 1, .. } => below.min(rows.len() / chunk.max(1) + 2),
+                _ => below.min(rows.len()),
+            }
+        };
+        let axes = || rows.iter().zip(chunks);
+        match axes().try_fold(1_usize, |n, (rows, &chunk)| n.checked_mul(touched(rows, chunk))) {
+            Some(0..=MAX_CHUNKS) => Ok(axes().map(|(rows, &chunk)| Self::new(rows, chunk)).collect()),
+            _ => Err(format!("it is in more than {MAX_CHUNKS} chunks; read it in parts")),
+        }
+    }
+
     /// Plans `rows` over chunks of length `chunk` (at least 1).
     #[must_use]
     pub fn new(rows: &Rows, chunk: usize) -> Self {
@@ -76,6 +99,17 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn more_chunks_than_any_honest_read_touches_are_refused_before_memory_is_taken() {
+        let huge = Rows::All(1 << 60);
+        assert!(AxisPlan::of_axes(std::slice::from_ref(&huge), &[1]).is_err());
+        assert!(AxisPlan::of_axes(&[huge.clone(), huge.clone()], &[1 << 40, 1 << 40]).is_err());
+        // A part of it, a selection of none, and chunks as long as it.
+        let parts = [Rows::span(1 << 50, (1 << 50) + 5), Rows::picks([7, 1 << 59]), Rows::picks([]), Rows::span(0, 0)];
+        parts.iter().for_each(|part| assert!(AxisPlan::of_axes(std::slice::from_ref(part), &[1]).is_ok()));
+        assert!(AxisPlan::of_axes(&[huge], &[1 << 60]).is_ok());
+    }
 
     proptest! {
         #[test]

@@ -301,7 +301,15 @@ impl AnnDataShadow {
 
     /// Lists an element and what is below it. One that cannot be described is listed as opaque, so that it hides no other.
     fn list(&self, path: &str, axes: &[Axis], found: &mut Vec<ElementInfo>) -> Result<()> {
-        let at = self.root.at(path)?;
+        let at = match self.root.at(path) {
+            // A name in a frame's list of columns that leads out of its group.
+            Err(bad @ Error::BadName { .. }) => {
+                let info = Info::opaque(bad.to_string());
+                found.push(ElementInfo { path: path.to_owned(), info, mark: None });
+                return Ok(());
+            }
+            other => other?,
+        };
         let info = match self.root.info(&at) {
             Ok(None) => return Ok(()),
             Ok(Some(info)) => info,

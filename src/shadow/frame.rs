@@ -8,7 +8,8 @@ use polars::prelude::{DataFrame, IntoColumn, NamedFrom, Series};
 use super::anndata::AnnDataShadow;
 use super::member::Member;
 use super::repr;
-use super::slots::SlotSpec;
+use super::slots::{self, SlotSpec};
+use crate::codec::FrameMeta;
 use crate::error::{Error, Result, nearest};
 use crate::overlay::Mark;
 use crate::path::ElemPath;
@@ -33,7 +34,7 @@ impl Frame {
     /// # Errors
     /// Those of the store.
     pub fn columns(&self) -> Result<Vec<String>> {
-        Ok(self.shadow.root.frame(&self.at()?)?.columns)
+        Ok(self.meta()?.columns)
     }
 
     /// Name of the index as it is stored; `_index` if it has none.
@@ -41,7 +42,21 @@ impl Frame {
     /// # Errors
     /// Those of the store.
     pub fn index_name(&self) -> Result<String> {
-        Ok(self.shadow.root.frame(&self.at()?)?.index)
+        Ok(self.meta()?.index)
+    }
+
+    fn meta(&self) -> Result<FrameMeta> {
+        match self.shadow.root.frame(&self.at()?) {
+            // Without var, the columns of X are numbered, as in anndata.
+            Err(Error::NotFound { .. }) if self.is_var() => {
+                Ok(FrameMeta { index: "_index".into(), columns: Vec::new(), n_rows: self.n_rows()? })
+            }
+            other => other,
+        }
+    }
+
+    fn is_var(&self) -> bool {
+        self.spec.name == slots::VAR.name
     }
 
     /// The row names: the index as text.
@@ -49,7 +64,10 @@ impl Frame {
     /// # Errors
     /// Those of the store.
     pub fn names(&self) -> Result<Vec<String>> {
-        let index = self.part(&self.index_name()?)?;
+        let index = match self.part(&self.index_name()?) {
+            Err(Error::NotFound { .. }) if self.is_var() => return self.shadow.var_names(),
+            other => other?,
+        };
         self.shadow.root.row_names(&self.at()?, &index)
     }
 

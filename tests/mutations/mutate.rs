@@ -222,7 +222,7 @@ fn inflate(bytes: &mut [u8], place: usize, random: &mut Random) {
         return;
     }
     let value = match random.below(3) {
-        0 => bytes.len() as u64 - random.below(16) as u64,
+        0 => bytes.len().saturating_sub(random.below(16)) as u64,
         _ => *random.pick(&HOSTILE),
     };
     bytes[at..at + width].copy_from_slice(&value.to_le_bytes()[..width]);

@@ -119,7 +119,7 @@ impl Source {
         if chunks.len() != rows.len() {
             return Err(Failure::new("chunks of another number of axes than the dataset"));
         }
-        let plans: Vec<AxisPlan> = rows.iter().zip(chunks).map(|(rows, &n)| AxisPlan::new(rows, n)).collect();
+        let plans = AxisPlan::of_axes(rows, chunks).map_err(Failure::new)?;
         each_combination(&plans, |parts| {
             let corner: Vec<usize> = parts.iter().zip(chunks).map(|(part, &n)| part.chunk * n).collect();
             let stored = ffi::chunk_bytes(&self.dataset, &corner)?;

@@ -90,7 +90,7 @@ impl OpenArray {
     ) -> Result<Vec<Array>, Fault> {
         let field = |&part: &usize| Field::new(self.items(), part, shape, self.codec.fill(part)?);
         let mut fields = parts.iter().map(field).collect::<Result<Vec<Field>, Fault>>()?;
-        let plans: Vec<AxisPlan> = rows.iter().zip(&self.chunks).map(|(r, &c)| AxisPlan::new(r, c)).collect();
+        let plans = AxisPlan::of_axes(rows, &self.chunks).map_err(Fault::Unsupported)?;
         let mut walk = Walk::new(plans.iter().map(|p| p.parts.len()).collect());
         loop {
             let batch = self.batch(source, at, &plans, &mut walk)?;

@@ -13,6 +13,7 @@ use hdf5_metno_sys::h5s::*;
 use hdf5_metno_sys::h5t::H5Treclaim;
 
 use super::filters::Filter;
+use super::heap::check_heaps;
 use super::objects::{new_attr, track_attrs};
 use super::types::{Class, Type};
 use super::{Failure, Id, Outcome, buffer, c_text, check, lengths, locked, plain, sizes};
@@ -312,7 +313,14 @@ impl Items<'_> {
         }
     }
 
-    fn len(&self) -> Outcome<usize> {
+    /// The attribute or dataset.
+    pub(super) fn object(&self) -> &Id {
+        match self {
+            Self::Attr(object) | Self::Whole(object) | Self::Block { dataset: object, .. } => object,
+        }
+    }
+
+    pub(super) fn len(&self) -> Outcome<usize> {
         let shape = self.shape()?;
         shape.iter().try_fold(1_usize, |n, &k| n.checked_mul(k)).ok_or_else(|| Failure::new("too many items"))
     }
@@ -321,7 +329,7 @@ impl Items<'_> {
     ///
     /// # Safety
     /// `out` must be valid for [`len`](Self::len) items of `dtype`.
-    unsafe fn read(&self, dtype: &Type, out: *mut c_void) -> Outcome<()> {
+    pub(super) unsafe fn read(&self, dtype: &Type, out: *mut c_void) -> Outcome<()> {
         let done = match self {
             // SAFETY: the caller vouches for the buffer, which holds every item of the attribute.
             Self::Attr(attr) => check(|| unsafe { H5Aread(attr.raw(), dtype.0.raw(), out) }),
@@ -391,6 +399,7 @@ pub(in super::super) fn read_texts(items: Items<'_>, utf8: bool) -> Outcome<Vec<
         return Ok(Vec::new());
     }
     let (dtype, space) = (Type::vlen_text(utf8)?, Space::new(&shape, false)?);
+    check_heaps(&items, &dtype)?;
     let mut raw: Vec<*mut c_char> = buffer(count, std::ptr::null_mut())?;
     // SAFETY: a variable-length text is one pointer, and the buffer has one for each item.
     unsafe { items.read(&dtype, raw.as_mut_ptr().cast()) }?;
@@ -562,6 +571,7 @@ struct Held {
 
 impl Held {
     fn read(from: Items<'_>, dtype: Type) -> Outcome<Self> {
+        check_heaps(&from, &dtype)?;
         let (count, space) = (from.len()?, from.space()?);
         let bytes = count.checked_mul(dtype.size()).ok_or_else(|| Failure::new("too many items"))?;
         let mut items = buffer(bytes.div_ceil(size_of::<u64>()), 0_u64)?;

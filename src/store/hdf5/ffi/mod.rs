@@ -3,8 +3,8 @@
 #![allow(unsafe_code, reason = "a C library; each block says why its call is sound")]
 
 mod data;
-mod driver;
 mod filters;
+mod heap;
 mod objects;
 mod types;
 

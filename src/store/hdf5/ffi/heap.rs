@@ -1,0 +1,258 @@
+//! Global heaps, in which variable-length texts lie, checked before the library parses them: over a damaged one it runs in
+//! circles for ever, and for a text that claims four gigabytes it clears as much memory before it looks.
+//!
+//! The places of the texts are had through the library: a conversion of its own, from a variable-length type to opaque bytes,
+//! leaves an item as it is stored, which is a length, the address of a heap, and a number in it.
+
+use std::collections::BTreeMap;
+use std::ffi::{c_ulong, c_void};
+use std::fs::File;
+use std::io;
+use std::sync::Once;
+
+use hdf5_metno_sys::h5::hsize_t;
+#[cfg(not(unix))]
+use hdf5_metno_sys::h5f::H5Fget_name;
+#[cfg(unix)]
+use hdf5_metno_sys::h5f::H5Fget_vfd_handle;
+use hdf5_metno_sys::h5f::{H5Fget_create_plist, H5Fget_fileno};
+use hdf5_metno_sys::h5i::{H5Iget_file_id, hid_t};
+#[cfg(unix)]
+use hdf5_metno_sys::h5p::H5P_DEFAULT;
+use hdf5_metno_sys::h5p::{H5Pget_sizes, H5Pget_userblock};
+use hdf5_metno_sys::h5t::*;
+use parking_lot::Mutex;
+
+use super::data::Items;
+use super::objects::is_writable;
+use super::types::{Class, Type};
+use super::{Failure, Id, Outcome, buffer, check, locked, plain};
+
+/// A stored variable-length item: length (4 bytes), address of the heap (8), number in the heap (4).
+const REFERENCE: usize = 16;
+/// The head of a heap, and of an object in it.
+const HEAD: u64 = 16;
+/// Heaps are at least this long.
+const LEAST: u64 = 4096;
+
+/// Lengths of the heaps found sound, by the library's number of the open file and the address. Cleared when it grows.
+static SOUND: Mutex<BTreeMap<(c_ulong, u64), u64>> = Mutex::new(BTreeMap::new());
+const MAX_KNOWN: usize = 1 << 18;
+
+/// Checks the heaps that the variable-length texts among these items lie in; `dtype` is what they are to be read as.
+pub(super) fn check_heaps(items: &Items<'_>, dtype: &Type) -> Outcome<()> {
+    let Some(stored) = as_stored(dtype)? else { return Ok(()) };
+    let references = references(items, &stored)?;
+    let (mut file, mut last) = (None, (0, 0));
+    for reference in references.chunks_exact(REFERENCE) {
+        let (len, address) = (number(&reference[..4]), number(&reference[4..12]));
+        // No heap, or (neighbours share one) that of the item before.
+        if address == 0 || (address == last.0 && len <= last.1) {
+            continue;
+        }
+        let file = match &file {
+            Some(file) => file,
+            None => file.insert(HeapFile::of(items.object())?),
+        };
+        if let Some(size) = file.heap(address)? {
+            if len > size {
+                return Err(Failure::new(format!("a text of {len} bytes is longer than the heap that it is in")));
+            }
+            last = (address, size);
+        }
+    }
+    Ok(())
+}
+
+fn number(bytes: &[u8]) -> u64 {
+    bytes.iter().rev().fold(0, |n, &b| n << 8 | u64::from(b))
+}
+
+/// The type with every text as it is stored and nothing else; `None` if there are no texts in it.
+fn as_stored(dtype: &Type) -> Outcome<Option<Type>> {
+    match dtype.class() {
+        Class::Text if dtype.is_vlen_text() => {
+            plain!(H5Tcreate(H5T_OPAQUE, REFERENCE)).map(|raw| Some(Type(Id::from_raw(raw))))
+        }
+        Class::Array => {
+            let (axes, base) = dtype.array_of()?;
+            as_stored(&base)?.map(|stored| stored.with_axes(&axes)).transpose()
+        }
+        Class::Compound => {
+            let mut texts = Vec::new();
+            for i in 0..dtype.member_count() {
+                if let Some(member) = dtype.member(i)
+                    && let Some(stored) = as_stored(&member)?
+                {
+                    texts.push((i, stored));
+                }
+            }
+            if texts.is_empty() { Ok(None) } else { dtype.part(texts).map(Some) }
+        }
+        _ => Ok(None),
+    }
+}
+
+/// The texts among the items as stored.
+fn references(items: &Items<'_>, stored: &Type) -> Outcome<Vec<u8>> {
+    extern "C" fn leave(
+        from: hid_t,
+        to: hid_t,
+        data: *mut H5T_cdata_t,
+        _: usize,
+        _: usize,
+        _: usize,
+        _: *mut c_void,
+        _: *mut c_void,
+        _: hid_t,
+    ) -> i32 {
+        // SAFETY: HDF5 passes valid data, of which the command is the first field, and ids that are valid for the call.
+        unsafe {
+            if (*data).command == H5T_CONV_INIT && (H5Tget_size(from) != REFERENCE || H5Tget_size(to) != REFERENCE) {
+                return -1;
+            }
+        }
+        0
+    }
+    static REGISTERED: Once = Once::new();
+    let opaque = Type(Id::from_raw(plain!(H5Tcreate(H5T_OPAQUE, REFERENCE))?));
+    let text = Type::vlen_text(true)?;
+    locked(|| {
+        REGISTERED.call_once(|| {
+            let name = c"heap reference";
+            // SAFETY: the name outlives the call; `leave` matches the declared signature, does not unwind, and touches no
+            // buffer: source and destination are of the same size, as it checks when asked whether it applies.
+            unsafe { H5Tregister(H5T_PERS_SOFT, name.as_ptr(), text.0.raw(), opaque.0.raw(), Some(leave)) };
+        });
+    });
+    let bytes = items.len()?.checked_mul(stored.size()).ok_or_else(|| Failure::new("too many items"))?;
+    let mut out = buffer(bytes, 0_u8)?;
+    if bytes > 0 {
+        // SAFETY: the buffer was made as long as all items together.
+        unsafe { items.read(stored, out.as_mut_ptr().cast()) }?;
+    }
+    Ok(out)
+}
+
+/// The bytes of the file that an object is in.
+struct HeapFile {
+    number: c_ulong,
+    /// Addresses count from here: what precedes belongs to others.
+    base: u64,
+    /// What was just made or changed is not in the bytes yet.
+    writable: bool,
+    bytes: File,
+}
+
+impl HeapFile {
+    fn of(object: &Id) -> Outcome<Self> {
+        let file = Id::from_raw(plain!(H5Iget_file_id(object.raw()))?);
+        let creation = Id::from_raw(plain!(H5Fget_create_plist(file.raw()))?);
+        let (mut base, mut widths, mut number): (hsize_t, [usize; 2], c_ulong) = (0, [0; 2], 0);
+        // SAFETY: the pointers are to locals that outlive the calls.
+        check(|| unsafe { H5Pget_userblock(creation.raw(), &raw mut base) })?;
+        let [address, length] = &mut widths;
+        // SAFETY: as above.
+        check(|| unsafe { H5Pget_sizes(creation.raw(), address, length) })?;
+        if widths != [8, 8] {
+            return Err(Failure::new("texts in a file whose addresses are not of 8 bytes"));
+        }
+        // SAFETY: as above.
+        check(|| unsafe { H5Fget_fileno(file.raw(), &raw mut number) })?;
+        let bytes = bytes_of(&file)?.map_err(|e| Failure::new(e.to_string()))?;
+        Ok(Self { number, base, writable: is_writable(&file)?, bytes })
+    }
+
+    /// The length of a sound heap; `None` where it may change: in a file open for writing, in which there may be none yet.
+    fn heap(&self, address: u64) -> Outcome<Option<u64>> {
+        let key = (self.number, address);
+        if let Some(&size) = SOUND.lock().get(&key) {
+            return Ok(Some(size));
+        }
+        let size = match self.walk(address) {
+            Ok(size) => size,
+            Err(_) if self.writable => return Ok(None),
+            Err(e) => return Err(Failure::new(format!("the heap of texts at {address} cannot be read: {e}"))),
+        };
+        let size = size.map_err(|why| Failure::new(format!("the heap of texts at {address} {why}")))?;
+        if self.writable {
+            return Ok(None);
+        }
+        let mut sound = SOUND.lock();
+        if sound.len() >= MAX_KNOWN {
+            sound.clear();
+        }
+        sound.insert(key, size);
+        Ok(Some(size))
+    }
+
+    /// Goes through the objects of a heap as the library will. The outer error: there is no heap; the inner: it is damaged.
+    fn walk(&self, address: u64) -> io::Result<Result<u64, &'static str>> {
+        let start = self.base.checked_add(address).ok_or(io::ErrorKind::UnexpectedEof)?;
+        let end = self.bytes.metadata()?.len();
+        let mut first = vec![0; LEAST as usize];
+        read_at(&self.bytes, start, &mut first)?;
+        if !first.starts_with(b"GCOL") {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "there is none"));
+        }
+        let size = number(&first[8..16]);
+        if size < LEAST || start.checked_add(size).is_none_or(|last| last > end) {
+            return Ok(Err("is not of a length that it can have"));
+        }
+        let mut at = HEAD;
+        while at + HEAD <= size {
+            let mut head = [0; HEAD as usize];
+            match first.get(at as usize..(at + HEAD) as usize) {
+                Some(there) => head.copy_from_slice(there),
+                None => read_at(&self.bytes, start + at, &mut head)?,
+            }
+            let (index, len) = (number(&head[..2]), number(&head[8..]));
+            // Object 0 is the free space, whose length includes its head.
+            let step =
+                if index == 0 { Some(len) } else { len.checked_next_multiple_of(8).and_then(|n| n.checked_add(HEAD)) };
+            match step.and_then(|step| at.checked_add(step)) {
+                Some(next) if next > at && next <= size => at = next,
+                _ => return Ok(Err("holds an object of a length that it cannot have")),
+            }
+        }
+        Ok(Ok(size))
+    }
+}
+
+/// The file itself, not whatever has its name by now.
+#[cfg(unix)]
+fn bytes_of(file: &Id) -> Outcome<io::Result<File>> {
+    use std::os::fd::{BorrowedFd, RawFd};
+    let mut handle: *mut c_void = std::ptr::null_mut();
+    // SAFETY: the pointer is to a local that outlives the call.
+    check(|| unsafe { H5Fget_vfd_handle(file.raw(), H5P_DEFAULT, &raw mut handle) })?;
+    let handle = handle.cast::<RawFd>();
+    // SAFETY: files are opened with the default driver, whose handle is a pointer to its descriptor, which is open as long as
+    // the file.
+    let own = unsafe { handle.as_ref().map(|&fd| BorrowedFd::borrow_raw(fd).try_clone_to_owned()) };
+    Ok(own.ok_or_else(|| Failure::new("the file has no descriptor"))?.map(File::from))
+}
+
+#[cfg(not(unix))]
+fn bytes_of(file: &Id) -> Outcome<io::Result<File>> {
+    use std::os::raw::c_char;
+    // SAFETY: without a buffer the length is all that is asked for.
+    let len = check(|| unsafe { H5Fget_name(file.raw(), std::ptr::null_mut(), 0) })?.unsigned_abs();
+    let mut name = buffer(len + 1, 0_u8)?;
+    // SAFETY: the buffer holds the name and the NUL after it.
+    check(|| unsafe { H5Fget_name(file.raw(), name.as_mut_ptr().cast::<c_char>(), name.len()) })?;
+    Ok(File::open(String::from_utf8_lossy(&name[..len]).into_owned()))
+}
+
+/// Without moving the place at which HDF5 reads.
+#[cfg(unix)]
+fn read_at(file: &File, at: u64, out: &mut [u8]) -> io::Result<()> {
+    std::os::unix::fs::FileExt::read_exact_at(file, out, at)
+}
+
+#[cfg(not(unix))]
+fn read_at(mut file: &File, at: u64, out: &mut [u8]) -> io::Result<()> {
+    use std::io::{Read as _, Seek as _};
+    file.seek(io::SeekFrom::Start(at))?;
+    file.read_exact(out)
+}
