@@ -20,7 +20,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use anndata_shadow::ndarray::Array2;
-use anndata_shadow::{AnnDataShadow, Array, Categorical, Element, ElementInfo, Kind, Mode, OpenOptions, WriteOptions};
+use anndata_shadow::{
+    AnnDataShadow, Array, Categorical, Element, ElementInfo, Kind, Mode, MuDataShadow, OpenOptions, WriteOptions,
+};
 use common::{Object, differences, is_like};
 use serde_json::{Value, json};
 
@@ -28,9 +30,6 @@ use serde_json::{Value, json};
 /// anything. Elements: "" is opening as a whole, "write" is writing, `written/PATH` what Python reads afterwards. A row
 /// of which a store here has no need is a failure, too.
 const KNOWN: &[(&str, &str, &str)] = &[
-    // Not read yet: each row goes when its layout or encoding is read.
-    ("*.zip*", "", "zipped Zarr"),
-    // To stay.
     ("h5ad/pbmc_small_seuratdisk.h5ad", "obs/*", CODES),
     (
         "h5ad/simulated_seuratdisk_*",
@@ -42,6 +41,7 @@ const KNOWN: &[(&str, &str, &str)] = &[
         "var/_index",
         "var is absent; Python makes one, here the names are numbers",
     ),
+    ("archives/mudata/v0.2.4/mdata_axis0.*/(global)", "var/assert-bool", PLAIN),
     (
         "zarr/10x_pbmc68k_reduced_v2.zarr",
         "*var/index",
@@ -54,6 +54,7 @@ const KNOWN: &[(&str, &str, &str)] = &[
     ),
 ];
 
+const PLAIN: &str = "nullable on disk with nothing missing: mudata makes plain columns of it";
 const CODES: &str = "categories that no column refers to (SeuratDisk): Python shows codes";
 
 /// What is added to every store that can be written to.
@@ -180,8 +181,9 @@ fn check_store(report: &mut Report, name: &str, path: &Path, answer: &Value) {
         report.rows.push(row);
         return;
     }
-    // MuData: what `answer["global"]` holds (obs, var, obsm, varm, obsp, varp, uns, obsmap, varmap) is compared here with
-    // MuDataShadow once there is one.
+    if answer["global"].is_object() {
+        check_global(report, name, path, &answer["global"]);
+    }
     for (full, object, unreadable) in objects(name, answer) {
         let mut row = Row { name: full.clone(), ..Row::default() };
         match AnnDataShadow::open(inside(path, &object.inner)) {
@@ -196,6 +198,50 @@ fn check_store(report: &mut Report, name: &str, path: &Path, answer: &Value) {
         }
         report.rows.push(row);
     }
+}
+
+/// The global part of a MuData.
+fn check_global(report: &mut Report, name: &str, path: &Path, described: &Value) {
+    let full = format!("{name}/(global)");
+    let mut row = Row { name: full.clone(), written: "-", ..Row::default() };
+    match MuDataShadow::open(path) {
+        Ok(mdata) => {
+            row.opens = true;
+            let shape = json!([described["n_obs"], described["n_vars"]]);
+            if shape != json!([mdata.n_obs(), mdata.n_vars()]) {
+                report.fault(&full, "shape", format!("{shape} wanted, {:?} found", mdata.shape()));
+            }
+            // mudata makes the maps anew where a file has none, or has others: the rows are compared.
+            let is_map = |path: &str| path.starts_with("obsmap/") || path.starts_with("varmap/");
+            for modality in mdata.modalities() {
+                for (map, rows) in [("obsmap", mdata.obs_rows(&modality)), ("varmap", mdata.var_rows(&modality))] {
+                    let counted: Vec<u64> =
+                        rows.unwrap().iter().map(|row| row.map_or(0, |row| row as u64 + 1)).collect();
+                    let found = common::describe(&Element::from(Array::from_vec(counted)));
+                    let wanted = &described[map][&modality];
+                    if wanted.get("values").is_some() {
+                        let faults = differences(map, &wanted["values"], &found["values"]);
+                        faults.into_iter().for_each(|f| report.fault(&full, &format!("{map}/{modality}"), f));
+                    }
+                }
+            }
+            let mut whole = described.clone();
+            whole["mod"] = json!({});
+            let mut wanted = common::elements_of_mudata(&whole);
+            wanted.retain(|path, _| !is_map(path));
+            let mut listed = mdata.elements().unwrap();
+            listed.retain(|e| !e.path.starts_with("mod/") && !is_map(&e.path));
+            row.listed = listed.len();
+            let (count, faults) = common::compare(listed, |path| mdata.member(path).unwrap(), wanted, is_map);
+            (row.read, row.equal) = (count, count.saturating_sub(faults.len()));
+            for fault in faults {
+                let element = fault.split(':').next().and_then(|at| at.rsplit_once('.')).map_or("", |(path, _)| path);
+                report.fault(&full, element, &fault);
+            }
+        }
+        Err(e) => report.fault(&full, "", e),
+    }
+    report.rows.push(row);
 }
 
 fn check_object(report: &mut Report, row: &mut Row, shadow: &AnnDataShadow, object: &Object, unreadable: &Value) {

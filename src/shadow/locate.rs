@@ -32,10 +32,15 @@ pub(super) fn find_anndata(store: &dyn ReadStore, inner: ElemPath) -> Result<Ele
     if !node.is_group() {
         return Err(not("it is an array".into()));
     }
-    if store.node(&inner.child("obs"))?.is_some() && node.text("encoding-type") != Some("MuData") {
+    let modalities = below("mod")?;
+    // The first MuData files have no tag; an AnnData has no `mod`.
+    let is_mudata = match node.text("encoding-type") {
+        Some(tag) => tag == "MuData",
+        None => !modalities.is_empty(),
+    };
+    if store.node(&inner.child("obs"))?.is_some() && !is_mudata {
         return Ok(inner);
     }
-    let modalities = below("mod")?;
     if !modalities.is_empty() {
         return Err(not(format!(
             "it is a MuData; open it with MuDataShadow, or one of its modalities: {}",

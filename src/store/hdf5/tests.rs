@@ -230,8 +230,30 @@ fn heaps_without_end_are_errors() {
         let store = Hdf5Store::open_read(&temp.path).unwrap();
         let read = ["few", "one"].map(|name| read_all(&store, &path(name)));
         let refused = read.into_iter().filter_map(Result::err).map(|error| error.to_string()).collect::<Vec<_>>();
-        assert!(refused.len() == 1 && refused[0].contains("no end"), "{at}: {refused:?}");
+        assert!(refused.len() == 1 && refused[0].contains("the heap of texts"), "{at}: {refused:?}");
     }
+}
+
+#[test]
+fn heaps_without_end_are_errors_in_structured_arrays() {
+    let temp = temp();
+    let store = Hdf5Store::create(&temp.path).unwrap();
+    let fields = vec![
+        ("n".to_owned(), ints(3)),
+        ("text".to_owned(), Array::from_vec(["a", "b", "c"].map(str::to_owned).to_vec())),
+    ];
+    let records = Records::new(vec![3], fields).unwrap();
+    store.create_records(&path("records"), &records, PLAIN, &Attrs::new()).unwrap();
+    store.publish().unwrap();
+    drop(store);
+    let mut bytes = fs::read(&temp.path).unwrap();
+    let heap = bytes.windows(5).position(|w| w == b"GCOL\x01").unwrap();
+    bytes[heap + 16..heap + 32].fill(0);
+    fs::write(&temp.path, bytes).unwrap();
+    let store = Hdf5Store::open_read(&temp.path).unwrap();
+    assert_eq!(store.read_fields(&path("records"), &["n"], &[Rows::All(3)]).unwrap(), [ints(3)]);
+    let error = store.read_fields(&path("records"), &["text", "n"], &[Rows::All(3)]).unwrap_err().to_string();
+    assert!(error.contains("the heap of texts") && error.contains("records"), "{error}");
 }
 
 #[test]
