@@ -41,7 +41,6 @@ const KNOWN: &[(&str, &str, &str)] = &[
         "var/_index",
         "var is absent; Python makes one, here the names are numbers",
     ),
-    ("archives/mudata/v0.2.4/mdata_axis0.*/(global)", "var/assert-bool", PLAIN),
     (
         "zarr/10x_pbmc68k_reduced_v2.zarr",
         "*var/index",
@@ -54,7 +53,6 @@ const KNOWN: &[(&str, &str, &str)] = &[
     ),
 ];
 
-const PLAIN: &str = "nullable on disk with nothing missing: mudata makes plain columns of it";
 const CODES: &str = "categories that no column refers to (SeuratDisk): Python shows codes";
 
 /// What is added to every store that can be written to.

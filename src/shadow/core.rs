@@ -48,8 +48,8 @@ pub(super) struct State {
     fingerprint: Fingerprint,
     /// What handles that are closed by now have read and written.
     past: IoStats,
-    /// Frames as they were last looked up in the file, for when it is closed.
-    pub(super) frames: HashMap<ElemPath, FrameMeta>,
+    /// Frames as they were last looked up in the file, and at what generation.
+    pub(super) frames: HashMap<ElemPath, (u64, FrameMeta)>,
     /// The objects in the file that shadows stand for, by where they begin, with their observations and variables.
     pub(super) shapes: BTreeMap<ElemPath, Shape>,
     /// The handle is being swapped: new reads wait at the gate.
@@ -88,7 +88,7 @@ impl Core {
             generation: 0,
             fingerprint: fingerprint(&root, std::slice::from_ref(&base)),
             past: IoStats::default(),
-            frames: HashMap::from([(base.child("obs"), obs)]),
+            frames: HashMap::from([(base.child("obs"), (0, obs))]),
             shapes: BTreeMap::from([(base.clone(), Shape { now: shape, stored: Some(shape) })]),
             draining: false,
         };
@@ -103,7 +103,8 @@ impl Core {
         drop(store);
         {
             let mut state = self.state.write();
-            state.frames.insert(base.child("obs"), obs);
+            let generation = state.generation;
+            state.frames.insert(base.child("obs"), (generation, obs));
             state.shapes.insert(base.clone(), Shape { now: shape, stored: Some(shape) });
         }
         let now = self.fingerprint();

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::core::Core;
+use super::link::Mode;
 use super::slots::Axis;
 use crate::codec::{self, FrameMeta, Info, Kind};
 use crate::error::{Error, Place, Result, nearest};
@@ -75,19 +76,26 @@ impl Root {
         }
         // Before the file is asked: a column that is written in between is then found in both, not in neither.
         let pending = self.pending_names(at);
-        let mut meta = match self.core.store() {
-            Some(store) => {
-                let meta = codec::frame_meta(&*store, at)?;
-                self.core.state_mut().frames.insert(at.clone(), meta.clone());
-                meta
-            }
-            None => {
-                let known = self.core.state().frames.get(at).cloned();
-                known.ok_or_else(|| self.core.closed(at))?
-            }
-        };
+        let mut meta = self.stored_frame(at)?;
         let new = pending.into_iter().filter(|name| !meta.columns.contains(name)).collect::<Vec<_>>();
         meta.columns.extend(new);
+        Ok(meta)
+    }
+
+    /// The frame in the file. Of one that is open for reading only, and of a closed one, as it was last looked up.
+    fn stored_frame(&self, at: &ElemPath) -> Result<FrameMeta> {
+        let (known, generation) = {
+            let state = self.core.state();
+            (state.frames.get(at).cloned(), state.generation)
+        };
+        let mode = self.core.mode();
+        match known {
+            Some((_, meta)) if mode.is_none() => return Ok(meta),
+            Some((then, meta)) if mode == Some(Mode::Read) && then == generation => return Ok(meta),
+            _ => {}
+        }
+        let meta = codec::frame_meta(&*self.core.reader(at)?, at)?;
+        self.core.state_mut().frames.insert(at.clone(), (generation, meta.clone()));
         Ok(meta)
     }
 

@@ -173,12 +173,7 @@ pub fn compare(
                     // anndata 0.12 ignores the attribute.
                     found["na_value"] = wanted["na_value"].clone();
                 }
-                // anndata makes (n, 1) of what has one axis in obsm and varm; here it stays as it is stored.
-                if let [n] = element.shape()[..]
-                    && wanted["shape"] == json!([n, 1])
-                {
-                    found["shape"] = json!([n, 1]);
-                }
+                one_axis_as_anndata_has_it(&wanted, &mut found);
                 faults.extend(differences(&listed.path, &wanted, &found));
                 if element.shape() != listed.info.shape {
                     faults.push(format!("{} is listed with shape {:?}", listed.path, listed.info.shape));
@@ -223,6 +218,15 @@ pub fn index_as_pandas_has_it(wanted: &Value, found: &mut Value) {
         .and_then(|values| values.iter().map(|v| v.as_str().map(str::to_owned)).collect());
     if let Some(texts) = texts {
         *found = describe_array(&Array::from_vec(texts));
+    }
+}
+
+/// anndata makes (n, 1) of what has one axis in obsm and varm; here it stays as it is stored.
+fn one_axis_as_anndata_has_it(wanted: &Value, found: &mut Value) {
+    if let Some([n]) = found["shape"].as_array().map(Vec::as_slice)
+        && wanted["shape"] == json!([n, 1])
+    {
+        found["shape"] = wanted["shape"].clone();
     }
 }
 
@@ -500,6 +504,7 @@ pub fn element_differences(
     }
     let mut found = describe(element);
     index_as_pandas_has_it(&wanted, &mut found);
+    one_axis_as_anndata_has_it(&wanted, &mut found);
     [differences(path, &wanted, &found), node_differences(path, nodes, element)].concat()
 }
 

@@ -28,6 +28,7 @@ import anndata as ad
 import h5py
 import mudata as md
 import zarr
+from anndata._io.h5ad import read_dataframe
 from anndata.io import read_elem
 
 # Matrices of more cells are not made dense for a hash.
@@ -202,6 +203,10 @@ def describe(path: Path) -> dict:
                     out["refused"], whole = message(e), {"mod": dict.fromkeys(store.names("mod"))}
                 mods = whole.pop("mod")
                 out["global"] = whole if "obs" in whole else None
+                if out["global"] and store.container == "hdf5":
+                    # mudata converts columns and reorders rows on loading: here is what anndata reads of the file.
+                    for frame in ("obs", "var"):
+                        whole[frame] = mf.describe(read_dataframe(store.root[frame]))
                 found = [anndata_at(store, f"mod/{m}", described) for m, described in mods.items()]
             elif "obs" in names:
                 out["kind"] = "anndata"
