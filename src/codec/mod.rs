@@ -22,7 +22,7 @@ use crate::store::{ArrayMeta, Attrs, Node, NodeKind, ReadStore, Style, WriteStor
 use crate::value::Element;
 
 pub(crate) use frame::{FrameMeta, column_order_attr, frame_meta};
-pub(crate) use mudata::{mod_order_attr, modalities};
+pub(crate) use mudata::{mod_order, mod_order_attr, modalities};
 
 /// What kind of value an element is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

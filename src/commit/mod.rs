@@ -54,7 +54,7 @@ impl fmt::Display for Change {
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Receipt {
-    /// The elements added, in the order they were set.
+    /// The elements added or replaced, in the order they were set.
     pub elements: Vec<Change>,
     /// Bytes written to disk, metadata included.
     pub bytes_written: u64,
@@ -163,7 +163,10 @@ fn plan<'a>(store: &dyn ReadStore, objects: &[ElemPath], pending: &'a [Pending])
                 frames.push((parent.clone(), columns));
                 frames.len() - 1
             });
-            frames[place].1.push(change.path.name().to_owned());
+            let name = change.path.name().to_owned();
+            if !frames[place].1.contains(&name) {
+                frames[place].1.push(name);
+            }
         }
         let dialect = Dialect { like: neighbour(store, &base, &parent)?, nullable_strings };
         steps.push(match (is_raw, is_object) {
@@ -174,8 +177,12 @@ fn plan<'a>(store: &dyn ReadStore, objects: &[ElemPath], pending: &'a [Pending])
     }
     steps.extend(frames.into_iter().map(|(frame, columns)| Step::Columns(frame, columns)));
     if let Some(at) = new_objects.first().and_then(ElemPath::parent) {
-        let mut order = codec::modalities(store, &at)?;
-        order.extend(new_objects.iter().map(|o| o.name().to_owned()));
+        let mut order = codec::mod_order(store, &at)?;
+        for name in new_objects.iter().map(ElemPath::name) {
+            if !order.iter().any(|known| known == name) {
+                order.push(name.to_owned());
+            }
+        }
         steps.push(Step::Modalities(at, order));
     }
     Ok(steps)

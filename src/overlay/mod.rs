@@ -181,11 +181,14 @@ impl Overlay {
         self.entries.iter().filter(move |(p, _)| p.starts_with(path)).map(|(p, e)| (p, e.mark))
     }
 
-    /// After these changes were written: they become clean, or are dropped if `forget`. Changes made since stay pending.
+    /// After these changes were written: they become clean, or are dropped if `forget`. What was set since stays pending, in
+    /// place of what is in the file by now.
     pub(crate) fn settle(&mut self, written: &[Pending], forget: bool) {
         for done in written {
-            let still = self.entries.get(&done.path).is_some_and(|e| Arc::ptr_eq(&e.value, &done.value));
-            if still {
+            let Some(entry) = self.entries.get_mut(&done.path) else { continue };
+            if !Arc::ptr_eq(&entry.value, &done.value) {
+                entry.mark = Mark::Replaced;
+            } else {
                 self.drop_entry(&done.path);
                 if !forget {
                     self.remember(&done.path, done.value.clone());
@@ -299,7 +302,7 @@ mod tests {
         let written = o.pending();
         o.set(&path("b"), bytes(3));
         o.settle(&written, false);
-        assert_eq!((o.mark(&path("a")), o.mark(&path("b"))), (Some(Mark::Cached), Some(Mark::New)));
+        assert_eq!((o.mark(&path("a")), o.mark(&path("b"))), (Some(Mark::Cached), Some(Mark::Replaced)));
         let order: Vec<_> = o.pending().into_iter().map(|p| p.path).collect();
         assert_eq!(order, [path("b")]);
     }

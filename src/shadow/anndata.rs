@@ -218,11 +218,12 @@ impl AnnDataShadow {
         let at = self.root.at("raw")?;
         self.refuse_view(&at, "setting raw")?;
         self.root.check_has("raw")?;
+        let shape = self.root.shape();
         let x = x.into();
         slots::RAW_X.check(&self.root.place(&at.child("X")), &x, &[self.n_obs(), var.n_rows()])?;
         let raw = Element::from([("X", x), ("var", var.into()), ("varm", Element::Mapping(Default::default()))]);
         check_keys(&raw)?;
-        self.root.set(&at, raw, false)
+        self.root.set(&at, raw, false, shape)
     }
 
     /// Takes back a pending `raw`.
@@ -241,7 +242,7 @@ impl AnnDataShadow {
     /// # Errors
     /// [`Error::NotFound`] if the path does not lead into a slot, [`Error::BadName`].
     pub fn member(&self, path: &str) -> Result<Member> {
-        self.member_of(path, &ALL)
+        self.member_of(path, if self.root.is_mudata { &slots::OF_MUDATA } else { &ALL })
     }
 
     /// The element at a path that leads into one of these slots.
@@ -556,16 +557,14 @@ impl AnnDataShadow {
 
     /// The view of these rows of the whole object.
     pub(crate) fn at_rows(&self, rows: [Rows; 2]) -> Self {
+        // A MuData may get more rows; its views do not.
+        let pin = |rows: Rows| match rows {
+            Rows::All(len) if self.root.is_mudata => Rows::Range { start: 0, step: 1, len },
+            other => other,
+        };
+        let rows = rows.map(pin);
         let view = View::new(rows, self.root.core.cache_budget(), self.root.core.generation());
         Self { root: self.root.clone(), view: Some(Arc::new(view)) }
-    }
-
-    /// This view with its rows as they are now, also if the whole object gets more (a MuData with a new modality).
-    pub(crate) fn pinned(&self) -> Self {
-        let pin = |rows: &Rows| {
-            if let Rows::All(n) = rows { Rows::Range { start: 0, step: 1, len: *n } } else { rows.clone() }
-        };
-        self.rows().map_or_else(|| self.clone(), |[obs, var]| self.at_rows([pin(obs), pin(var)]))
     }
 
     /// The rows of the whole object that this view takes.

@@ -3,7 +3,7 @@
 //!
 //! The lock is never held over disk I/O: look up, clone the handle, release, read, take the lock again, remember.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -18,7 +18,7 @@ use crate::codec::FrameMeta;
 use crate::commit::{self, Change, Receipt};
 use crate::error::{Error, Place, Result};
 use crate::legacy;
-use crate::overlay::{Overlay, Pending};
+use crate::overlay::Overlay;
 use crate::path::ElemPath;
 use crate::store::{Format, IoStats, Opened, ReadStore, open_read, open_write};
 
@@ -52,6 +52,8 @@ pub(super) struct State {
     pub(super) frames: HashMap<ElemPath, (u64, FrameMeta)>,
     /// The objects in the file that shadows stand for, by where they begin, with their observations and variables.
     pub(super) shapes: BTreeMap<ElemPath, Shape>,
+    /// Pending elements that hang together: none of them can be set anew or taken back by itself.
+    pub(super) bound: BTreeSet<ElemPath>,
     /// The handle is being swapped: new reads wait at the gate.
     draining: bool,
 }
@@ -62,12 +64,6 @@ pub(super) struct Shape {
     pub(super) now: [usize; 2],
     /// In the file; `None` of one that is pending.
     stored: Option<[usize; 2]>,
-}
-
-/// What [`Core::put`] took the place of.
-pub(super) struct Before {
-    elements: Vec<(ElemPath, Option<Pending>)>,
-    shapes: Vec<(ElemPath, Option<Shape>)>,
 }
 
 impl Core {
@@ -90,6 +86,7 @@ impl Core {
             past: IoStats::default(),
             frames: HashMap::from([(base.child("obs"), (0, obs))]),
             shapes: BTreeMap::from([(base.clone(), Shape { now: shape, stored: Some(shape) })]),
+            bound: BTreeSet::new(),
             draining: false,
         };
         let (path, state, gate) = (path.to_owned(), RwLock::new(state), Mutex::new(()));
@@ -174,43 +171,27 @@ impl Core {
         Error::Closed { at: self.here(), what: format!("reading `{}`", self.relative(at)) }
     }
 
-    /// Sets elements to be written, and what shapes the objects have with them, in one step. Gives what was pending before.
-    pub(super) fn put(&self, puts: Vec<Put>, shapes: [(ElemPath, [usize; 2]); 2]) -> Before {
+    /// Sets elements that hang together, and what shapes the objects have with them, in one step; `false`, and nothing done, if
+    /// anything has changed since `generation`. Waits for a write under way.
+    pub(super) fn put(&self, puts: Vec<Put>, shapes: [(ElemPath, [usize; 2]); 2], generation: u64) -> bool {
+        let _gate = self.gate.lock();
         let mut state = self.state.write();
+        if state.generation != generation {
+            return false;
+        }
         let pending = state.overlay.pending();
-        let mut before = Before { elements: Vec::new(), shapes: Vec::new() };
         for Put { at, value, replaces } in puts {
-            let old = pending.iter().find(|p| p.path == at).cloned();
             // What takes the place of something new is new.
-            let replaces = replaces && old.as_ref().is_none_or(|p| p.replaces);
-            state.overlay.put(&at, Arc::new(value), replaces);
-            before.elements.push((at, old));
+            let replaces = replaces && pending.iter().find(|p| p.path == at).is_none_or(|p| p.replaces);
+            state.overlay.put(&at, value, replaces);
+            state.bound.insert(at);
         }
         for (base, now) in shapes {
-            let old = state.shapes.get(&base).copied();
-            state.shapes.insert(base.clone(), Shape { now, stored: old.and_then(|o| o.stored) });
-            before.shapes.push((base, old));
+            let stored = state.shapes.get(&base).and_then(|old| old.stored);
+            state.shapes.insert(base, Shape { now, stored });
         }
         state.generation += 1;
-        before
-    }
-
-    /// Undoes a [`put`](Self::put).
-    pub(super) fn take_back(&self, before: Before) {
-        let mut state = self.state.write();
-        for (at, old) in before.elements {
-            state.overlay.unset(&at);
-            if let Some(Pending { value, replaces, .. }) = old {
-                state.overlay.put(&at, value, replaces);
-            }
-        }
-        for (base, old) in before.shapes {
-            match old {
-                Some(shape) => state.shapes.insert(base, shape),
-                None => state.shapes.remove(&base),
-            };
-        }
-        state.generation += 1;
+        true
     }
 
     /// The pending changes below `base`, by their paths there.
@@ -263,6 +244,8 @@ impl Core {
                 shape.stored = Some(written.now);
             }
         }
+        let written: Vec<&ElemPath> = pending.iter().map(|p| &p.path).collect();
+        state.bound.retain(|at| !written.contains(&at));
         state.fingerprint = after;
         Ok(receipt)
     }
@@ -396,7 +379,10 @@ fn fingerprint(root: &Path, bases: &[ElemPath]) -> Fingerprint {
     let documents = ["zarr.json", ".zmetadata", ".zattrs"].map(|name| root.join(name));
     let slots = bases.iter().flat_map(|base| {
         let here = base.components().fold(root.to_owned(), |dir, name| dir.join(name));
-        ["X", "raw"].into_iter().chain(slots::SHOWN.iter().map(|spec| spec.name)).map(move |name| here.join(name))
+        ["X", "raw", "mod", "obsmap", "varmap"]
+            .into_iter()
+            .chain(slots::SHOWN.iter().map(|spec| spec.name))
+            .map(move |name| here.join(name))
     });
     documents.into_iter().chain(slots).map(|p| stamp(&p)).collect()
 }

@@ -165,8 +165,8 @@ impl Frame {
     pub fn insert_element(&self, name: &str, value: impl Into<Element>) -> Result<()> {
         let at = self.at()?;
         if self.shadow.root.mark(&at).is_some_and(Mark::is_pending) {
-            let why = format!("`{at}` itself is pending; set it again with the column in it");
-            return Err(Error::BadName { name: name.to_owned(), why });
+            let what = "it is pending with the rows of a new modality: write() first".to_owned();
+            return Err(Error::Unsupported { at: self.shadow.root.place(&at), what });
         }
         self.member(name)?.set(value)
     }

@@ -49,8 +49,12 @@ pub(super) fn table(table: &Table, names: &[String]) -> Result<Table, String> {
         Element::Nullable(n) => Element::Nullable(Nullable::new(texts, missing, n.na_value())?),
         _ => Element::Array(texts),
     };
-    let columns = table.columns().iter().map(|(name, c)| Ok((name.clone(), column(c, names.len())?)));
-    Table::new(table.index_name().map(str::to_owned), index, columns.collect::<Result<_, String>>()?)
+    // A column of the index's name is one child with it (format, 2.4).
+    let of_index = |name: &String| table.index_name() == Some(name.as_str());
+    let grown = |name: &String, c: &Element| if of_index(name) { Ok(index.clone()) } else { column(c, names.len()) };
+    let columns = table.columns().iter().map(|(name, c)| Ok((name.clone(), grown(name, c)?)));
+    let columns = columns.collect::<Result<Vec<_>, String>>()?;
+    Table::new(table.index_name().map(str::to_owned), index, columns)
 }
 
 /// A column with `more` missing values. Integers, booleans and texts become nullable.

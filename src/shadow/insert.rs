@@ -2,10 +2,11 @@
 //! did not have, everything along that axis.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 
 use super::anndata::AnnDataShadow;
 use super::grow;
-use super::member::check_keys;
+use super::member::{check_index, check_keys};
 use super::modality::Modality;
 use super::slots::{self, Admits, Axis, SlotSpec};
 use crate::codec::Kind;
@@ -16,7 +17,7 @@ use crate::value::{Array, Element, Table};
 /// An element that takes its place in the overlay; one that is stored is replaced.
 pub(super) struct Put {
     pub(super) at: ElemPath,
-    pub(super) value: Element,
+    pub(super) value: Arc<Element>,
     pub(super) replaces: bool,
 }
 
@@ -49,7 +50,10 @@ pub(super) fn check_anndata(whole: &AnnDataShadow, name: &str, data: &Element) -
     }
     let frame = |name: &str| -> Result<(&Table, Vec<String>)> {
         let found = match parts.get(name) {
-            Some(Element::Table(table)) => return Ok((table, names_of(table))),
+            Some(Element::Table(table)) => match names_of(table) {
+                Some(names) => return Ok((table, names)),
+                None => format!("a dataframe whose index is {}", table.index().describe()),
+            },
             Some(other) => other.describe(),
             None => "nothing".to_owned(),
         };
@@ -71,10 +75,29 @@ pub(super) fn check_anndata(whole: &AnnDataShadow, name: &str, data: &Element) -
         match parts.get(spec.name) {
             None => {}
             Some(Element::Mapping(entries)) => {
-                entries.iter().try_for_each(|(n, e)| check(spec, &format!("{}/{n}", spec.name), e))?;
+                for (n, e) in entries {
+                    let below = format!("{}/{n}", spec.name);
+                    check(spec, &below, e)?;
+                    if let (Admits::Aligned, Element::Table(table), Some(axis)) = (spec.admits, e, spec.axes.first()) {
+                        let names = if *axis == Axis::Obs { &obs_names } else { &var_names };
+                        check_index(&place(&below), table, names)?;
+                    }
+                }
             }
             Some(other) => return Err(bad(spec.name, "a dict", other.describe())),
         }
+    }
+    match parts.get("raw") {
+        None => {}
+        Some(Element::Mapping(raw)) => {
+            let Some(Element::Table(var)) = raw.get("var") else {
+                return Err(bad("raw/var", "a dataframe", "something else, or nothing".to_owned()));
+            };
+            if let Some(x) = raw.get("X") {
+                slots::RAW_X.check(&place("raw/X"), x, &[obs.n_rows(), var.n_rows()])?;
+            }
+        }
+        Some(other) => return Err(bad("raw", "a dict of X, var and varm", other.describe())),
     }
     Ok([obs_names, var_names])
 }
@@ -83,23 +106,23 @@ fn named_slots() -> impl Iterator<Item = &'static SlotSpec> {
     slots::SHOWN.iter().copied().filter(|spec| spec.admits != Admits::Column)
 }
 
-fn names_of(table: &Table) -> Vec<String> {
-    let texts = table.index().texts().unwrap_or_default();
-    texts.into_iter().map(|name| name.unwrap_or_else(|| "nan".to_owned())).collect()
+fn names_of(table: &Table) -> Option<Vec<String>> {
+    let texts = table.index().texts()?;
+    Some(texts.into_iter().map(|name| name.unwrap_or_else(|| "nan".to_owned())).collect())
 }
 
 /// What it takes to add the modality `name`, whose rows have these names. `shared` says of each axis whether the modalities
 /// share it.
 pub(super) fn plan(
     whole: &AnnDataShadow,
-    modalities: &[std::sync::Arc<Modality>],
+    modalities: &[Arc<Modality>],
     shared: [bool; 2],
     name: &str,
-    data: Element,
+    data: &Arc<Element>,
     names: &[Vec<String>; 2],
 ) -> Result<Insertion> {
     let root = &whole.root;
-    let mut puts = vec![Put { at: root.at("mod")?.join(name)?, value: data, replaces: false }];
+    let mut puts = vec![Put { at: root.at("mod")?.join(name)?, value: data.clone(), replaces: false }];
     let mut global = root.shape();
     for (i, axis) in [Axis::Obs, Axis::Var].into_iter().enumerate() {
         let (map, new) = place_rows(&root.axis_names(axis)?, &names[i], shared[i]);
@@ -114,7 +137,7 @@ pub(super) fn plan(
             if root.info(&at)?.is_some() {
                 return Err(Error::Exists { at: root.place(&at) });
             }
-            puts.extend(value.map(|v| Put { at, value: Element::Array(v), replaces: false }));
+            puts.extend(value.map(|v| Put { at, value: Arc::new(Element::Array(v)), replaces: false }));
         }
     }
     Ok(Insertion { puts, shape: [names[0].len(), names[1].len()], global })
@@ -140,12 +163,7 @@ fn place_rows(known: &[String], names: &[String], shared: bool) -> (Vec<u32>, Ve
 }
 
 /// Everything along `axis`, with rows of these names behind it.
-fn longer(
-    whole: &AnnDataShadow,
-    modalities: &[std::sync::Arc<Modality>],
-    axis: Axis,
-    new: &[String],
-) -> Result<Vec<Put>> {
+fn longer(whole: &AnnDataShadow, modalities: &[Arc<Modality>], axis: Axis, new: &[String]) -> Result<Vec<Put>> {
     let root = &whole.root;
     let (frame, pairs) = if axis == Axis::Obs { (whole.obs(), whole.obsp()) } else { (whole.var(), whole.varp()) };
     let aligned = if axis == Axis::Obs { whole.obsm() } else { whole.varm() };
@@ -165,7 +183,7 @@ fn longer(
         });
     }
     let table = grow::table(&frame.table()?, new).map_err(|found| refuse(&at, found))?;
-    let replace = |at: ElemPath, value| Put { at, value, replaces: true };
+    let replace = |at: ElemPath, value: Element| Put { at, value: Arc::new(value), replaces: true };
     let mut puts = vec![replace(at, Element::Table(table))];
     let is_modality = |name: &str| modalities.iter().any(|m| m.name == name);
     for (slot, axes) in [(&aligned, 1), (&pairs, 2)] {

@@ -7,7 +7,7 @@ use super::anndata::AnnDataShadow;
 use super::repr;
 use super::slots::{Admits, Axis, SlotSpec};
 use crate::codec::{Info, Kind};
-use crate::error::{Error, Result};
+use crate::error::{Error, Place, Result};
 use crate::index::{Rows, Select};
 use crate::overlay::Mark;
 use crate::path::{ElemPath, check_new_name};
@@ -156,12 +156,13 @@ impl Member {
         root.check_has(self.spec.name)?;
         self.check_name()?;
         check_keys(&value)?;
+        let shape = root.shape();
         let lengths = self.spec.axes.iter().map(|&a| root.length(a)).collect::<Result<Vec<_>>>()?;
         self.spec.check(&root.place(&self.at), &value, &lengths)?;
         if let (Admits::Aligned, Element::Table(table)) = (self.spec.admits, &value) {
             self.check_frame_index(table)?;
         }
-        root.set(&self.at, value, self.spec.admits == Admits::Column)
+        root.set(&self.at, value, self.spec.admits == Admits::Column, shape)
     }
 
     /// Outside `uns` an element has one name below its slot (X has none); a column is not named like the index.
@@ -187,16 +188,8 @@ impl Member {
     /// The index of a frame in obsm or varm must equal the names of its axis (format, section 7).
     fn check_frame_index(&self, table: &Table) -> Result<()> {
         let Some(&axis) = self.spec.axes.first() else { return Ok(()) };
-        let names = self.shadow.root.axis_names(axis)?;
-        let index = table.index().texts().unwrap_or_default();
-        if index.iter().map(|n| n.as_deref()).eq(names.iter().map(|n| Some(n.as_str()))) {
-            return Ok(());
-        }
-        Err(Error::Shape {
-            at: self.shadow.root.place(&self.at),
-            expected: format!("the index of the frame equal to the {} names", axis.name()),
-            got: "another index".into(),
-        })
+        let root = &self.shadow.root;
+        check_index(&root.place(&self.at), table, &root.axis_names(axis)?)
     }
 
     /// Takes back a pending element.
@@ -214,6 +207,19 @@ impl fmt::Debug for Member {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Member({})", self.shadow.root.place(&self.at))
     }
+}
+
+/// Checks that the rows of a frame are named like the axis that it is aligned to.
+pub(crate) fn check_index(at: &Place, table: &Table, names: &[String]) -> Result<()> {
+    let index = table.index().texts().unwrap_or_default();
+    if index.iter().map(|n| n.as_deref()).eq(names.iter().map(|n| Some(n.as_str()))) {
+        return Ok(());
+    }
+    Err(Error::Shape {
+        at: at.clone(),
+        expected: "the index of the frame equal to the names of its axis".into(),
+        got: "another index".into(),
+    })
 }
 
 /// Names inside a value follow the same rules as names of elements.

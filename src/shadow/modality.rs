@@ -32,8 +32,14 @@ impl Modality {
     }
 
     /// One that is not in the file yet.
-    pub(super) fn pending(name: &str, base: ElemPath, shadow: AnnDataShadow) -> Self {
-        Self { shadow: Mutex::new(Some(shadow)), ..Self::new(name, base) }
+    pub(super) fn pending(name: &str, core: &Arc<Core>, base: ElemPath) -> Self {
+        let new = Self::new(name, base);
+        *new.shadow.lock() = Some(new.over(core));
+        new
+    }
+
+    fn over(&self, core: &Arc<Core>) -> AnnDataShadow {
+        AnnDataShadow::whole(Arc::new(Root { core: core.clone(), base: self.base.clone(), is_mudata: false }))
     }
 
     /// The whole modality, over the same open file.
@@ -43,8 +49,7 @@ impl Modality {
             return Ok(open.clone());
         }
         core.add_object(&self.base)?;
-        let open =
-            AnnDataShadow::whole(Arc::new(Root { core: core.clone(), base: self.base.clone(), is_mudata: false }));
+        let open = self.over(core);
         *shadow = Some(open.clone());
         Ok(open)
     }

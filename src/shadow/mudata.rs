@@ -8,7 +8,7 @@ use std::sync::Arc;
 use parking_lot::{Mutex, RwLock};
 
 use super::anndata::{AnnDataShadow, ElementInfo};
-use super::core::{Before, Core};
+use super::core::Core;
 use super::frame::Frame;
 use super::insert::{self, Insertion};
 use super::link::{Mode, OpenOptions, WriteOptions};
@@ -17,12 +17,11 @@ use super::member::{Member, Slot};
 use super::modality::Modality;
 use super::repr;
 use super::root::Root;
-use super::slots::{self, Axis, SlotSpec};
-use crate::codec;
+use super::slots::{self, Axis};
+use crate::codec::{self, Info};
 use crate::commit::{Change, Receipt};
 use crate::error::{Error, Result, nearest};
 use crate::index::Select;
-use crate::overlay::Mark;
 use crate::store::{Format, IoStats};
 use crate::value::Element;
 
@@ -49,28 +48,16 @@ pub struct MuDataShadow {
     whole: AnnDataShadow,
     shared: Arc<Shared>,
     /// Of a view: the modalities cut so far.
-    cuts: Option<Arc<Mutex<HashMap<String, AnnDataShadow>>>>,
+    cuts: Option<Arc<Mutex<Cuts>>>,
 }
+
+/// By name, and at what generation: maps may change.
+type Cuts = HashMap<String, (u64, AnnDataShadow)>;
 
 struct Shared {
     axis: SharedAxis,
     modalities: RwLock<Vec<Arc<Modality>>>,
-    /// Modalities that were added, with what was there before. Those that are written by now cannot be taken back.
-    insertions: Mutex<Vec<(String, Before)>>,
 }
-
-/// The global slots, in the order shown.
-static SHOWN: [&SlotSpec; 9] = [
-    &slots::OBS,
-    &slots::VAR,
-    &slots::OBSM,
-    &slots::VARM,
-    &slots::OBSP,
-    &slots::VARP,
-    &slots::UNS,
-    &slots::OBSMAP,
-    &slots::VARMAP,
-];
 
 impl MuDataShadow {
     /// Opens an `.h5mu` file or a Zarr MuData for reading. The format is found by content.
@@ -99,7 +86,7 @@ impl MuDataShadow {
             // What is wrong with one is said when it is asked for.
             let _ = modality.shadow(&core);
         }
-        let shared = Arc::new(Shared { axis, modalities: RwLock::new(modalities), insertions: Mutex::default() });
+        let shared = Arc::new(Shared { axis, modalities: RwLock::new(modalities) });
         Ok(Self { whole: AnnDataShadow::whole(root), shared, cuts: None })
     }
 
@@ -174,11 +161,13 @@ impl MuDataShadow {
         let (Some(cuts), Some(rows)) = (&self.cuts, self.whole.rows()) else {
             return modality.shadow(&self.whole.root.core);
         };
-        if let Some(cut) = cuts.lock().get(name) {
+        let generation = self.whole.root.core.generation();
+        if let Some((_, cut)) = cuts.lock().get(name).filter(|(then, _)| *then == generation) {
             return Ok(cut.clone());
         }
         let cut = modality.cut(&self.whole, rows)?;
-        Ok(cuts.lock().entry(name.to_owned()).or_insert(cut).clone())
+        cuts.lock().insert(name.to_owned(), (generation, cut.clone()));
+        Ok(cut)
     }
 
     fn find(&self, name: &str) -> Result<Arc<Modality>> {
@@ -286,7 +275,7 @@ impl MuDataShadow {
         if let Some((name, below)) = path.strip_prefix("mod/").and_then(|rest| rest.split_once('/')) {
             return self.modality(name)?.member(below);
         }
-        self.whole.member_of(path, &SHOWN)
+        self.whole.member_of(path, &slots::OF_MUDATA)
     }
 
     /// Every element there is, pending ones included, in the order shown, without reading data: the global ones, then those
@@ -296,9 +285,18 @@ impl MuDataShadow {
     /// Those of the store.
     pub fn elements(&self) -> Result<Vec<ElementInfo>> {
         let mut found = Vec::new();
-        self.whole.list_slots(&SHOWN, &mut found)?;
+        self.whole.list_slots(&slots::OF_MUDATA, &mut found)?;
         for name in self.modalities() {
-            for element in self.modality(&name)?.elements()? {
+            let elements = match self.modality(&name).and_then(|shadow| shadow.elements()) {
+                Ok(elements) => elements,
+                // One that is damaged does not hide the others.
+                Err(error) => {
+                    let (path, info) = (format!("mod/{name}"), Info::opaque(error.to_string()));
+                    found.push(ElementInfo { path, info, mark: None });
+                    continue;
+                }
+            };
+            for element in elements {
                 found.push(ElementInfo { path: format!("mod/{name}/{}", element.path), ..element });
             }
         }
@@ -327,7 +325,7 @@ impl MuDataShadow {
     /// # Errors
     /// As [`AnnDataShadow::select`].
     pub fn select(&self, obs: impl Into<Select>, var: impl Into<Select>) -> Result<Self> {
-        let whole = self.whole.select(obs, var)?.pinned();
+        let whole = self.whole.select(obs, var)?;
         Ok(Self { whole, shared: self.shared.clone(), cuts: Some(Arc::default()) })
     }
 
@@ -348,49 +346,28 @@ impl MuDataShadow {
         let root = &self.whole.root;
         let at = root.at("mod")?.join(name)?;
         self.whole.refuse_view(&at, "adding a modality")?;
-        let data = data.into();
+        let data = Arc::new(data.into());
         let names = insert::check_anndata(&self.whole, name, &data)?;
-        // From here to the end nobody else may add one.
-        let mut modalities = self.shared.modalities.write();
-        if modalities.iter().any(|m| m.name == name) || root.info(&at)?.is_some() {
-            return Err(Error::Exists { at: root.place(&at) });
-        }
         let shared = match self.shared.axis {
             SharedAxis::Obs => [true, false],
             SharedAxis::Var => [false, true],
             SharedAxis::Both => [true, true],
         };
-        let Insertion { puts, shape, global } = insert::plan(&self.whole, &modalities, shared, name, data, &names)?;
-        let before = root.core.put(puts, [(at.clone(), shape), (root.base.clone(), global)]);
-        let shadow =
-            AnnDataShadow::whole(Arc::new(Root { core: root.core.clone(), base: at.clone(), is_mudata: false }));
-        modalities.push(Arc::new(Modality::pending(name, at, shadow)));
-        self.shared.insertions.lock().push((name.to_owned(), before));
-        Ok(())
-    }
-
-    /// Takes back the modality that was added last, if it is not in the file yet, with all that it changed.
-    ///
-    /// # Errors
-    /// [`Error::NotFound`]; [`Error::Unsupported`] if it is in the file or another was added after it; [`Error::View`].
-    pub fn remove_modality(&self, name: &str) -> Result<()> {
-        let root = &self.whole.root;
-        let at = root.at("mod")?.join(name)?;
-        self.whole.refuse_view(&at, "removing a modality")?;
-        let refuse = |what: &str| Err(Error::Unsupported { at: root.place(&at), what: what.to_owned() });
-        self.find(name)?;
+        // From here to the end nobody else may add one.
         let mut modalities = self.shared.modalities.write();
-        let mut insertions = self.shared.insertions.lock();
-        if !root.mark(&at).is_some_and(Mark::is_pending) {
-            return refuse("it is stored in the file, and deleting stored modalities is not supported yet");
+        loop {
+            let generation = root.core.generation();
+            if modalities.iter().any(|m| m.name == name) || root.info(&at)?.is_some() {
+                return Err(Error::Exists { at: root.place(&at) });
+            }
+            let Insertion { puts, shape, global } =
+                insert::plan(&self.whole, &modalities, shared, name, &data, &names)?;
+            // What others have set meanwhile belongs into the plan.
+            if root.core.put(puts, [(at.clone(), shape), (root.base.clone(), global)], generation) {
+                break;
+            }
         }
-        if insertions.last().is_none_or(|(last, _)| last != name) {
-            return refuse("another modality was added after it; take that back first");
-        }
-        if let Some((_, before)) = insertions.pop() {
-            root.core.take_back(before);
-        }
-        modalities.retain(|m| m.name != name);
+        modalities.push(Arc::new(Modality::pending(name, &root.core, at)));
         Ok(())
     }
 
@@ -415,6 +392,16 @@ impl MuDataShadow {
     /// As [`AnnDataShadow::reopen`].
     pub fn reopen(&self, mode: Mode) -> Result<&Self> {
         self.whole.reopen(mode)?;
+        // Others may have added some.
+        let root = &self.whole.root;
+        let mod_at = root.at("mod")?;
+        let names = codec::modalities(&*root.core.reader(&mod_at)?, &mod_at)?;
+        let mut modalities = self.shared.modalities.write();
+        for name in names {
+            if !modalities.iter().any(|m| m.name == name) {
+                modalities.push(Arc::new(Modality::new(&name, mod_at.join(&name)?)));
+            }
+        }
         Ok(self)
     }
 
@@ -431,7 +418,7 @@ impl MuDataShadow {
     pub fn clear_cache(&self) {
         self.whole.clear_cache();
         if let Some(cuts) = &self.cuts {
-            cuts.lock().values().for_each(AnnDataShadow::clear_cache);
+            cuts.lock().values().for_each(|(_, cut)| cut.clear_cache());
         }
     }
 
@@ -456,7 +443,7 @@ impl MuDataShadow {
 impl fmt::Display for MuDataShadow {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let modalities: Vec<_> = self.modalities().into_iter().map(|name| (self.modality(&name), name)).collect();
-        repr::mudata(f, &self.whole, &SHOWN, &modalities)
+        repr::mudata(f, &self.whole, &slots::OF_MUDATA, &modalities)
     }
 }
 

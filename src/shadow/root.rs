@@ -265,7 +265,8 @@ impl Root {
 
     /// Sets an element to be written. The caller has checked that it fits its slot; here, that it has a place: nothing
     /// stored there, and a dict above it (or, for a column, a frame).
-    pub(crate) fn set(&self, at: &ElemPath, value: Element, column: bool) -> Result<()> {
+    /// `shape` is the object's at the time of that check.
+    pub(crate) fn set(&self, at: &ElemPath, value: Element, column: bool, shape: [usize; 2]) -> Result<()> {
         if let Some(store) = self.core.store() {
             if store.node(at)?.is_some() {
                 return Err(Error::Exists { at: self.place(at) });
@@ -283,6 +284,14 @@ impl Root {
             }
         }
         let mut state = self.core.state_mut();
+        if state.bound.contains(at) {
+            return Err(self.is_bound(at));
+        }
+        let now = state.shapes.get(&self.base).map(|known| known.now);
+        if now != Some(shape) {
+            let (expected, got) = (format!("an object of {:?}", now.unwrap_or_default()), format!("one for {shape:?}"));
+            return Err(Error::Shape { at: self.place(at), expected, got });
+        }
         let blocked = at.ancestors().find(|a| {
             state.overlay.mark(a).is_some_and(Mark::is_pending)
                 && !matches!(state.overlay.get(a).as_deref(), None | Some(Element::Mapping(_)))
@@ -302,6 +311,9 @@ impl Root {
     pub(crate) fn unset(&self, at: &ElemPath) -> Result<()> {
         {
             let mut state = self.core.state_mut();
+            if state.bound.contains(at) {
+                return Err(self.is_bound(at));
+            }
             if state.overlay.unset(at) {
                 state.generation += 1;
                 return Ok(());
@@ -314,6 +326,13 @@ impl Root {
             }),
             _ => Err(self.not_found(at)),
         }
+    }
+}
+
+impl Root {
+    fn is_bound(&self, at: &ElemPath) -> Error {
+        let what = "it is pending as a part of a new modality: write() first".to_owned();
+        Error::Unsupported { at: self.place(at), what }
     }
 }
 

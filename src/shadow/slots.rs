@@ -76,6 +76,9 @@ slots! {
 /// The slots that hold named elements, in the order shown. `obs` and `var` are frames: their elements are columns.
 pub(crate) static SHOWN: &[&SlotSpec] = &[&LAYERS, &OBS, &VAR, &OBSM, &VARM, &OBSP, &VARP, &UNS];
 
+/// The global slots of a MuData, in the order shown.
+pub(crate) static OF_MUDATA: [&SlotSpec; 9] = [&OBS, &VAR, &OBSM, &VARM, &OBSP, &VARP, &UNS, &OBSMAP, &VARMAP];
+
 impl SlotSpec {
     /// Checks that `element` may stand here; `lengths` are those of the slot's axes.
     ///

@@ -369,8 +369,13 @@ impl WriteStore for Hdf5Store {
     fn remove(&self, at: &ElemPath) -> Result<()> {
         self.check_writable("removing an element")?;
         let mut staged = self.staged.lock();
-        let is_there = !at.is_root() && self.reading(at, || tree::is_taken(&self.file, at))?;
-        if !is_there || staged.removed.covers(at) {
+        let link = |parent: &Id| ffi::link_kind(parent, at.name());
+        let parent = at.parent().map(|parent| self.find(&parent, Kind::Group)).transpose()?;
+        let link = parent.map(|parent| self.reading(at, || link(&parent))).transpose()?.flatten();
+        if link.is_some_and(|link| !matches!(link, ffi::LinkKind::Hard)) {
+            return Err(self.unsupported(at, "it is a link to another place, and stays as it is"));
+        }
+        if link.is_none() || staged.removed.covers(at) {
             return Err(self.not_found(at));
         }
         self.note_size(&mut staged)?;

@@ -318,11 +318,14 @@ fn a_failed_publishing_leaves_everything_as_it_was() {
     for name in ["g", "z"] {
         store.create_group(&path(name), &old).unwrap();
     }
+    store.create_array(&path("old"), &ints(7), PLAIN, &old).unwrap();
     store.publish().unwrap();
     let stage = || {
         store.create_array(&path("a"), &ints(10), PLAIN, &Attrs::new()).unwrap();
         store.create_array(&path("x"), &ints(10), PLAIN, &Attrs::new()).unwrap();
         store.set_attrs(&path("g"), &attrs(json!({"text": "new", "list": [], "more": true}))).unwrap();
+        store.remove(&path("old")).unwrap();
+        store.create_group(&path("old"), &Attrs::new()).unwrap();
         store.set_attrs(&path("z"), &attrs(json!({"text": "new"}))).unwrap();
     };
     let check = |children: &[&str]| {
@@ -330,13 +333,14 @@ fn a_failed_publishing_leaves_everything_as_it_was() {
         for at in children.iter().filter(|c| ["g", "z"].contains(c)) {
             assert_eq!(store.node(&path(at)).unwrap().unwrap().attrs, old, "{at}");
         }
+        assert_eq!(read_all(&store, &path("old")).unwrap(), ints(7));
         assert!(store.staged.lock().is_empty());
     };
     // The last thing to be changed has disappeared behind the store's back.
     stage();
     ffi::delete_link(&store.file, "z").unwrap();
     assert!(matches!(store.publish(), Err(Error::Backend { .. })));
-    check(&["g"]);
+    check(&["g", "old"]);
     // A name has been taken behind the store's back.
     store.create_group(&path("z"), &old).unwrap();
     store.publish().unwrap();
@@ -344,7 +348,7 @@ fn a_failed_publishing_leaves_everything_as_it_was() {
     let thief = ffi::new_group(&store.file, false).unwrap();
     ffi::link(&thief, &store.file, "x").unwrap();
     assert!(store.publish().is_err());
-    check(&["g", "x", "z"]);
+    check(&["g", "old", "x", "z"]);
 }
 
 #[test]

@@ -98,8 +98,10 @@ impl Staged {
             let _ = ffi::flush(file);
             return Err(failure);
         }
-        if !self.removed.is_empty() {
-            done.forget_old().and_then(|()| ffi::flush(file))?;
+        // Closing what went frees its space, which is for the file to know, too.
+        if !done.gone.is_empty() {
+            done.gone.clear();
+            ffi::flush(file)?;
         }
         // All is done: not knowing the size is no reason to fail.
         let grown = ffi::file_size(file).unwrap_or(0).saturating_sub(self.size_before.unwrap_or(u64::MAX));
@@ -122,7 +124,7 @@ impl Staged {
             }
         }
         for at in self.removed.iter() {
-            done.put_aside(found(file, &at.parent().unwrap_or_default())?, at.name())?;
+            done.unlink(found(file, &at.parent().unwrap_or_default())?, at.name())?;
         }
         for (at, object) in tops {
             let parent = found(file, &at.parent().unwrap_or_default())?;
@@ -146,8 +148,8 @@ fn found(file: &Id, at: &ElemPath) -> Outcome<Id> {
 /// What has been made visible so far, to be undone if the rest fails.
 #[derive(Debug, Default)]
 struct Done {
-    /// Links of what goes, under the names that they have meanwhile.
-    aside: Vec<(Id, String, String)>,
+    /// What went: the object, and where it was. As long as it is open, HDF5 keeps it.
+    gone: Vec<(Id, Id, String)>,
     links: Vec<(Id, String)>,
     attrs: Vec<(Id, Replaced)>,
 }
@@ -156,26 +158,11 @@ struct Done {
 type Replaced = Vec<(String, Option<SavedAttr>)>;
 
 impl Done {
-    /// Frees the name of a node that goes; the node stays until all else is done.
-    fn put_aside(&mut self, parent: Id, name: &str) -> Outcome<()> {
-        let mut free = (0..).map(|n| format!("{name}.adshadow-old-{n}"));
-        let aside = loop {
-            let Some(other) = free.next() else { return Err(Failure::new("no name is free")) };
-            if ffi::link_kind(&parent, &other)?.is_none() {
-                break other;
-            }
-        };
-        ffi::rename_link(&parent, name, &aside)?;
-        self.aside.push((parent, name.to_owned(), aside));
-        Ok(())
-    }
-
-    /// Once all that is new is in the file.
-    fn forget_old(&mut self) -> Outcome<()> {
-        while let Some((parent, _, aside)) = self.aside.last() {
-            ffi::delete_link(parent, aside)?;
-            self.aside.pop();
-        }
+    /// Takes the name of a node away; the node itself stays until this is dropped.
+    fn unlink(&mut self, parent: Id, name: &str) -> Outcome<()> {
+        let object = ffi::open_object(&parent, name)?;
+        ffi::delete_link(&parent, name)?;
+        self.gone.push((object, parent, name.to_owned()));
         Ok(())
     }
 
@@ -207,8 +194,8 @@ impl Done {
         for (parent, name) in self.links.drain(..).rev() {
             let _ = ffi::delete_link(&parent, &name);
         }
-        for (parent, name, aside) in self.aside.drain(..).rev() {
-            let _ = ffi::rename_link(&parent, &aside, &name);
+        for (object, parent, name) in self.gone.drain(..).rev() {
+            let _ = ffi::link(&object, &parent, &name);
         }
     }
 }

@@ -227,10 +227,10 @@ impl Read for Handle {
             read_at(&self.file, out, self.pos)?
         } else {
             if held(self).is_none() {
-                self.ahead.resize(AHEAD, 0);
-                let got = read_at(&self.file, &mut self.ahead, self.pos)?;
-                self.ahead.truncate(got);
-                self.ahead_from = self.pos;
+                let mut ahead = vec![0; AHEAD];
+                let got = read_at(&self.file, &mut ahead, self.pos)?;
+                ahead.truncate(got);
+                (self.ahead, self.ahead_from) = (ahead, self.pos);
             }
             let skip = held(self).map_or(self.ahead.len(), |skip| skip as usize);
             (&self.ahead[skip..]).read(out)?

@@ -8,10 +8,10 @@ use ndarray::ArrayD;
 use parking_lot::Mutex;
 use rayon::prelude::*;
 
-use super::codec::{Codec, index_codec};
-use super::dtype::name_of;
+use super::codec::Codec;
 use super::item::Items;
 use super::meta::{Keys, Layout, Sharding};
+use super::shard::ShardIndex;
 use super::source::{Fault, Source};
 use crate::index::{AxisPlan, ChunkPart, Rows, Run};
 use crate::path::ElemPath;
@@ -33,11 +33,7 @@ type Index = Arc<Vec<(u64, u64)>>;
 
 #[derive(Debug)]
 struct Shards {
-    /// Inner chunks per shard along each axis.
-    counts: Vec<usize>,
-    codec: Codec,
-    index_bytes: u64,
-    at_end: bool,
+    index: ShardIndex,
     /// Indexes already read; `None` for shards that do not exist.
     seen: Mutex<HashMap<Vec<usize>, Option<Index>>>,
 }
@@ -213,35 +209,30 @@ fn is_zero(array: &Array) -> bool {
 
 impl Shards {
     fn new(sharding: &Sharding, shard: &[usize]) -> Result<Self, Fault> {
-        let counts: Vec<usize> = shard.iter().zip(&sharding.inner).map(|(s, i)| s / i).collect();
-        let checked = sharding.index_codecs.iter().any(|c| name_of(c) == Some("crc32c"));
-        let entries = counts.iter().product::<usize>() as u64;
-        let index_bytes = 16 * entries + if checked { 4 } else { 0 };
-        let codec = index_codec(&sharding.index_codecs, &counts)?;
-        Ok(Self { counts, codec, index_bytes, at_end: sharding.at_end, seen: Mutex::default() })
+        Ok(Self { index: ShardIndex::new(sharding, shard)?, seen: Mutex::default() })
     }
 
     fn find(&self, source: &Source, at: &ElemPath, keys: &Keys, chunk: &[usize]) -> Result<Option<Spot>, Fault> {
-        let shard: Vec<usize> = chunk.iter().zip(&self.counts).map(|(c, n)| c / n).collect();
+        let shard: Vec<usize> = chunk.iter().zip(&self.index.counts).map(|(c, n)| c / n).collect();
         let key = keys.key(&shard);
-        let Some(index) = self.index(source, at, &key, shard)? else { return Ok(None) };
-        let inner = chunk.iter().zip(&self.counts).fold(0, |i, (c, n)| i * n + c % n);
+        let Some(index) = self.index_of(source, at, &key, shard)? else { return Ok(None) };
+        let inner = chunk.iter().zip(&self.index.counts).fold(0, |i, (c, n)| i * n + c % n);
         Ok(match index.get(inner) {
             None | Some((u64::MAX, _) | (_, u64::MAX)) => None,
             Some(&range) => Some(Spot { key, range: Some(range) }),
         })
     }
 
-    fn index(&self, source: &Source, at: &ElemPath, key: &str, shard: Vec<usize>) -> Result<Option<Index>, Fault> {
+    fn index_of(&self, source: &Source, at: &ElemPath, key: &str, shard: Vec<usize>) -> Result<Option<Index>, Fault> {
         if let Some(known) = self.seen.lock().get(&shard) {
             return Ok(known.clone());
         }
         let index = match source.chunk_size(at, key)? {
             None => None,
             Some(size) => {
-                let start = if self.at_end { size.saturating_sub(self.index_bytes) } else { 0 };
-                let bytes = source.chunk(at, key, Some((start, self.index_bytes)), usize::MAX)?;
-                bytes.map(|b| self.parse(b)).transpose()?
+                let start = if self.index.at_end { size.saturating_sub(self.index.bytes) } else { 0 };
+                let bytes = source.chunk(at, key, Some((start, self.index.bytes)), usize::MAX)?;
+                bytes.map(|b| self.index.parse(b).map(Arc::new)).transpose()?
             }
         };
         let mut seen = self.seen.lock();
@@ -250,16 +241,6 @@ impl Shards {
         }
         seen.insert(shard, index.clone());
         Ok(index)
-    }
-
-    fn parse(&self, bytes: Vec<u8>) -> Result<Index, Fault> {
-        let decoded = self.codec.decode(bytes, &[0])?;
-        let numbers = decoded
-            .first()
-            .and_then(Array::view::<u64>)
-            .and_then(|a| a.as_slice().map(<[u64]>::to_vec))
-            .unwrap_or_default();
-        Ok(Arc::new(numbers.chunks_exact(2).map(|pair| (pair[0], pair[1])).collect()))
     }
 }
 

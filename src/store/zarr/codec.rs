@@ -8,6 +8,8 @@ use super::dtype::{is_big, name_of};
 use super::filter::Filter;
 use super::item::{Flat, Form, Items};
 use super::library::Chain;
+use super::meta::Sharding;
+use super::shard::Shard;
 use super::source::Fault;
 use crate::value::{Array, DType};
 
@@ -46,8 +48,8 @@ enum ToBytes {
     Json,
     /// Numbers of labels.
     Labels(Vec<Vec<u8>>),
-    /// Shards.
-    Library(Chain),
+    /// Shards inside other codecs.
+    Shards(Box<Shard>),
 }
 
 /// Most bytes of a chunk whose items are of any length, and of one such item on average.
@@ -93,8 +95,16 @@ impl Codec {
             ("numcodecs.json2", true) => ToBytes::Json,
             ("numcodecs.categorize", true) => ToBytes::Labels(labels(&codecs[turn]["configuration"])?),
             ("sharding_indexed", _) => {
-                let fill = if size == items.size { fill.clone() } else { Flat::Fixed(vec![0; size]) };
-                ToBytes::Library(Chain::new(&codecs[turn..=turn], &fill, &shape_now)?)
+                if size != items.size {
+                    let why = "shards of items that a filter has made longer or shorter";
+                    return Err(Fault::Unsupported(why.into()));
+                }
+                ToBytes::Shards(Box::new(Shard::new(
+                    &Sharding::new(&codecs[turn], &shape_now)?,
+                    items,
+                    fill,
+                    &shape_now,
+                )?))
             }
             (name, _) => return Err(Fault::Unsupported(format!("codec `{name}` for this data type"))),
         };
@@ -120,20 +130,25 @@ impl Codec {
     pub(super) fn decode(&self, bytes: Vec<u8>, parts: &[usize]) -> Result<Vec<Array>, Fault> {
         // A few bytes may claim to be a chunk of any size.
         parts.iter().try_for_each(|&part| self.items.typed(part, &self.shape).map(drop))?;
+        let mut flat = self.flat(bytes)?;
+        parts.iter().map(|&part| self.items.unpack(part, &mut flat, &self.shape)).collect()
+    }
+
+    /// The items of a chunk as they are packed.
+    pub(super) fn flat(&self, bytes: Vec<u8>) -> Result<Flat, Fault> {
         let bytes = self.after.iter().rev().try_fold(bytes, |bytes, filter| filter.undo(bytes, self.limit()))?;
         let flat = match &self.to_bytes {
             ToBytes::Plain => Flat::Fixed(bytes),
             ToBytes::Lengths => Flat::Loose(split(&bytes, self.count())?),
             ToBytes::Json => Flat::Loose(from_json(&bytes)?),
-            ToBytes::Labels(labels) => Flat::Loose(labelled(&bytes, labels)?),
-            ToBytes::Library(chain) => chain.decode(bytes)?,
+            ToBytes::Labels(labels) => Flat::Loose(labelled(&bytes, labels, self.count(), self.limit())?),
+            ToBytes::Shards(shard) => shard.decode(&bytes)?,
         };
-        let mut flat = self.before.iter().rev().try_fold(flat, |flat, step| match (step, flat) {
+        self.before.iter().rev().try_fold(flat, |flat, step| match (step, flat) {
             (Step::Filter(filter), Flat::Fixed(bytes)) => filter.undo(bytes, self.limit()).map(Flat::Fixed),
             (Step::Filter(_), loose) => Ok(loose),
             (Step::Transpose { order, shape, size }, flat) => turned_back(flat, order, shape, *size),
-        })?;
-        parts.iter().map(|&part| self.items.unpack(part, &mut flat, &self.shape)).collect()
+        })
     }
 
     fn count(&self) -> usize {
@@ -257,7 +272,13 @@ fn labels(config: &Value) -> Result<Vec<Vec<u8>>, Fault> {
     labels.filter(|_| narrow).ok_or_else(|| Fault::Unsupported(format!("codec `categorize` with {config}")))
 }
 
-fn labelled(codes: &[u8], labels: &[Vec<u8>]) -> Result<Vec<Vec<u8>>, Fault> {
+fn labelled(codes: &[u8], labels: &[Vec<u8>], count: usize, limit: usize) -> Result<Vec<Vec<u8>>, Fault> {
+    let length = |&code: &u8| usize::from(code).checked_sub(1).and_then(|i| labels.get(i)).map_or(0, Vec::len);
+    if codes.len() != count || codes.iter().map(length).try_fold(0, usize::checked_add).is_none_or(|n| n > limit) {
+        return Err(Fault::Malformed(
+            "a chunk of labels is of another length, or of more text than is believed".into(),
+        ));
+    }
     let label = |&code: &u8| match usize::from(code).checked_sub(1) {
         None => Some(Vec::new()),
         Some(i) => labels.get(i).cloned(),

@@ -23,12 +23,9 @@ impl Items {
         }
         let mut item = vec![0; self.size];
         match value {
-            // Some writers put other things than zeros there, even of another length.
-            Value::String(text) => {
-                if let Some(bytes) = decode(text).filter(|b| b.len() == self.size) {
-                    item = bytes;
-                }
-            }
+            // Empty means zeros, and zarr-python 3.1 writes text for them in fields of text (format, 2.10).
+            Value::String(text) if text.is_empty() => {}
+            Value::String(text) => item = decode(text).filter(|b| b.len() == self.size).ok_or_else(bad)?,
             Value::Object(map) => {
                 for part in &self.parts {
                     let (Some(form), Some(value)) = (part.form, map.get(&part.name)) else { continue };
@@ -38,7 +35,9 @@ impl Items {
                     }
                 }
             }
-            _ => {}
+            Value::Null => {}
+            Value::Number(n) if n.as_f64() == Some(0.0) => {}
+            _ => return Err(bad()),
         }
         Ok(Flat::Fixed(item))
     }

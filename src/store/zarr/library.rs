@@ -1,4 +1,4 @@
-//! The codecs of the Zarr library: chunks are encoded with them, and decoded where shards lie inside other codecs.
+//! The codecs of the Zarr library: chunks are encoded with them.
 
 use std::cell::Cell;
 use std::num::NonZeroU64;
@@ -44,26 +44,6 @@ impl Chain {
             let codecs: Vec<MetadataV3> = codecs.iter().map(|c| Ok(known(c)?.0)).collect::<Result<_, Fault>>()?;
             let chain = CodecChain::from_metadata(&codecs).map_err(|e| Fault::Malformed(format!("codecs: {e}")))?;
             Ok(Self { chain, data_type, fill, lengths })
-        })
-    }
-
-    pub(super) fn decode(&self, bytes: Vec<u8>) -> Result<Flat, Fault> {
-        guarded(|| {
-            let options = CodecOptions::default();
-            let decoded = self
-                .chain
-                .decode(bytes.into(), &self.lengths, &self.data_type, &self.fill, &options)
-                .map_err(|e| Fault::Malformed(format!("a chunk does not decode: {e}")))?;
-            match decoded {
-                ArrayBytes::Fixed(bytes) => Ok(Flat::Fixed(bytes.into_owned())),
-                ArrayBytes::Variable(items) => {
-                    let (bytes, offsets) = items.into_parts();
-                    let item = |w: &[usize]| bytes.get(w[0]..w[1]).map(<[u8]>::to_vec);
-                    let items: Option<Vec<Vec<u8>>> = offsets.windows(2).map(item).collect();
-                    items.map(Flat::Loose).ok_or_else(|| Fault::Malformed("a chunk with impossible offsets".into()))
-                }
-                ArrayBytes::Optional(_) => Err(Fault::Malformed("a chunk with a mask".into())),
-            }
         })
     }
 

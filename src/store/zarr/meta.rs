@@ -185,11 +185,21 @@ impl Layout {
         if name_of(codec) != Some("sharding_indexed") {
             return Ok(None);
         }
+        let sharding = Sharding::new(codec, grid)?;
+        let checked = check_chunk(&sharding.inner, &self.shape, self.items.as_ref());
+        checked.map_err(|e| Fault::Malformed(format!("codec `sharding_indexed`: {e}")))?;
+        Ok(Some(sharding))
+    }
+}
+
+impl Sharding {
+    /// What the codec says of shards of this shape.
+    pub(super) fn new(codec: &Value, shard: &[usize]) -> Result<Self, Fault> {
         let bad = |what: &str| Fault::Malformed(format!("codec `sharding_indexed`: {what}"));
         let list = |key| codec["configuration"][key].as_array().cloned();
         let inner = lengths(&codec["configuration"]["chunk_shape"]).ok_or_else(|| bad("no chunk shape"))?;
-        check_chunk(&inner, &self.shape, self.items.as_ref()).map_err(|e| bad(&e))?;
-        if grid.iter().zip(&inner).any(|(g, i)| g % i != 0) {
+        let divides = |(s, i): (&usize, &usize)| *i > 0 && s % i == 0;
+        if shard.len() != inner.len() || !shard.iter().zip(&inner).all(divides) {
             return Err(bad("inner chunks do not divide the shard"));
         }
         let default_index =
@@ -199,12 +209,12 @@ impl Layout {
             Value::String(s) if s == "end" || s == "start" => s == "end",
             _ => return Err(bad("unknown index location")),
         };
-        Ok(Some(Sharding {
+        Ok(Self {
             inner,
             codecs: list("codecs").ok_or_else(|| bad("no inner codecs"))?,
             index_codecs: list("index_codecs").unwrap_or_else(default_index),
             at_end,
-        }))
+        })
     }
 }
 

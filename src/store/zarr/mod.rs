@@ -1,7 +1,7 @@
 //! [`ZarrStore`]: Zarr directories of versions 2 and 3, and zip archives of them.
 //!
-//! Metadata are found and understood here (`source`, `meta`, `consolidated`); the Zarr library only turns chunks into items
-//! and back (`codec`, `array`). New arrays take the dialect of their neighbours (`dialect`) and appear in one step
+//! Metadata are found and understood here (`source`, `archive`, `meta`, `dtype`, `fill`, `consolidated`), and chunks decoded (`array`,
+//! `shard`, `codec`, `filter`, `item`); the Zarr library encodes them (`library`). New arrays take the dialect of their neighbours (`dialect`) and appear in one step
 //! (`stage`).
 
 mod archive;
@@ -15,6 +15,7 @@ mod filter;
 mod item;
 mod library;
 mod meta;
+mod shard;
 mod source;
 mod stage;
 #[cfg(test)]
@@ -38,6 +39,7 @@ use codec::Encoder;
 use consolidated::ConsolidatedMap;
 use dialect::{Stored, Wanted};
 use meta::{Document, Layout, Version};
+use shard::unravel;
 use source::{Fault, OURS, Source};
 use stage::Stage;
 
@@ -308,20 +310,6 @@ fn grid(shape: &[usize], chunks: &[usize]) -> Option<Vec<usize>> {
     (!grid.contains(&0)).then_some(grid)
 }
 
-fn unravel(mut number: usize, grid: &[usize]) -> Vec<usize> {
-    let mut chunk: Vec<usize> = grid
-        .iter()
-        .rev()
-        .map(|n| {
-            let here = number % n;
-            number /= n;
-            here
-        })
-        .collect();
-    chunk.reverse();
-    chunk
-}
-
 /// The items of one chunk of a field of an array of this shape, with zeros beyond the end of the array.
 fn cut_chunk(field: &Array, shape: &[usize], chunks: &[usize], chunk: &[usize]) -> Result<Array, Fault> {
     let rows: Vec<Rows> =
@@ -442,8 +430,7 @@ impl WriteStore for ZarrStore {
         if !is_there || stage.removed.covers(at) {
             return Err(self.source.not_found(at));
         }
-        stage.remove(at);
-        Ok(())
+        stage.remove(at).map_err(self.source.io(at))
     }
 
     fn publish(&self) -> Result<()> {

@@ -116,7 +116,7 @@ impl Source {
         const NODE: [&str; 3] = ["zarr.json", ".zarray", ".zgroup"];
         if let Some(archive) = &self.archive {
             let mut names = archive.children(&key_of(at, ""), &NODE);
-            names.retain(|name| at.join(name).is_ok());
+            names.retain(|name| !name.starts_with(OURS) && at.join(name).is_ok());
             return Ok(names);
         }
         let Some(dir) = self.real_dir(at) else { return Ok(Vec::new()) };

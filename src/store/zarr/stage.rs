@@ -52,10 +52,15 @@ impl Stage {
         Ok(())
     }
 
-    /// Remembers that a published node goes; what was to change below it changes no more.
-    pub(super) fn remove(&mut self, at: &ElemPath) {
+    /// Remembers that a published node goes; what was to come or to change below it does so no more.
+    pub(super) fn remove(&mut self, at: &ElemPath) -> io::Result<()> {
+        if let Some(base) = self.dir.as_ref().filter(|_| self.nodes.keys().any(|new| new.starts_with(at))) {
+            fs::remove_dir_all(at.components().fold(base.clone(), |dir, name| dir.join(name)))?;
+        }
+        self.nodes.retain(|new, _| !new.starts_with(at));
         self.attrs.retain(|changed, _| !changed.starts_with(at));
         self.removed.add(at);
+        Ok(())
     }
 
     /// Remembers new attributes of a published node.
@@ -210,7 +215,8 @@ impl<'a> Journal<'a> {
     fn move_out(&mut self, at: &ElemPath) -> Result<()> {
         let from = self.source.dir(at);
         let number = COUNT.fetch_add(1, Relaxed);
-        let to = self.source.root.join(format!("{OURS}old-{}-{number}", std::process::id()));
+        let name = at.name().replace(|c: char| !c.is_ascii_alphanumeric(), "_");
+        let to = self.source.root.join(format!("{OURS}old-{}-{number}-{name}", std::process::id()));
         fs::rename(&from, &to).map_err(self.source.io(at))?;
         let parent = from.parent().map(Path::to_owned);
         self.undo.push(Undo::Out(from, to));

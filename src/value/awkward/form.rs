@@ -1,12 +1,12 @@
 //! The form of an awkward array: JSON text that says how buffers make a tree. Reading checks that they do.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
 use super::layout::{Layout, Node, is_item, packed, packed_union};
 use super::{Array, DType};
-use crate::value::check_memory;
 
 /// Why a form and buffers give no array.
 #[derive(Debug)]
@@ -32,7 +32,8 @@ const EXPANSION: usize = 64;
 
 struct Reader {
     buffers: BTreeMap<String, Array>,
-    /// Items that may be made of the buffers.
+    /// Items that may still be made of the buffers, in all nodes together.
+    left: Cell<usize>,
     budget: usize,
     /// Only the type is wanted: there are no buffers, and no rows.
     outline: bool,
@@ -42,12 +43,12 @@ struct Reader {
 pub(super) fn read(form: &str, length: usize, buffers: BTreeMap<String, Array>) -> Read<Layout> {
     let stored: usize = buffers.values().map(Array::nbytes).sum();
     let budget = MAX_ITEMS.max(stored.saturating_mul(EXPANSION));
-    Reader { buffers, budget, outline: false }.node(&parse(form)?, length)
+    Reader { buffers, left: Cell::new(budget), budget, outline: false }.node(&parse(form)?, length)
 }
 
 /// The tree without rows.
 pub(super) fn outline(form: &str) -> Read<Layout> {
-    Reader { buffers: BTreeMap::new(), budget: 0, outline: true }.node(&parse(form)?, 0)
+    Reader { buffers: BTreeMap::new(), left: Cell::new(0), budget: 0, outline: true }.node(&parse(form)?, 0)
 }
 
 /// The parser gives up on what is nested deeper than 128 levels, which bounds all recursion here.
@@ -100,8 +101,7 @@ impl Reader {
                     content.parameters.extend(parameters);
                     return Ok(content);
                 }
-                let mut left = self.budget;
-                self.afford(index.iter().all(|&i| content.weigh(i as usize, &mut left)))?;
+                self.afford(&content, index.iter().map(|&i| i as usize))?;
                 Node::Indexed { index, content: Box::new(content) }
             }
             "IndexedOptionArray" => {
@@ -127,7 +127,11 @@ impl Reader {
             }
             "UnmaskedArray" => {
                 let content = self.content(form, len)?;
-                check_memory(DType::I64, &[len])?;
+                // No buffer vouches for so many positions.
+                match self.left.get().checked_sub(len) {
+                    Some(left) => self.left.set(left),
+                    None => return Err(format!("{len} items of nothing").into()),
+                }
                 Node::Option { index: (0..content.len as i64).collect(), content: Box::new(content) }
             }
             "UnionArray" | "UnionArray8_" => self.union(form, len)?,
@@ -193,9 +197,8 @@ impl Reader {
             return Err(format!("starts and stops of {} are negative or cross", key(form)?).into());
         }
         let content = self.content(form, spans.iter().map(|s| s.1).max().unwrap_or(0) as usize)?;
-        let mut left = self.budget;
         let rows = || spans.iter().flat_map(|&(a, b)| a as usize..b as usize);
-        self.afford(rows().all(|row| content.weigh(row, &mut left)))?;
+        self.afford(&content, rows())?;
         let mut offsets = vec![0];
         for (a, b) in &spans {
             offsets.push(offsets[offsets.len() - 1] + (b - a) as usize);
@@ -252,8 +255,7 @@ impl Reader {
         let len = index.len();
         let (packed, below) = packed(index.clone());
         let node = if is_categorical {
-            let mut left = self.budget;
-            self.afford(below.iter().all(|&i| content.weigh(i, &mut left)))?;
+            self.afford(&content, below.iter().copied())?;
             Node::Option { index, content: Box::new(content) }
         } else {
             Node::Option { index: packed, content: Box::new(self.pick(content, &below)?) }
@@ -266,12 +268,15 @@ impl Reader {
         if rows.len() == content.len && rows.iter().enumerate().all(|(i, &row)| i == row) {
             return Ok(content);
         }
-        let mut left = self.budget;
-        self.afford(rows.iter().all(|&row| content.weigh(row, &mut left)))?;
+        self.afford(&content, rows.iter().copied())?;
         Ok(content.pick(rows))
     }
 
-    fn afford(&self, enough: bool) -> Read<()> {
+    /// Pays for these rows of a content.
+    fn afford(&self, content: &Layout, mut rows: impl Iterator<Item = usize>) -> Read<()> {
+        let mut left = self.left.get();
+        let enough = rows.all(|row| content.weigh(row, &mut left));
+        self.left.set(left);
         if enough { Ok(()) } else { Err(format!("its indexes repeat items more than {} times", self.budget).into()) }
     }
 

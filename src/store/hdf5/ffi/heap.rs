@@ -34,6 +34,8 @@ const REFERENCE: usize = 16;
 const HEAD: u64 = 16;
 /// Heaps are at least this long.
 const LEAST: u64 = 4096;
+/// Heaps up to this length are read in one go, of longer ones the heads of objects only.
+const WHOLE: u64 = 1 << 20;
 
 /// Lengths of the heaps found sound, by the library's number of the open file and the address. Cleared when it grows.
 static SOUND: Mutex<BTreeMap<(c_ulong, u64), u64>> = Mutex::new(BTreeMap::new());
@@ -166,8 +168,10 @@ impl HeapFile {
     /// The length of a sound heap; `None` where it may change: in a file open for writing, in which there may be none yet.
     fn heap(&self, address: u64) -> Outcome<Option<u64>> {
         let key = (self.number, address);
+        // One that is open for writing may have grown since; by this process, which leaves it sound.
+        let known = |size: u64| if self.writable { None } else { Some(size) };
         if let Some(&size) = SOUND.lock().get(&key) {
-            return Ok(Some(size));
+            return Ok(known(size));
         }
         let size = match self.walk(address) {
             Ok(size) => size,
@@ -175,15 +179,12 @@ impl HeapFile {
             Err(e) => return Err(Failure::new(format!("the heap of texts at {address} cannot be read: {e}"))),
         };
         let size = size.map_err(|why| Failure::new(format!("the heap of texts at {address} {why}")))?;
-        if self.writable {
-            return Ok(None);
-        }
         let mut sound = SOUND.lock();
         if sound.len() >= MAX_KNOWN {
             sound.clear();
         }
         sound.insert(key, size);
-        Ok(Some(size))
+        Ok(known(size))
     }
 
     /// Goes through the objects of a heap as the library will. The outer error: there is no heap; the inner: it is damaged.
@@ -199,6 +200,10 @@ impl HeapFile {
         if size < LEAST || start.checked_add(size).is_none_or(|last| last > end) {
             return Ok(Err("is not of a length that it can have"));
         }
+        if size <= WHOLE {
+            first.resize(size as usize, 0);
+            read_at(&self.bytes, start, &mut first)?;
+        }
         let mut at = HEAD;
         while at + HEAD <= size {
             let mut head = [0; HEAD as usize];
@@ -208,8 +213,11 @@ impl HeapFile {
             }
             let (index, len) = (number(&head[..2]), number(&head[8..]));
             // Object 0 is the free space, whose length includes its head.
-            let step =
-                if index == 0 { Some(len) } else { len.checked_next_multiple_of(8).and_then(|n| n.checked_add(HEAD)) };
+            let step = if index == 0 {
+                Some(len).filter(|&len| len >= HEAD)
+            } else {
+                len.checked_next_multiple_of(8).and_then(|n| n.checked_add(HEAD))
+            };
             match step.and_then(|step| at.checked_add(step)) {
                 Some(next) if next > at && next <= size => at = next,
                 _ => return Ok(Err("holds an object of a length that it cannot have")),

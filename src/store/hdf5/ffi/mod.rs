@@ -23,7 +23,7 @@ pub(super) use hdf5_metno::sync::sync as locked;
 pub(super) use objects::{
     Kind, LinkKind, attr_exists, attr_names, create_file, delete_attr, delete_link, file_size, flush, flush_dataset,
     header_version, is_writable, link, link_kind, links, new_attr, new_group, open_attr, open_file, open_object,
-    reference_path, rename_link, resolves,
+    reference_path, resolves,
 };
 pub(super) use types::{Class, Type};
 

@@ -48,6 +48,9 @@ fn path_text(path: &Path) -> Outcome<CString> {
 fn file_access() -> Outcome<Id> {
     filters::register();
     let list = Id::from_raw(plain!(H5Pcreate(*H5P_CLS_FILE_ACCESS))?);
+    // Whatever the environment says: `heap` reads through the descriptor of this driver.
+    #[cfg(unix)]
+    plain!(H5Pset_fapl_sec2(list.raw()))?;
     plain!(H5Pset_fclose_degree(list.raw(), H5F_close_degree_t::H5F_CLOSE_STRONG))?;
     plain!(H5Pset_libver_bounds(list.raw(), H5F_libver_t::H5F_LIBVER_EARLIEST, H5F_LIBVER_LATEST))?;
     Ok(list)
@@ -231,14 +234,6 @@ pub(in super::super) fn delete_link(group: &Id, name: &str) -> Outcome<()> {
     let name = c_text(name)?;
     // SAFETY: the name outlives the call.
     check(|| unsafe { H5Ldelete(group.raw(), name.as_ptr(), H5P_DEFAULT) }).map(drop)
-}
-
-/// Gives a link another name in the same group.
-pub(in super::super) fn rename_link(group: &Id, from: &str, to: &str) -> Outcome<()> {
-    let (from, to) = (c_text(from)?, c_text(to)?);
-    // SAFETY: the names outlive the call.
-    check(|| unsafe { H5Lmove(group.raw(), from.as_ptr(), group.raw(), to.as_ptr(), H5P_DEFAULT, H5P_DEFAULT) })
-        .map(drop)
 }
 
 /// Names of an object's attributes; those that are not UTF-8 are left out.
