@@ -7,7 +7,7 @@ mod stores;
 
 use anndata_shadow::ndarray::{Array1, Array2};
 use anndata_shadow::polars::prelude::{NamedFrom, Series};
-use anndata_shadow::{AnnDataShadow, Error, Mark, Mode, MuDataShadow, OpenOptions, SharedAxis, WriteOptions};
+use anndata_shadow::{AnnDataShadow, Element, Error, Mark, Mode, MuDataShadow, OpenOptions, SharedAxis, WriteOptions};
 use common::{elements_of_mudata, expected, fixture_names, fixtures};
 use serde_json::json;
 
@@ -284,4 +284,85 @@ fn a_modality_is_added_from_another_shadow_and_mudata_reads_it() {
         let (_, faults) = common::compare(again.elements().unwrap(), |path| again.member(path).unwrap(), old, |_| true);
         assert!(faults.is_empty(), "{name}: {faults:#?}");
     }
+}
+
+#[test]
+fn what_hangs_together_is_not_changed_alone() {
+    let Copy { mdata, dir: _dir, .. } = copy("mu.h5mu");
+    mdata.var().insert(Series::new("pending".into(), vec![1_i32; 6])).unwrap();
+    let new =
+        AnnDataShadow::open(fixtures().join("main.h5ad")).unwrap().select(0..2, 0..2).unwrap().to_memory().unwrap();
+    let error = mdata.insert_modality("new", new.clone()).unwrap_err().to_string();
+    assert!(error.contains("write() first"), "{error}");
+    assert_eq!((mdata.shape(), mdata.modalities().len()), ((5, 6), 3), "a refusal changes nothing");
+    mdata.var().remove("pending").unwrap();
+
+    mdata.insert_modality("new", new.clone()).unwrap();
+    assert!(matches!(mdata.insert_modality("new", new), Err(Error::Exists { .. })));
+    let n = mdata.n_obs();
+    for refused in [
+        mdata.obsm().remove("new"),
+        mdata.obsmap().remove("rna"),
+        mdata.obsm().insert("new", Array2::<f32>::zeros((n, 1))),
+        mdata.obs().insert(Series::new("late".into(), vec![1_i32; n])),
+    ] {
+        let error = refused.unwrap_err().to_string();
+        assert!(error.contains("write() first") || error.contains("already exists"), "{error}");
+    }
+    // What fits is added as ever, with all rows that there are now.
+    mdata.obsm().insert("X_late", Array2::<f32>::zeros((n, 2))).unwrap();
+    mdata.close().unwrap();
+    assert!(mdata.obsm().insert("new", Array2::<f32>::zeros((n, 1))).is_err(), "nor when closed");
+    mdata.reopen(Mode::ReadWrite).unwrap();
+    mdata.write(WriteOptions::default()).unwrap();
+    mdata.obs().insert(Series::new("late".into(), vec![1_i32; n])).unwrap();
+    mdata.write(WriteOptions::default()).unwrap();
+    assert_eq!(mdata.obsm().read::<Array2<f32>>("X_late").unwrap().dim(), (n, 2));
+}
+
+#[test]
+fn what_is_no_anndata_is_not_added() {
+    let Copy { mdata, dir: _dir, .. } = copy("mu_v3.zarr");
+    let good = mdata.modality("adt").unwrap().to_memory().unwrap();
+    let Element::Mapping(parts) = &good else { panic!("{good:?}") };
+    let with = |name: &str, element: Element| {
+        let mut parts = parts.clone();
+        parts.insert(name.to_owned(), element);
+        Element::Mapping(parts)
+    };
+    let matrix = Element::from(anndata_shadow::Array::from(Array2::<f32>::zeros((2, 2))));
+    let mut without = parts.clone();
+    without.remove("obs");
+    for bad in [
+        matrix.clone(),
+        Element::Mapping(without),
+        with("X", matrix.clone()),
+        with("obsm", matrix.clone()),
+        with("raw", matrix.clone()),
+        with("more", matrix.clone()),
+        with("obsm", Element::from([("frame", parts["var"].clone())])),
+    ] {
+        assert!(mdata.insert_modality("bad", bad).is_err());
+    }
+    assert!(mdata.insert_modality("a/b", good.clone()).is_err());
+    assert!(mdata.changes().is_empty());
+    mdata.insert_modality("good", good).unwrap();
+}
+
+#[test]
+fn the_first_mudata_files_are_added_to() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("old.h5mu");
+    stores::copy(&stores::data("archives/mudata/v0.1.2/mdata_axis0.h5mu"), &path);
+    let mdata = MuDataShadow::open_with(&path, &OpenOptions::default().mode(Mode::ReadWrite)).unwrap();
+    let new = mdata.modality("mod2").unwrap().select([1, 0], 0..5).unwrap().to_memory().unwrap();
+    mdata.insert_modality("new", new).unwrap();
+    mdata.uns().insert("note", "there was no uns").unwrap();
+    mdata.write(WriteOptions::default()).unwrap();
+    let (shape, shown) = (mdata.shape(), mdata.modalities());
+    drop(mdata);
+    let object = as_mudata_reads(&path);
+    assert_eq!(json!([shape.0, shape.1]), json!([object["n_obs"], object["n_vars"]]));
+    assert_eq!(object["mod_order"].as_array().unwrap().len(), shown.len());
+    assert_eq!(object["uns"]["note"]["value"], "there was no uns");
 }

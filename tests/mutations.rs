@@ -21,7 +21,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use anndata_shadow::ndarray::Array2;
-use anndata_shadow::{AnnDataShadow, Error, Mode, OpenOptions, Result, WriteOptions};
+use anndata_shadow::{AnnDataShadow, Error, Mode, MuDataShadow, OpenOptions, Result, WriteOptions};
 use mutate::{Random, Seed};
 
 /// Inputs of an ordinary run.
@@ -237,7 +237,29 @@ fn exercise(path: &Path, input: usize) -> std::result::Result<Seen, String> {
             write_to(&mut seen, file, &at)?;
         }
     }
+    if file.starts_with("mu") && !file.starts_with("multi") || file.starts_with("mdata") {
+        exercise_mudata(&mut seen, file, path)?;
+    }
     Ok(seen)
+}
+
+fn exercise_mudata(seen: &mut Seen, file: &str, path: &Path) -> std::result::Result<(), String> {
+    let Some(mdata) = seen.note(file, MuDataShadow::open(path))? else { return Ok(()) };
+    let _ = mdata.to_string();
+    for element in seen.note(file, mdata.elements())?.unwrap_or_default() {
+        seen.note(file, mdata.member(&element.path).and_then(|m| m.element()))?;
+    }
+    let Some(view) = seen.note(file, mdata.select(1..4, ..))? else { return Ok(()) };
+    for name in mdata.modalities() {
+        seen.note(file, view.obs_rows(&name))?;
+        seen.note(file, view.modality(&name).and_then(|part| part.elements()))?;
+    }
+    if let Some(first) = mdata.modalities().first()
+        && let Some(data) = seen.note(file, view.modality(first).and_then(|part| part.to_memory()))?
+    {
+        seen.note(file, mdata.insert_modality("mutation", data))?;
+    }
+    Ok(())
 }
 
 fn read_all(seen: &mut Seen, file: &str, shadow: &AnnDataShadow) -> std::result::Result<(), String> {

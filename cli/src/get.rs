@@ -2,6 +2,8 @@
 
 use anndata_shadow::{Element, OpenOptions, Rows};
 
+use polars::prelude::{DataFrame, IntoColumn, NamedFrom, Series};
+
 use crate::args::GetArgs;
 use crate::failure::{Failure, Outcome};
 use crate::files::{self, Kind, npy, npz, table};
@@ -99,7 +101,7 @@ fn as_frame(
     cut: &[Option<Rows>; 2],
     name: &str,
     kind: Kind,
-) -> Result<polars::prelude::DataFrame, Why> {
+) -> Result<DataFrame, Why> {
     let shape = target.shape()?;
     let (Some(&n_rows), true) = (shape.first(), element.shape().len() <= 2) else {
         return Err(Why::Text(format!("{} is no table; write a .npy file", element.describe())));
@@ -120,6 +122,11 @@ fn as_frame(
         }
         _ => (names(0, n_rows)?, target.axis(0).index_name(&target.shadow)?),
     };
+    // The row names themselves.
+    if name == index && element.shape().len() == 1 {
+        let rows = Series::new(index.as_str().into(), rows);
+        return DataFrame::new(rows.len(), vec![rows.into_column()]).map_err(|e| Why::Text(e.to_string()));
+    }
     let columns = match shape.get(1) {
         Some(&n_cols) if !matches!(element, Element::Table(_)) => names(1, n_cols)?,
         _ => Vec::new(),

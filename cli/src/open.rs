@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anndata_shadow::{AnnDataShadow, Error, MuDataShadow, OpenOptions};
 
-use crate::failure::Outcome;
+use crate::failure::{Failure, Outcome};
 
 /// What a file holds.
 pub(crate) enum Object {
@@ -26,19 +26,33 @@ impl Object {
         }
     }
 
+    fn ask_for_modality(mdata: &MuDataShadow, element: &str) -> Failure {
+        let rest = match element.split_once('/') {
+            Some((slot @ ("layers" | "raw"), name)) => format!("{slot}/{name}"),
+            _ => "X".to_owned(),
+        };
+        let names: Vec<String> = mdata.modalities().iter().map(|m| format!("`mod/{m}/{rest}`")).collect();
+        let why = format!("say what of which modality: {}", names.join(", "));
+        Failure::element(mdata.path(), element, why)
+    }
+
     /// The object that an element path leads into, and the rest of the path: in a MuData, `mod/rna/X` is X of a modality,
     /// everything else global.
     pub(crate) fn holding(self, element: &str) -> Outcome<(AnnDataShadow, String)> {
         let element = element.trim_matches('/');
         match self {
             Self::AnnData(shadow) => Ok((shadow, element.to_owned())),
-            Self::MuData(mdata) => match element.strip_prefix("mod/") {
-                Some(inside) => {
-                    let (name, rest) = inside.split_once('/').unwrap_or((inside, ""));
-                    Ok((mdata.modality(name)?, rest.to_owned()))
-                }
-                None => Ok((mdata.global().clone(), element.to_owned())),
-            },
+            Self::MuData(mdata) => {
+                let (head, below) = element.split_once('/').unwrap_or((element, ""));
+                let (name, rest) = match (head, below.split_once('/')) {
+                    ("mod", Some((name, rest))) => (name, rest),
+                    ("mod" | "X" | "layers" | "raw", _) => return Err(Self::ask_for_modality(&mdata, element)),
+                    // As in `x.h5mu/rna`.
+                    _ if mdata.modalities().iter().any(|m| m == head) && !below.is_empty() => (head, below),
+                    _ => return Ok((mdata.global().clone(), element.to_owned())),
+                };
+                Ok((mdata.modality(name)?, rest.to_owned()))
+            }
         }
     }
 }

@@ -267,8 +267,8 @@ fn place(path: &str) -> (Slot, Axis<'static>) {
         ("var", false) => (Slot::Frame, Axis::Var),
         ("obs", true) => (Slot::Column, Axis::Obs),
         ("var", true) => (Slot::Column, Axis::Var),
-        ("obsm", true) => (Slot::Aligned, Axis::Obs),
-        ("varm", true) => (Slot::Aligned, Axis::Var),
+        ("obsm" | "obsmap", true) => (Slot::Aligned, Axis::Obs),
+        ("varm" | "varmap", true) => (Slot::Aligned, Axis::Var),
         ("obsp", true) => (Slot::Pairwise, Axis::Obs),
         ("varp", true) => (Slot::Pairwise, Axis::Var),
         ("raw", true) => match rest.split_once('/').unwrap_or((rest, "")) {

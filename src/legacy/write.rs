@@ -43,7 +43,7 @@ impl WriteLens {
             }
             match self.lens.view(&at)?.as_deref().and_then(View::group) {
                 Some(group) if group.upgrade.is_some() => {
-                    return group.upgrade.as_ref().map_or(Ok(()), |upgrade| self.upgrade(upgrade));
+                    return group.upgrade.as_ref().map_or(Ok(()), |upgrade| self.make_real(upgrade, |_| true));
                 }
                 Some(group) if group.at.is_none() => {
                     self.made.lock().insert(at.clone());
@@ -68,11 +68,12 @@ impl WriteLens {
         self.prepare(&parent)
     }
 
-    fn upgrade(&self, upgrade: &Upgrade) -> Result<()> {
+    /// What a slot is made of goes, and what is made of it is stored, as far as `wanted`.
+    fn make_real(&self, upgrade: &Upgrade, wanted: impl Fn(&ElemPath) -> bool) -> Result<()> {
         self.made.lock().extend(upgrade.make.iter().cloned());
         upgrade.remove.iter().try_for_each(|at| self.store.remove(at))?;
         let mut budget = MAX_NODES;
-        upgrade.make.iter().try_for_each(|at| self.copy(at, false, &mut budget))
+        upgrade.make.iter().filter(|at| wanted(at)).try_for_each(|at| self.copy(at, false, &mut budget))
     }
 
     /// Stages what is shown at `at`; `grows`: its first axis may grow later.
@@ -190,7 +191,25 @@ impl WriteStore for WriteLens {
         if let Some(parent) = at.parent() {
             self.prepare(&parent)?;
         }
-        self.store.remove(at)
+        let view = self.lens.view(at)?;
+        let group = view.as_deref().and_then(View::group);
+        if let Some(upgrade) = group.and_then(|g| g.upgrade.as_ref()) {
+            // All that it is made of goes; what else is made of that stays.
+            self.make_real(upgrade, |made| made != at)?;
+        } else {
+            let is_elsewhere = match (group, view.as_deref().and_then(View::stored)) {
+                (Some(group), _) => group.at.is_none(),
+                (None, stored) => stored.is_some_and(|stored| stored != at),
+            };
+            if is_elsewhere && !self.made.lock().iter().any(|made| at.starts_with(made)) {
+                let what = "it is put together from other parts of a file of old, and cannot be removed alone".into();
+                return Err(Error::Unsupported { at: self.lens.place(at), what });
+            }
+            self.store.remove(at)?;
+        }
+        // What comes in its place is today's.
+        self.made.lock().insert(at.clone());
+        Ok(())
     }
 
     fn set_attrs(&self, at: &ElemPath, attrs: &Attrs) -> Result<()> {

@@ -25,7 +25,10 @@ pub(super) fn find_anndata(store: &dyn ReadStore, inner: ElemPath) -> Result<Ele
     let inside = |group: &str, names: &[String]| {
         let shown: Vec<String> = names
             .iter()
-            .map(|n| format!("`{}/{}`", store.location(), inner.child(group).append(&ElemPath::root().child(n))))
+            .filter_map(|n| {
+                let above = if group.is_empty() { inner.clone() } else { inner.child(group) };
+                Some(format!("`{}/{}`", store.location(), above.join(n).ok()?))
+            })
             .collect();
         shown.join(", ")
     };
@@ -51,7 +54,16 @@ pub(super) fn find_anndata(store: &dyn ReadStore, inner: ElemPath) -> Result<Ele
     if !tables.is_empty() {
         return Err(not(format!("it holds tables; open one of them: {}", inside("tables", &tables))));
     }
+    let objects: Vec<String> = store.children(&inner)?.into_iter().filter(|n| is_object(store, &inner, n)).collect();
+    if !objects.is_empty() {
+        return Err(not(format!("it holds others; open one of them: {}", inside("", &objects))));
+    }
     Err(not("there is no `obs` in it".into()))
+}
+
+fn is_object(store: &dyn ReadStore, above: &ElemPath, name: &str) -> bool {
+    let obs = above.join(name).map(|at| at.child("obs"));
+    obs.is_ok_and(|obs| matches!(store.node(&obs), Ok(Some(_))))
 }
 
 /// The observations of the AnnData or MuData at `base`, and how many there are of them and of variables.

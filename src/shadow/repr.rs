@@ -5,7 +5,7 @@ use std::fmt::{self, Formatter};
 use super::anndata::AnnDataShadow;
 use super::slots::{self, Admits, SlotSpec};
 use crate::codec::Kind;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::path::ElemPath;
 
 /// The object: a headline, then a line per slot.
@@ -105,8 +105,13 @@ fn joined(shadow: &AnnDataShadow, slot: &str, indent: &str, names: &[String]) ->
         return String::new();
     }
     let marked: Vec<String> =
-        names.iter().map(|name| format!("{name}{}", mark(shadow, &format!("{slot}/{name}")))).collect();
+        names.iter().map(|name| format!("{}{}", plain(name), mark(shadow, &format!("{slot}/{name}")))).collect();
     format!("{indent}{slot}:\t{}", marked.join(", "))
+}
+
+/// A name without what would move the cursor or colour the terminal: names come from the file.
+fn plain(name: &str) -> std::borrow::Cow<'_, str> {
+    if name.contains(char::is_control) { name.escape_debug().to_string().into() } else { name.into() }
 }
 
 /// The mark of an element as text; a group that only holds something pending is marked as that.
@@ -120,9 +125,10 @@ fn pending_inside(shadow: &AnnDataShadow, at: &ElemPath) -> Option<crate::overla
 }
 
 fn has_value(shadow: &AnnDataShadow, below: &str) -> bool {
-    shadow
-        .root
-        .at(below)
-        .and_then(|at| shadow.root.info(&at))
-        .is_ok_and(|info| info.is_some_and(|i| i.kind != Kind::Null))
+    match shadow.root.at(below).and_then(|at| shadow.root.info(&at)) {
+        Ok(info) => info.is_some_and(|i| i.kind != Kind::Null),
+        Err(Error::Closed { .. }) => false,
+        // What is damaged is there.
+        Err(_) => true,
+    }
 }

@@ -274,7 +274,7 @@ impl Root {
             for above in at.ancestors() {
                 let Some(node) = store.node(&above)? else { continue };
                 let encoding = node.text("encoding-type");
-                let open = node.is_group() && matches!(encoding, None | Some("dict" | "anndata" | "raw"));
+                let open = node.is_group() && matches!(encoding, None | Some("dict" | "anndata" | "raw" | "MuData"));
                 let frame = column && encoding == Some("dataframe") && at.parent().as_ref() == Some(&above);
                 if !open && !frame {
                     let what = format!("it is {}, and nothing can be put into it", encoding.unwrap_or("an array"));

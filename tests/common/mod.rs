@@ -175,9 +175,7 @@ pub fn compare(
                 }
                 one_axis_as_anndata_has_it(&wanted, &mut found);
                 faults.extend(differences(&listed.path, &wanted, &found));
-                if element.shape() != listed.info.shape {
-                    faults.push(format!("{} is listed with shape {:?}", listed.path, listed.info.shape));
-                }
+                faults.extend(info_differences(&listed, &element));
                 compared += 1;
             }
             Err(e) if is_unsupported(&e) && excused(&listed.path) => {}

@@ -104,7 +104,7 @@ fn collect(at: &Path, inner: &Path, files: &mut Vec<(PathBuf, Vec<u8>)>) {
 /// Where the AnnData objects are that are looked at in a store of this name.
 pub fn inner_objects(name: &str) -> &'static [&'static str] {
     match name {
-        _ if name.starts_with("mu") && !name.starts_with("multi") => &["mod/rna", "mod/prot"],
+        _ if name.starts_with("mu") && !name.starts_with("multi") => &["mod/rna", "mod/adt"],
         _ if name.starts_with("mdata") => &["mod/mod1"],
         _ if name.starts_with("ehrdata") => &["anndata"],
         _ => &[""],

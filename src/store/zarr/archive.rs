@@ -134,14 +134,19 @@ impl Archive {
 
     fn whole(&self, index: usize, limit: usize) -> Result<Vec<u8>, Fault> {
         let mut zip = self.zip.clone();
-        let entry = zip.by_index(index).map_err(fault)?;
+        let mut entry = zip.by_index(index).map_err(fault)?;
         let claims = entry.size();
         let possible = entry.compressed_size().saturating_mul(MAX_RATIO).saturating_add(1 << 10);
         if claims > possible || claims > limit as u64 {
             let name = entry.name().map_err(fault)?.into_owned();
             return Err(Fault::Malformed(format!("`{name}` claims to hold {claims} bytes, more than it can")));
         }
-        drain(entry, claims as usize)
+        let bytes = drain((&mut entry).take(claims), claims as usize)?;
+        // At its end, and there only, the checksum is looked at.
+        match entry.read(&mut [0]).map_err(broken)? {
+            0 => Ok(bytes),
+            _ => Err(Fault::Malformed("the zip archive: an entry is longer than it says".into())),
+        }
     }
 
     fn inflated(&self, index: usize) -> Result<Arc<Vec<u8>>, Fault> {
