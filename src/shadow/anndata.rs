@@ -64,7 +64,7 @@ pub struct ElementInfo {
     pub path: String,
     /// What is known of it, cut to the view.
     pub info: Info,
-    /// Cached, new, or neither.
+    /// Cached, new, replaced, or none of these.
     pub mark: Option<Mark>,
 }
 

@@ -135,7 +135,7 @@ impl Member {
         })
     }
 
-    /// The mark of the element: cached, new, or none.
+    /// The mark of the element, if it has one.
     #[must_use]
     pub fn mark(&self) -> Option<Mark> {
         self.shadow.mark(&self.at)

@@ -1,6 +1,6 @@
 //! The public face: [`AnnDataShadow`] and the handles of its parts.
 //!
-//! [`slots`](self) says where elements live and which axes they have; the root keeps the one lock, the link to the file
+//! [`slots`](self) says where elements live and which axes they have; the core keeps the one lock, the link to the file
 //! and the overlay; views are selections over it.
 
 mod anndata;

@@ -58,14 +58,12 @@ impl Modality {
     /// modality lacks.
     pub(super) fn cut(&self, whole: &AnnDataShadow, rows: &[Rows; 2]) -> Result<AnnDataShadow> {
         let shadow = self.shadow(&whole.root.core)?;
-        let mut inside = Vec::new();
-        for (axis, rows) in [Axis::Obs, Axis::Var].into_iter().zip(rows) {
+        let inside = |axis: Axis, rows: &Rows| -> Result<Rows> {
             let map = self.map(whole, axis)?;
             let picks: Vec<usize> = rows.iter().filter_map(|i| map.get(i).copied().flatten()).collect();
-            inside.push(Rows::picks(picks));
-        }
-        let [obs, var] = <[Rows; 2]>::try_from(inside).unwrap_or_else(|_| [Rows::All(0), Rows::All(0)]);
-        Ok(shadow.at_rows([obs, var]))
+            Ok(Rows::picks(picks))
+        };
+        Ok(shadow.at_rows([inside(Axis::Obs, &rows[0])?, inside(Axis::Var, &rows[1])?]))
     }
 
     /// The map of an axis: `obsmap` or `varmap`, or where a file has none (mudata 0.1), by the names.

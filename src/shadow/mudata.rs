@@ -254,7 +254,7 @@ impl MuDataShadow {
     }
 
     /// Per modality, the row that each global observation is there, counted from 1; 0 where the modality lacks it. Of a view,
-    /// rows of the modality's view.
+    /// rows of the modality's view. As stored, where it is stored; [`obs_rows`](Self::obs_rows) always knows.
     #[must_use]
     pub fn obsmap(&self) -> Slot {
         self.whole.slot(&slots::OBSMAP)
@@ -339,9 +339,9 @@ impl MuDataShadow {
     /// ones.
     ///
     /// # Errors
-    /// [`Error::BadName`], [`Error::Exists`], [`Error::WrongType`], [`Error::Shape`], [`Error::View`];
+    /// [`Error::BadName`], [`Error::Exists`], [`Error::WrongType`], [`Error::Shape`], [`Error::View`], [`Error::Closed`];
     /// [`Error::Unsupported`] if new rows come to a global element that has no form for values that are not known (an
-    /// embedding of integers). Nothing is changed then.
+    /// embedding of integers), or a global frame that they come to has pending columns. Nothing is changed then.
     pub fn insert_modality(&self, name: &str, data: impl Into<Element>) -> Result<()> {
         let root = &self.whole.root;
         let at = root.at("mod")?.join(name)?;
