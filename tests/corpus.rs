@@ -213,13 +213,19 @@ fn check_global(report: &mut Report, name: &str, path: &Path, described: &Value)
             let is_map = |path: &str| path.starts_with("obsmap/") || path.starts_with("varmap/");
             for modality in mdata.modalities() {
                 for (map, rows) in [("obsmap", mdata.obs_rows(&modality)), ("varmap", mdata.var_rows(&modality))] {
-                    let counted: Vec<u64> =
-                        rows.unwrap().iter().map(|row| row.map_or(0, |row| row as u64 + 1)).collect();
-                    let found = common::describe(&Element::from(Array::from_vec(counted)));
-                    let wanted = &described[map][&modality];
-                    if wanted.get("values").is_some() {
-                        let faults = differences(map, &wanted["values"], &found["values"]);
-                        faults.into_iter().for_each(|f| report.fault(&full, &format!("{map}/{modality}"), f));
+                    let at = format!("{map}/{modality}");
+                    match rows {
+                        Ok(rows) => {
+                            let counted: Vec<usize> = rows.iter().map(|row| row.map_or(0, |row| row + 1)).collect();
+                            let wanted = &described[map][&modality]["values"];
+                            let faults = if wanted.is_null() {
+                                named_alike(&mdata, &modality, map, &rows)
+                            } else {
+                                differences(map, wanted, &json!(counted))
+                            };
+                            faults.into_iter().for_each(|f| report.fault(&full, &at, f));
+                        }
+                        Err(e) => report.fault(&full, &at, e),
                     }
                 }
             }
@@ -240,6 +246,22 @@ fn check_global(report: &mut Report, name: &str, path: &Path, described: &Value)
         Err(e) => report.fault(&full, "", e),
     }
     report.rows.push(row);
+}
+
+/// Where the file has no map: rows that belong together have the same name, and every row of the modality is found.
+fn named_alike(mdata: &MuDataShadow, modality: &str, map: &str, rows: &[Option<usize>]) -> Vec<String> {
+    let part = mdata.modality(modality).unwrap();
+    let (global, own) = match map {
+        "obsmap" => (mdata.obs_names().unwrap(), part.obs_names().unwrap()),
+        _ => (mdata.var_names().unwrap(), part.var_names().unwrap()),
+    };
+    let unlike = rows.iter().zip(&global).filter(|(row, name)| row.is_some_and(|row| own[row] != **name)).count();
+    let found: BTreeSet<usize> = rows.iter().flatten().copied().collect();
+    if unlike == 0 && found.len() == own.len() {
+        Vec::new()
+    } else {
+        vec![format!("{map}: {unlike} rows named unlike")]
+    }
 }
 
 fn check_object(report: &mut Report, row: &mut Row, shadow: &AnnDataShadow, object: &Object, unreadable: &Value) {

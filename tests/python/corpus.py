@@ -178,6 +178,14 @@ def mudata_from_zarr(store: Store) -> dict:
     return out
 
 
+def with_maps(whole: dict, store: Store) -> dict:
+    """The maps of the file, every row; those that a file lacks stay as mudata makes them."""
+    for k in ("obsmap", "varmap"):
+        for name in store.names(k) if k in store.names("") else ():
+            whole[k][name]["values"] = [int(i) for i in store.get(f"{k}/{name}")[()].ravel()]
+    return whole
+
+
 def inner_objects(store: Store, at: str = "", depth: int = 3) -> list[str]:
     """Where the AnnData objects are in a store that is neither AnnData nor MuData."""
     if depth == 0:
@@ -202,7 +210,7 @@ def describe(path: Path) -> dict:
                 except Exception as e:
                     out["refused"], whole = message(e), {"mod": dict.fromkeys(store.names("mod"))}
                 mods = whole.pop("mod")
-                out["global"] = whole if "obs" in whole else None
+                out["global"] = with_maps(whole, store) if "obs" in whole else None
                 if out["global"] and store.container == "hdf5":
                     # mudata converts columns and reorders rows on loading: here is what anndata reads of the file.
                     for frame in ("obs", "var"):
