@@ -13,18 +13,16 @@ use std::sync::Once;
 use hdf5_metno_sys::h5::hsize_t;
 #[cfg(not(unix))]
 use hdf5_metno_sys::h5f::H5Fget_name;
-#[cfg(unix)]
-use hdf5_metno_sys::h5f::H5Fget_vfd_handle;
 use hdf5_metno_sys::h5f::{H5Fget_create_plist, H5Fget_fileno};
 use hdf5_metno_sys::h5i::{H5Iget_file_id, hid_t};
-#[cfg(unix)]
-use hdf5_metno_sys::h5p::H5P_DEFAULT;
 use hdf5_metno_sys::h5p::{H5Pget_sizes, H5Pget_userblock};
 use hdf5_metno_sys::h5t::*;
 use parking_lot::Mutex;
 
 use super::data::Items;
 use super::objects::is_writable;
+#[cfg(unix)]
+use super::objects::with_descriptor;
 use super::types::{Class, Type};
 use super::{Failure, Id, Outcome, buffer, check, locked, plain};
 
@@ -230,15 +228,7 @@ impl HeapFile {
 /// The file itself, not whatever has its name by now.
 #[cfg(unix)]
 fn bytes_of(file: &Id) -> Outcome<io::Result<File>> {
-    use std::os::fd::{BorrowedFd, RawFd};
-    let mut handle: *mut c_void = std::ptr::null_mut();
-    // SAFETY: the pointer is to a local that outlives the call.
-    check(|| unsafe { H5Fget_vfd_handle(file.raw(), H5P_DEFAULT, &raw mut handle) })?;
-    let handle = handle.cast::<RawFd>();
-    // SAFETY: files are opened with the default driver, whose handle is a pointer to its descriptor, which is open as long as
-    // the file.
-    let own = unsafe { handle.as_ref().map(|&fd| BorrowedFd::borrow_raw(fd).try_clone_to_owned()) };
-    Ok(own.ok_or_else(|| Failure::new("the file has no descriptor"))?.map(File::from))
+    with_descriptor(file, |fd| fd.try_clone_to_owned().map(File::from))
 }
 
 #[cfg(not(unix))]

@@ -60,13 +60,38 @@ pub(in super::super) fn open_file(path: &Path, write: bool) -> Outcome<Id> {
     let (name, access) = (path_text(path)?, file_access()?);
     let mode = if write { H5F_ACC_RDWR } else { H5F_ACC_RDONLY };
     // SAFETY: the name outlives the call.
-    check(|| unsafe { H5Fopen(name.as_ptr(), mode, access.raw()) }).map(Id::from_raw)
+    let file = check(|| unsafe { H5Fopen(name.as_ptr(), mode, access.raw()) }).map(Id::from_raw)?;
+    keep_from_children(&file)?;
+    Ok(file)
+}
+
+/// Programs that this one starts do not get the file: with it they would hold its lock for as long as they run.
+fn keep_from_children(file: &Id) -> Outcome<()> {
+    #[cfg(unix)]
+    with_descriptor(file, |fd| rustix::io::fcntl_setfd(fd, rustix::io::FdFlags::CLOEXEC))?
+        .map_err(|e| Failure::new(e.to_string()))?;
+    Ok(())
+}
+
+/// Calls `with` with the descriptor of an open file.
+#[cfg(unix)]
+pub(super) fn with_descriptor<T>(file: &Id, with: impl FnOnce(std::os::fd::BorrowedFd<'_>) -> T) -> Outcome<T> {
+    use std::os::fd::{BorrowedFd, RawFd};
+    let mut handle: *mut c_void = std::ptr::null_mut();
+    // SAFETY: the pointer is to a local that outlives the call.
+    check(|| unsafe { H5Fget_vfd_handle(file.raw(), H5P_DEFAULT, &raw mut handle) })?;
+    // SAFETY: files are opened with the driver whose handle is a pointer to its descriptor, which is open as long as the file.
+    let fd = unsafe { handle.cast::<RawFd>().as_ref().map(|&fd| BorrowedFd::borrow_raw(fd)) };
+    fd.map(with).ok_or_else(|| Failure::new("the file has no descriptor"))
 }
 
 pub(in super::super) fn create_file(path: &Path) -> Outcome<Id> {
     let (name, access) = (path_text(path)?, file_access()?);
     // SAFETY: the name outlives the call.
-    check(|| unsafe { H5Fcreate(name.as_ptr(), H5F_ACC_EXCL, H5P_DEFAULT, access.raw()) }).map(Id::from_raw)
+    let file =
+        check(|| unsafe { H5Fcreate(name.as_ptr(), H5F_ACC_EXCL, H5P_DEFAULT, access.raw()) }).map(Id::from_raw)?;
+    keep_from_children(&file)?;
+    Ok(file)
 }
 
 /// Whether the file is open for writing, through this handle or any other of this process.
