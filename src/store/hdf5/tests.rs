@@ -210,20 +210,6 @@ fn damaged_files_are_errors() {
     }
 }
 
-#[cfg(unix)]
-#[test]
-fn programs_that_are_started_do_not_hold_the_file() {
-    let temp = temp();
-    let store = Hdf5Store::create(&temp.path).unwrap();
-    let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
-    drop(store);
-    // It would be locked as long as the child has it open.
-    let again = Hdf5Store::open_write(&temp.path).map(drop);
-    child.kill().unwrap();
-    child.wait().unwrap();
-    again.unwrap();
-}
-
 #[test]
 fn heaps_without_end_are_errors() {
     let temp = temp();

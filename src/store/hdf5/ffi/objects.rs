@@ -60,17 +60,16 @@ pub(in super::super) fn open_file(path: &Path, write: bool) -> Outcome<Id> {
     let (name, access) = (path_text(path)?, file_access()?);
     let mode = if write { H5F_ACC_RDWR } else { H5F_ACC_RDONLY };
     // SAFETY: the name outlives the call.
-    let file = check(|| unsafe { H5Fopen(name.as_ptr(), mode, access.raw()) }).map(Id::from_raw)?;
-    keep_from_children(&file)?;
-    Ok(file)
+    let open = || check(|| unsafe { H5Fopen(name.as_ptr(), mode, access.raw()) }).map(Id::from_raw);
+    locked(|| open().and_then(keep_from_children))
 }
 
 /// Programs that this one starts do not get the file: with it they would hold its lock for as long as they run.
-fn keep_from_children(file: &Id) -> Outcome<()> {
+fn keep_from_children(file: Id) -> Outcome<Id> {
     #[cfg(unix)]
-    with_descriptor(file, |fd| rustix::io::fcntl_setfd(fd, rustix::io::FdFlags::CLOEXEC))?
+    with_descriptor(&file, |fd| rustix::io::fcntl_setfd(fd, rustix::io::FdFlags::CLOEXEC))?
         .map_err(|e| Failure::new(e.to_string()))?;
-    Ok(())
+    Ok(file)
 }
 
 /// Calls `with` with the descriptor of an open file.
@@ -88,10 +87,9 @@ pub(super) fn with_descriptor<T>(file: &Id, with: impl FnOnce(std::os::fd::Borro
 pub(in super::super) fn create_file(path: &Path) -> Outcome<Id> {
     let (name, access) = (path_text(path)?, file_access()?);
     // SAFETY: the name outlives the call.
-    let file =
-        check(|| unsafe { H5Fcreate(name.as_ptr(), H5F_ACC_EXCL, H5P_DEFAULT, access.raw()) }).map(Id::from_raw)?;
-    keep_from_children(&file)?;
-    Ok(file)
+    let create =
+        || check(|| unsafe { H5Fcreate(name.as_ptr(), H5F_ACC_EXCL, H5P_DEFAULT, access.raw()) }).map(Id::from_raw);
+    locked(|| create().and_then(keep_from_children))
 }
 
 /// Whether the file is open for writing, through this handle or any other of this process.
