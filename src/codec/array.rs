@@ -31,12 +31,7 @@ pub(super) fn decode(ctx: &Ctx<'_>, cut: Cut<'_>) -> Result<Element> {
     if meta.null {
         return Ok(Element::Null);
     }
-    let rows: Vec<Rows> = meta
-        .shape
-        .iter()
-        .enumerate()
-        .map(|(axis, &n)| cut.get(axis).cloned().flatten().unwrap_or(Rows::All(n)))
-        .collect();
+    let rows = Rows::of_cut(&meta.shape, cut);
     ctx.store.read(ctx.at, &rows).map(Element::Array)
 }
 

@@ -20,12 +20,7 @@ pub(super) fn describe(ctx: &Ctx<'_>) -> Result<Info> {
 
 pub(super) fn decode(ctx: &Ctx<'_>, cut: Cut<'_>) -> Result<Element> {
     let meta = meta(ctx)?;
-    let rows: Vec<Rows> = meta
-        .shape
-        .iter()
-        .enumerate()
-        .map(|(axis, &n)| cut.get(axis).cloned().flatten().unwrap_or(Rows::All(n)))
-        .collect();
+    let rows = Rows::of_cut(&meta.shape, cut);
     let names: Vec<&str> = meta.fields.iter().map(|f| f.name.as_str()).collect();
     let values = ctx.store.read_fields(ctx.at, &names, &rows)?;
     let fields = names.into_iter().map(str::to_owned).zip(values).collect();

@@ -113,13 +113,14 @@ pub(super) fn describe(ctx: &Ctx<'_>) -> Result<Info> {
 
 pub(super) fn decode(ctx: &Ctx<'_>, cut: Cut<'_>) -> Result<Element> {
     let parts = Parts::of(ctx)?;
-    let axis = |i: usize| cut.get(i).cloned().flatten().unwrap_or(Rows::All(parts.shape[i]));
-    for i in 0..2 {
-        if let Some(max) = axis(i).max().filter(|&m| m >= parts.shape[i]) {
+    let axes = Rows::of_cut(&parts.shape, cut);
+    let axis = |i: usize| axes[i].clone();
+    for (i, (rows, len)) in axes.iter().zip(parts.shape).enumerate() {
+        if let Some(max) = rows.max().filter(|&m| m >= len) {
             return Err(Error::Selection {
                 at: ctx.place(),
                 axis: format!("number {i}"),
-                why: format!("position {max} is out of bounds for an axis of {}", parts.shape[i]),
+                why: format!("position {max} is out of bounds for an axis of {len}"),
             });
         }
     }

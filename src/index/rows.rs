@@ -33,6 +33,12 @@ impl Rows {
         Self::Picks(positions.into())
     }
 
+    /// A selection for every axis of `shape`: that of `cut`, and the whole axis where it has none.
+    pub(crate) fn of_cut(shape: &[usize], cut: &[Option<Self>]) -> Vec<Self> {
+        let on = |(axis, &len): (usize, &usize)| cut.get(axis).cloned().flatten().unwrap_or(Self::All(len));
+        shape.iter().enumerate().map(on).collect()
+    }
+
     /// How many positions.
     #[must_use]
     pub fn len(&self) -> usize {

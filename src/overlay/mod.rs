@@ -50,6 +50,21 @@ struct Entry {
     used: AtomicU64,
 }
 
+impl Entry {
+    /// Changes the value. Who has it already keeps it as it was.
+    fn change<T>(&mut self, how: impl FnOnce(&mut Element) -> T) -> T {
+        let mut value = (*self.value).clone();
+        let result = how(&mut value);
+        self.bytes = value.nbytes();
+        self.value = Arc::new(value);
+        result
+    }
+}
+
+fn names(path: &ElemPath) -> Vec<&str> {
+    path.components().collect()
+}
+
 /// A pending change.
 #[derive(Debug, Clone)]
 pub(crate) struct Pending {
@@ -121,10 +136,7 @@ impl Overlay {
     /// Sets an element to be written. Held elements below it give way; below a pending mapping it becomes a part of that.
     pub(crate) fn set(&mut self, path: &ElemPath, value: Arc<Element>) {
         if let Some((whole, rest)) = self.pending_mapping_above(path) {
-            let mut mapping = (*whole.value).clone();
-            mapping.put_below(&rest.components().collect::<Vec<_>>(), Arc::unwrap_or_clone(value));
-            whole.bytes = mapping.nbytes();
-            whole.value = Arc::new(mapping);
+            whole.change(|mapping| mapping.put_below(&names(&rest), Arc::unwrap_or_clone(value)));
             return;
         }
         let below: Vec<ElemPath> = self.entries.keys().filter(|p| p.starts_with(path)).cloned().collect();
@@ -145,11 +157,7 @@ impl Overlay {
     /// Takes back what was set at `path` and below it, or that part of a pending mapping. Whether there was anything.
     pub(crate) fn unset(&mut self, path: &ElemPath) -> bool {
         if let Some((whole, rest)) = self.pending_mapping_above(path) {
-            let mut mapping = (*whole.value).clone();
-            let removed = mapping.remove_below(&rest.components().collect::<Vec<_>>());
-            whole.bytes = mapping.nbytes();
-            whole.value = Arc::new(mapping);
-            return removed;
+            return whole.change(|mapping| mapping.remove_below(&names(&rest)));
         }
         let set: Vec<ElemPath> = self.pending_below(path).cloned().collect();
         set.iter().for_each(|p| self.drop_entry(p));

@@ -1,13 +1,12 @@
 //! What a new modality changes in the global part of a MuData: its masks and maps, and where it brings rows that the MuData
 //! did not have, everything along that axis.
 
-use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use super::anndata::AnnDataShadow;
 use super::grow;
 use super::member::{check_index, check_keys};
-use super::modality::Modality;
+use super::modality::{Modality, rows_by_name};
 use super::slots::{self, Admits, Axis, SlotSpec};
 use crate::codec::Kind;
 use crate::error::{Error, Result};
@@ -146,17 +145,10 @@ pub(super) fn plan(
 /// The map of a new modality (1-based, 0 where it lacks a row), and the names of the rows that come behind the known ones.
 /// On a shared axis the k-th row of a name is the k-th global row of this name.
 fn place_rows(known: &[String], names: &[String], shared: bool) -> (Vec<u32>, Vec<String>) {
-    let mut waiting: HashMap<&str, VecDeque<usize>> = HashMap::new();
-    for (i, name) in names.iter().enumerate() {
-        waiting.entry(name).or_default().push_back(i);
-    }
+    let rows = rows_by_name(known, names, |_| shared);
     let mut met = vec![false; names.len()];
-    let mut map: Vec<u32> = Vec::with_capacity(known.len());
-    for name in known {
-        let row = if shared { waiting.get_mut(name.as_str()).and_then(VecDeque::pop_front) } else { None };
-        row.inspect(|&i| met[i] = true);
-        map.push(row.map_or(0, |i| i as u32 + 1));
-    }
+    rows.iter().flatten().for_each(|&i| met[i] = true);
+    let mut map: Vec<u32> = rows.iter().map(|row| row.map_or(0, |i| i as u32 + 1)).collect();
     let new: Vec<usize> = (0..names.len()).filter(|&i| !met[i]).collect();
     map.extend(new.iter().map(|&i| i as u32 + 1));
     (map, new.into_iter().map(|i| names[i].clone()).collect())

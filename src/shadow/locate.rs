@@ -8,15 +8,13 @@ use crate::store::ReadStore;
 
 /// Where the AnnData begins: at `inner`, or at the modality of that name.
 pub(super) fn find_anndata(store: &dyn ReadStore, inner: ElemPath) -> Result<ElemPath> {
-    let at = || Place::new(store.location(), &inner);
-    let not = |why: String| Error::NotAnnData { at: at(), why };
+    let not = |why: String| Error::NotAnnData { at: Place::new(store.location(), &inner), why };
     let Some(node) = store.node(&inner)? else {
         let modality = ElemPath::root().child("mod").append(&inner);
         if store.node(&modality)?.is_some() {
             return find_anndata(store, modality);
         }
-        let beside = store.children(&inner.parent().unwrap_or_default()).unwrap_or_default();
-        return Err(Error::NotFound { at: at(), nearest: nearest(inner.name(), beside.iter().map(String::as_str)) });
+        return Err(missing(store, &inner));
     };
     let below = |name: &str| -> Result<Vec<String>> {
         let group = inner.child(name);
@@ -35,13 +33,14 @@ pub(super) fn find_anndata(store: &dyn ReadStore, inner: ElemPath) -> Result<Ele
     if !node.is_group() {
         return Err(not("it is an array".into()));
     }
-    let modalities = below("mod")?;
+    let has_obs = store.node(&inner.child("obs"))?.is_some();
+    let tag = node.text("encoding-type");
+    if has_obs && tag.is_some_and(|tag| tag != "MuData") {
+        return Ok(inner);
+    }
     // The first MuData files have no tag; an AnnData has no `mod`.
-    let is_mudata = match node.text("encoding-type") {
-        Some(tag) => tag == "MuData",
-        None => !modalities.is_empty(),
-    };
-    if store.node(&inner.child("obs"))?.is_some() && !is_mudata {
+    let modalities = below("mod")?;
+    if has_obs && tag.is_none() && modalities.is_empty() {
         return Ok(inner);
     }
     if !modalities.is_empty() {
@@ -59,6 +58,13 @@ pub(super) fn find_anndata(store: &dyn ReadStore, inner: ElemPath) -> Result<Ele
         return Err(not(format!("it holds others; open one of them: {}", inside("", &objects))));
     }
     Err(not("there is no `obs` in it".into()))
+}
+
+/// A `NotFound` for `at` with the nearest names beside it.
+fn missing(store: &dyn ReadStore, at: &ElemPath) -> Error {
+    let beside = store.children(&at.parent().unwrap_or_default()).unwrap_or_default();
+    let nearest = nearest(at.name(), beside.iter().map(String::as_str));
+    Error::NotFound { at: Place::new(store.location(), at), nearest }
 }
 
 fn is_object(store: &dyn ReadStore, above: &ElemPath, name: &str) -> bool {
@@ -83,12 +89,8 @@ fn n_vars(store: &dyn ReadStore, base: &ElemPath) -> Result<usize> {
 
 /// Where the MuData begins: at `inner`.
 pub(super) fn find_mudata(store: &dyn ReadStore, inner: ElemPath) -> Result<ElemPath> {
-    let at = || Place::new(store.location(), &inner);
-    let not = |why: &str| Err(Error::NotMuData { at: at(), why: why.to_owned() });
-    let Some(node) = store.node(&inner)? else {
-        let beside = store.children(&inner.parent().unwrap_or_default()).unwrap_or_default();
-        return Err(Error::NotFound { at: at(), nearest: nearest(inner.name(), beside.iter().map(String::as_str)) });
-    };
+    let not = |why: &str| Err(Error::NotMuData { at: Place::new(store.location(), &inner), why: why.to_owned() });
+    let Some(node) = store.node(&inner)? else { return Err(missing(store, &inner)) };
     let has = |name: &str| Ok::<_, Error>(store.node(&inner.child(name))?.is_some_and(|n| n.is_group()));
     if node.is_group() && has("mod")? {
         return Ok(inner);

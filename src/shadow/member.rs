@@ -104,12 +104,7 @@ impl Member {
         }
         // Positions are counted over the whole view.
         if self.spec.admits == Admits::Positions && self.shadow.is_view() {
-            let rows: Vec<Rows> = info
-                .shape
-                .iter()
-                .enumerate()
-                .map(|(i, &n)| cut.get(i).cloned().flatten().unwrap_or(Rows::All(n)))
-                .collect();
+            let rows = Rows::of_cut(&info.shape, &cut);
             return self.convert(Arc::new(self.element()?.take(&rows)));
         }
         self.convert(self.part(&cut)?)

@@ -1,5 +1,6 @@
 //! [`Modality`]: one AnnData of a MuData, and the maps that tell which of its rows a global row is.
 
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -111,16 +112,8 @@ impl Modality {
     fn map_by_names(&self, whole: &AnnDataShadow, axis: Axis) -> Result<Vec<Option<usize>>> {
         let shadow = self.shadow(&whole.root.core)?;
         let mask = self.mask(whole, axis)?;
-        let mut rows: std::collections::HashMap<String, std::collections::VecDeque<usize>> = Default::default();
-        for (i, name) in shadow.axis_names(axis)?.into_iter().enumerate() {
-            rows.entry(name).or_default().push_back(i);
-        }
-        let names = whole.root.axis_names(axis)?;
-        let place = |(i, name): (usize, &String)| match &mask {
-            Some(mask) if !mask[i] => None,
-            _ => rows.get_mut(name).and_then(std::collections::VecDeque::pop_front),
-        };
-        Ok(names.iter().enumerate().map(place).collect())
+        let (known, names) = (whole.root.axis_names(axis)?, shadow.axis_names(axis)?);
+        Ok(rows_by_name(&known, &names, |i| mask.as_ref().is_none_or(|mask| mask[i])))
     }
 
     /// `obsm/<name>`: which global rows the modality has, as (n,) or (n, 1) of booleans or of numbers.
@@ -134,4 +127,15 @@ impl Modality {
         let Element::Array(a) = &*element else { return Ok(None) };
         Ok(a.to_f64().map(|values| values.into_iter().map(|x| x != 0.0).collect()))
     }
+}
+
+/// For every known name the row of `names` that it is: the k-th of a name is the k-th known one of this name, among those that
+/// are admitted.
+pub(super) fn rows_by_name(known: &[String], names: &[String], admitted: impl Fn(usize) -> bool) -> Vec<Option<usize>> {
+    let mut rows: HashMap<&str, VecDeque<usize>> = HashMap::new();
+    for (i, name) in names.iter().enumerate() {
+        rows.entry(name).or_default().push_back(i);
+    }
+    let mut row = |name: &str| rows.get_mut(name).and_then(VecDeque::pop_front);
+    known.iter().enumerate().map(|(i, name)| if admitted(i) { row(name) } else { None }).collect()
 }

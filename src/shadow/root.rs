@@ -344,8 +344,5 @@ fn cut_held(element: Arc<Element>, cut: &[Option<Rows>]) -> Arc<Element> {
     if cut.iter().all(Option::is_none) {
         return element;
     }
-    let shape = element.shape();
-    let rows: Vec<Rows> =
-        shape.iter().enumerate().map(|(i, &n)| cut.get(i).cloned().flatten().unwrap_or(Rows::All(n))).collect();
-    Arc::new(element.take(&rows))
+    Arc::new(element.take(&Rows::of_cut(&element.shape(), cut)))
 }

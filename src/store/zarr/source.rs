@@ -119,32 +119,27 @@ impl Source {
             names.retain(|name| !name.starts_with(OURS) && at.join(name).is_ok());
             return Ok(names);
         }
-        let Some(dir) = self.real_dir(at) else { return Ok(Vec::new()) };
-        let mut names = Vec::new();
-        for entry in fs::read_dir(dir).map_err(self.io(at))? {
-            let entry = entry.map_err(self.io(at))?;
-            // A name that is no text, or no sound component, cannot be asked for.
-            let Some(name) = entry.file_name().to_str().map(str::to_owned) else { continue };
-            if name.starts_with(OURS) || at.join(&name).is_err() || !entry.file_type().is_ok_and(|t| t.is_dir()) {
-                continue;
-            }
+        let is_node = |entry: &fs::DirEntry, name: &str| {
             let holds = |key| fs::symlink_metadata(entry.path().join(key)).is_ok_and(|m| m.is_file());
-            if NODE.into_iter().any(holds) {
-                names.push(name);
-            }
-        }
-        names.sort();
-        Ok(names)
+            !name.starts_with(OURS) && entry.file_type().is_ok_and(|t| t.is_dir()) && NODE.into_iter().any(holds)
+        };
+        self.names(at, is_node)
     }
 
     /// Names of the symbolic links below `at`, sorted.
     pub(super) fn links(&self, at: &ElemPath) -> Result<Vec<String>> {
+        self.names(at, |entry, _| entry.file_type().is_ok_and(|t| t.is_symlink()))
+    }
+
+    /// Sorted names of what is wanted in the directory of `at`. A name that is no text, or no sound component, cannot be asked
+    /// for.
+    fn names(&self, at: &ElemPath, wanted: impl Fn(&fs::DirEntry, &str) -> bool) -> Result<Vec<String>> {
         let Some(dir) = self.real_dir(at) else { return Ok(Vec::new()) };
         let mut names = Vec::new();
         for entry in fs::read_dir(dir).map_err(self.io(at))? {
             let entry = entry.map_err(self.io(at))?;
             let Some(name) = entry.file_name().to_str().map(str::to_owned) else { continue };
-            if entry.file_type().is_ok_and(|t| t.is_symlink()) && at.join(&name).is_ok() {
+            if at.join(&name).is_ok() && wanted(&entry, &name) {
                 names.push(name);
             }
         }
