@@ -154,6 +154,13 @@ pub enum Error {
         /// By whom, as far as the system tells, and what to do.
         why: String,
     },
+    /// Somebody else has changed the file since it was opened, so that what is read now would not fit what was read
+    /// before.
+    #[error("{at} was changed by another program since it was opened: call reopen() (pending changes are kept)")]
+    StoreChanged {
+        /// The store.
+        at: Place,
+    },
     /// The operating system refused.
     #[error("{at}: {source}")]
     Io {

@@ -11,7 +11,7 @@ use super::view::{Upgrade, View};
 use crate::error::{Error, Result};
 use crate::index::Rows;
 use crate::path::ElemPath;
-use crate::store::{Attrs, IoStats, Node, NodeKind, ReadStore, Style, WriteStore, read_all};
+use crate::store::{Attrs, IoStats, Node, NodeKind, ReadStore, Safety, Style, WriteStore, read_all};
 use crate::value::{Array, Records};
 
 /// Links can lead in circles; no slot nests this deep, or has so many nodes.
@@ -217,9 +217,23 @@ impl WriteStore for WriteLens {
         self.store.set_attrs(at, attrs)
     }
 
-    fn publish(&self) -> Result<()> {
+    fn rename(&self, from: &ElemPath, to: &ElemPath) -> Result<()> {
+        for parent in [from, to].into_iter().filter_map(ElemPath::parent) {
+            self.prepare(&parent)?;
+        }
+        let view = self.lens.view(from)?.ok_or_else(|| self.lens.not_found(from))?;
+        let is_group = view.group().is_some_and(|g| g.upgrade.is_some() || g.at.as_ref() != Some(from));
+        let is_elsewhere = view.group().is_none() && view.stored() != Some(from);
+        if (is_group || is_elsewhere) && !self.made.lock().iter().any(|made| from.starts_with(made)) {
+            let what = "it is put together from other parts of a file of old, and cannot be renamed".into();
+            return Err(Error::Unsupported { at: self.lens.place(from), what });
+        }
+        self.store.rename(from, to)
+    }
+
+    fn publish_with(&self, safety: Safety) -> Result<()> {
         let _gate = self.gate.write();
-        let done = self.store.publish();
+        let done = self.store.publish_with(safety);
         self.done();
         done
     }

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use parking_lot::Mutex;
 
-use super::{ArrayMeta, Attrs, Field, IoStats, Meter, Node, NodeKind, ReadStore, Style, WriteStore, check_rows};
+use super::{
+    ArrayMeta, Attrs, Field, IoStats, Meter, Node, NodeKind, Planned, ReadStore, Safety, Style, WriteStore, check_rows,
+};
 use crate::error::{Error, Place, Result};
 use crate::index::Rows;
 use crate::path::ElemPath;
@@ -68,6 +70,7 @@ struct State {
     published: BTreeMap<ElemPath, Entry>,
     /// A full copy with the changes made since; `None` when nothing is staged.
     staged: Option<BTreeMap<ElemPath, Entry>>,
+    planned: Planned,
 }
 
 /// A store in memory.
@@ -84,7 +87,11 @@ impl MemoryStore {
     pub fn new(name: impl Into<String>) -> Self {
         let root = Entry { content: Content::Group, attrs: Attrs::new() };
         let published = BTreeMap::from([(ElemPath::root(), root)]);
-        Self { name: name.into(), state: Mutex::new(State { published, staged: None }), meter: Meter::default() }
+        Self {
+            name: name.into(),
+            state: Mutex::new(State { published, staged: None, planned: Planned::default() }),
+            meter: Meter::default(),
+        }
     }
 
     fn place(&self, at: &ElemPath) -> Place {
@@ -114,6 +121,11 @@ impl State {
     fn draft(&mut self) -> &mut BTreeMap<ElemPath, Entry> {
         let published = &self.published;
         self.staged.get_or_insert_with(|| published.clone())
+    }
+
+    /// Whether a published node will stand at `at`.
+    fn is_published(&self, at: &ElemPath) -> bool {
+        self.planned.origin(at).is_some_and(|origin| self.published.contains_key(&origin))
     }
 }
 
@@ -198,18 +210,51 @@ impl WriteStore for MemoryStore {
 
     fn remove(&self, at: &ElemPath) -> Result<()> {
         let mut state = self.state.lock();
-        if at.is_root() || !state.published.contains_key(at) || !state.draft().contains_key(at) {
+        if at.is_root() || !state.is_published(at) {
             return Err(self.not_found(at));
         }
         state.draft().retain(|path, _| !path.starts_with(at));
+        state.planned.remove(at);
         Ok(())
     }
 
-    fn publish(&self) -> Result<()> {
+    fn rename(&self, from: &ElemPath, to: &ElemPath) -> Result<()> {
+        let mut state = self.state.lock();
+        if from.is_root() || !state.is_published(from) {
+            return Err(self.not_found(from));
+        }
+        let parent = to.parent().unwrap_or_default();
+        let is_group = |e: &Entry| matches!(e.content, Content::Group);
+        if !state.is_published(&parent) || !state.draft().get(&parent).is_some_and(is_group) {
+            return Err(self.not_found(&parent));
+        }
+        if state.draft().contains_key(to) {
+            return Err(Error::Exists { at: self.place(to) });
+        }
+        let unsupported = |what: &str| Err(Error::Unsupported { at: self.place(from), what: what.to_owned() });
+        if to.starts_with(from) {
+            return unsupported("it cannot be moved into itself");
+        }
+        let below: Vec<ElemPath> = state.draft().keys().filter(|at| at.starts_with(from)).cloned().collect();
+        if below.iter().any(|at| !state.is_published(at)) {
+            return unsupported("something new is staged below it");
+        }
+        for at in below {
+            let rest = at.strip_prefix(from).unwrap_or_default();
+            if let Some(entry) = state.draft().remove(&at) {
+                state.draft().insert(to.append(&rest), entry);
+            }
+        }
+        state.planned.rename(from, to);
+        Ok(())
+    }
+
+    fn publish_with(&self, _safety: Safety) -> Result<()> {
         let mut state = self.state.lock();
         if let Some(staged) = state.staged.take() {
             state.published = staged;
         }
+        state.planned = Planned::default();
         Ok(())
     }
 
@@ -221,7 +266,9 @@ impl WriteStore for MemoryStore {
     }
 
     fn abandon(&self) -> Result<()> {
-        self.state.lock().staged = None;
+        let mut state = self.state.lock();
+        state.staged = None;
+        state.planned = Planned::default();
         Ok(())
     }
 }

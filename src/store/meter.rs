@@ -13,6 +13,8 @@ pub struct IoStats {
     pub bytes_read: u64,
     /// Bytes written: exact for Zarr; for HDF5 the growth of the file plus changed attributes.
     pub bytes_written: u64,
+    /// Bytes that removed and replaced elements have left as holes inside the file, until it is compacted (HDF5).
+    pub bytes_freed: u64,
 }
 
 impl std::ops::Sub for IoStats {
@@ -24,6 +26,7 @@ impl std::ops::Sub for IoStats {
             chunks: self.chunks - earlier.chunks,
             bytes_read: self.bytes_read - earlier.bytes_read,
             bytes_written: self.bytes_written - earlier.bytes_written,
+            bytes_freed: self.bytes_freed - earlier.bytes_freed,
         }
     }
 }
@@ -37,6 +40,7 @@ impl std::ops::Add for IoStats {
             chunks: self.chunks + more.chunks,
             bytes_read: self.bytes_read + more.bytes_read,
             bytes_written: self.bytes_written + more.bytes_written,
+            bytes_freed: self.bytes_freed + more.bytes_freed,
         }
     }
 }
@@ -48,6 +52,7 @@ pub(crate) struct Meter {
     chunks: AtomicU64,
     bytes_read: AtomicU64,
     bytes_written: AtomicU64,
+    bytes_freed: AtomicU64,
 }
 
 impl Meter {
@@ -68,12 +73,17 @@ impl Meter {
         self.bytes_written.fetch_add(bytes, Relaxed);
     }
 
+    pub(crate) fn freed(&self, bytes: u64) {
+        self.bytes_freed.fetch_add(bytes, Relaxed);
+    }
+
     pub(crate) fn stats(&self) -> IoStats {
         IoStats {
             documents: self.documents.load(Relaxed),
             chunks: self.chunks.load(Relaxed),
             bytes_read: self.bytes_read.load(Relaxed),
             bytes_written: self.bytes_written.load(Relaxed),
+            bytes_freed: self.bytes_freed.load(Relaxed),
         }
     }
 }

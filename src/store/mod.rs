@@ -2,10 +2,11 @@
 //! step ([`WriteStore`]). [`MemoryStore`], Zarr and HDF5 behave alike; `testing::store_contract` holds them to it.
 
 mod hdf5;
+mod holder;
 mod memory;
 mod meter;
 mod open;
-mod removed;
+mod planned;
 mod zarr;
 
 use serde_json::{Map, Value};
@@ -22,7 +23,7 @@ pub use open::{Format, Opened, open_read, open_write};
 pub use zarr::{Flavour, ZarrStore};
 
 pub(crate) use meter::Meter;
-pub(crate) use removed::Removed;
+pub(crate) use planned::{Op, Planned};
 
 /// Attributes of a node. HDF5 attributes are mapped to JSON: strings, numbers, booleans, and (nested) lists of these; an
 /// object reference becomes the text of the path it points to; what has no JSON form is left out.
@@ -139,6 +140,29 @@ pub trait ReadStore: Send + Sync {
     fn stats(&self) -> IoStats;
 }
 
+/// What other programs may meet while a write is published, or after it was killed and before anybody has opened the file
+/// with this crate. What this crate finds is the same with either.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Safety {
+    /// Changed pages of an HDF5 file are written to a journal beside it first, then into it: for the moment of these few
+    /// writes an unmodified reader may meet some old and some new. Zarr nodes are exchanged one by one.
+    #[default]
+    Journal,
+    /// An HDF5 file is copied (sharing its blocks where the file system can), changed, and put in place of the old one in
+    /// one step. A Zarr store is written as with `Journal`.
+    Copy,
+}
+
+/// Whether files are locked against others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Locking {
+    /// One writer or many readers. Where the file system has no locks, reading goes on without and writing is refused.
+    #[default]
+    On,
+    /// No locks are taken or asked for: whoever asks for it sees to it that nobody else writes.
+    Off,
+}
+
 /// How to store a new array.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Style<'a> {
@@ -194,13 +218,32 @@ pub trait WriteStore: ReadStore {
     /// [`Error::NotFound`] if there is no such node, or only a staged one, or if it is the root.
     fn remove(&self, at: &ElemPath) -> Result<()>;
 
-    /// Makes everything staged visible and durable, and renews consolidated metadata wherever there were some, from this
-    /// store's root up to the topmost enclosing one. After Ok nothing is staged. After Err the store is as before and
-    /// nothing is staged; but where only the last wait for the disk fails, the changes are in place.
+    /// Stages another place for a published node with all below it; what is at `to` by then must have been removed before.
+    /// What is staged afterwards finds it at `to`, and something new may be staged at `from`.
     ///
     /// # Errors
-    /// [`Error::Io`] and [`Error::Backend`].
-    fn publish(&self) -> Result<()>;
+    /// [`Error::NotFound`] if there is no such node, or only a staged one, if it is the root, or if there is no published
+    /// group for `to` to lie in; [`Error::Exists`] if there is a node at `to`; [`Error::Unsupported`] if `to` lies below
+    /// `from`, or something new is staged below `from`.
+    fn rename(&self, from: &ElemPath, to: &ElemPath) -> Result<()>;
+
+    /// Makes everything staged visible and durable, all or nothing, and renews consolidated metadata wherever there were some,
+    /// from this store's root up to the topmost enclosing one.
+    ///
+    /// After Ok nothing is staged, and all is on disk. After Err the store is as before, and nothing is staged. After a kill
+    /// or a loss of power at any instant, the next opening finds the store as before or with all changes.
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::Backend`]; [`Error::StoreChanged`] if the file is not the one that was opened any more.
+    fn publish_with(&self, safety: Safety) -> Result<()>;
+
+    /// [`publish_with`](Self::publish_with) the default [`Safety`].
+    ///
+    /// # Errors
+    /// As [`publish_with`](Self::publish_with).
+    fn publish(&self) -> Result<()> {
+        self.publish_with(Safety::default())
+    }
 
     /// Renews consolidated metadata from what is on disk, creating it at the store's root if there is none. HDF5 and memory
     /// have nothing to consolidate.

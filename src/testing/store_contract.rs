@@ -37,6 +37,7 @@ pub fn store_contract(fresh: &dyn Fn() -> Fresh) {
     abandoned_changes_leave_no_trace(fresh());
     what_exists_is_not_created_again(&fresh());
     what_is_removed_goes_at_publishing(fresh());
+    what_is_renamed_moves_at_publishing(fresh());
     every_dtype_and_shape_round_trips(fresh());
     structured_arrays_round_trip(fresh());
     selections_equal_cuts_in_memory(&fresh());
@@ -203,6 +204,81 @@ fn what_is_removed_goes_at_publishing(fresh: Fresh) {
         assert_eq!(read_all(store, &path("k/x")).unwrap(), new);
         assert_eq!(store.node(&path("k")).unwrap().unwrap().attrs, attrs(json!({"name": "k", "kept": true})));
         assert_eq!(read_all(store, &path("y")).unwrap(), old);
+    };
+    check(&**store);
+    let Fresh { store, reopen, keep, .. } = fresh;
+    drop(store);
+    check(&*reopen());
+    drop(keep);
+}
+
+fn what_is_renamed_moves_at_publishing(fresh: Fresh) {
+    let store = &fresh.store;
+    let (old, new) = (Array::from_vec(vec![1_i32, 2]), Array::from_vec(vec![0.5_f64]));
+    for group in ["g", "g/h", "k"] {
+        store.create_group(&path(group), &attrs(json!({"name": group}))).unwrap();
+    }
+    for array in ["x", "y", "z", "g/x", "g/h/x", "k/x"] {
+        store.create_array(&path(array), &old, PLAIN, &attrs(json!({"name": array}))).unwrap();
+    }
+    store.publish().unwrap();
+    let root = ElemPath::root();
+    for (from, to) in [(&root, &path("new")), (&path("no"), &path("new")), (&path("x"), &path("no/x"))] {
+        assert!(matches!(store.rename(from, to), Err(Error::NotFound { .. })), "{from:?} {to:?}");
+    }
+    assert!(matches!(store.rename(&path("x"), &path("y/x")), Err(Error::NotFound { .. })), "an array holds nothing");
+    assert!(matches!(store.rename(&path("x"), &path("k/x")), Err(Error::Exists { .. })));
+    assert!(matches!(store.rename(&path("g"), &path("g/h/g")), Err(Error::Unsupported { .. })));
+    store.create_array(&path("g/h/new"), &new, PLAIN, &Attrs::new()).unwrap();
+    assert!(matches!(store.rename(&path("g"), &path("f")), Err(Error::Unsupported { .. })), "new below it");
+    assert!(matches!(store.rename(&path("g/h/new"), &path("new")), Err(Error::NotFound { .. })), "only staged");
+    store.abandon().unwrap();
+    let stage = || {
+        // A group, then changed where it is by then, added to, and something new in its place.
+        store.rename(&path("g"), &path("f")).unwrap();
+        assert!(matches!(store.remove(&path("g/x")), Err(Error::NotFound { .. })));
+        store.set_attrs(&path("f/h"), &attrs(json!({"changed": 1}))).unwrap();
+        store.remove(&path("f/x")).unwrap();
+        store.create_array(&path("f/x"), &new, PLAIN, &Attrs::new()).unwrap();
+        store.create_array(&path("f/h/new"), &new, PLAIN, &Attrs::new()).unwrap();
+        store.create_group(&path("g"), &attrs(json!({"now": "new"}))).unwrap();
+        // In place of another; out of a group that goes; along a chain; twice.
+        store.remove(&path("y")).unwrap();
+        store.rename(&path("z"), &path("y")).unwrap();
+        store.rename(&path("x"), &path("z")).unwrap();
+        store.rename(&path("k/x"), &path("x")).unwrap();
+        store.remove(&path("k")).unwrap();
+        store.rename(&path("z"), &path("z2")).unwrap();
+        store.rename(&path("z2"), &path("z3")).unwrap();
+    };
+    let as_before = |store: &dyn ReadStore| {
+        assert_eq!(store.children(&root).unwrap(), ["g", "k", "x", "y", "z"]);
+        assert_eq!(store.children(&path("g")).unwrap(), ["h", "x"]);
+        assert_eq!(store.children(&path("g/h")).unwrap(), ["x"]);
+        assert_eq!(read_all(store, &path("g/h/x")).unwrap(), old);
+    };
+    stage();
+    as_before(&**store);
+    store.abandon().unwrap();
+    store.publish().unwrap();
+    as_before(&**store);
+    stage();
+    store.publish().unwrap();
+    let check = |store: &dyn ReadStore| {
+        let node = |at: &str| store.node(&path(at)).unwrap().unwrap().attrs;
+        assert_eq!(store.children(&root).unwrap(), ["f", "g", "x", "y", "z3"]);
+        assert_eq!(store.children(&path("f")).unwrap(), ["h", "x"]);
+        assert_eq!(store.children(&path("f/h")).unwrap(), ["new", "x"]);
+        assert_eq!(node("f/h"), attrs(json!({"name": "g/h", "changed": 1})));
+        assert_eq!((node("f"), node("g")), (attrs(json!({"name": "g"})), attrs(json!({"now": "new"}))));
+        for (at, was) in [("x", "k/x"), ("y", "z"), ("z3", "x"), ("f/h/x", "g/h/x")] {
+            assert_eq!(read_all(store, &path(at)).unwrap(), old);
+            assert_eq!(node(at), attrs(json!({"name": was})));
+        }
+        for at in ["f/x", "f/h/new"] {
+            assert_eq!(read_all(store, &path(at)).unwrap(), new);
+        }
+        assert!(store.node(&path("g/x")).unwrap().is_none() && store.node(&path("k")).unwrap().is_none());
     };
     check(&**store);
     let Fresh { store, reopen, keep, .. } = fresh;

@@ -26,7 +26,7 @@ use self::ffi::{Id, Items, Kind, Outcome, Space, Type, locked};
 use self::read::{Refusal, Source};
 use self::undo::Undo;
 use self::write::{Draft, NewAttrs, Staged};
-use super::{Attrs, IoStats, Meter, Node, ReadStore, Style, WriteStore, check_rows};
+use super::{Attrs, IoStats, Meter, Node, ReadStore, Safety, Style, WriteStore, check_rows};
 use crate::error::{Error, Place, Result};
 use crate::index::Rows;
 use crate::path::ElemPath;
@@ -168,14 +168,14 @@ impl Hdf5Store {
     /// Checks that `at` is free and its parent a group, staged or published.
     fn check_new(&self, staged: &Staged, at: &ElemPath) -> Result<()> {
         let is_taken = || self.reading(at, || tree::is_taken(&self.file, at));
-        if staged.nodes.contains_key(at) || (!staged.removed.covers(at) && is_taken()?) {
+        if staged.nodes.contains_key(at) || (staged.planned.origin(at).is_some() && is_taken()?) {
             return Err(Error::Exists { at: self.place(at) });
         }
         let parent = at.parent().unwrap_or_default();
         match staged.nodes.get(&parent) {
             Some(Draft { dataset: None, .. }) => Ok(()),
             Some(_) => Err(self.not_found(&parent)),
-            None if staged.removed.covers(&parent) => Err(self.not_found(&parent)),
+            None if staged.planned.origin(&parent).is_none() => Err(self.not_found(&parent)),
             None => self.find(&parent, Kind::Group).map(drop),
         }
     }
@@ -359,7 +359,7 @@ impl WriteStore for Hdf5Store {
             draft.attrs.extend(attrs);
             return Ok(());
         }
-        let object = self.reading(at, || tree::find(&self.file, at))?.filter(|_| !staged.removed.covers(at));
+        let object = self.reading(at, || tree::find(&self.file, at))?.filter(|_| staged.planned.origin(at).is_some());
         self.check_room(at, &object.ok_or_else(|| self.not_found(at))?, &attrs)?;
         self.note_size(&mut staged)?;
         staged.changes.entry(at.clone()).or_default().extend(attrs);
@@ -375,18 +375,22 @@ impl WriteStore for Hdf5Store {
         if link.is_some_and(|link| !matches!(link, ffi::LinkKind::Hard)) {
             return Err(self.unsupported(at, "it is a link to another place, and stays as it is"));
         }
-        if link.is_none() || staged.removed.covers(at) {
+        if link.is_none() || staged.planned.origin(at).is_none() {
             return Err(self.not_found(at));
         }
         self.note_size(&mut staged)?;
         // What was to change below it changes no more.
         staged.changes.retain(|changed, _| !changed.starts_with(at));
         staged.nodes.retain(|new, _| !new.starts_with(at));
-        staged.removed.add(at);
+        staged.planned.remove(at);
         Ok(())
     }
 
-    fn publish(&self) -> Result<()> {
+    fn rename(&self, from: &ElemPath, _to: &ElemPath) -> Result<()> {
+        Err(self.unsupported(from, "renaming"))
+    }
+
+    fn publish_with(&self, _safety: Safety) -> Result<()> {
         let mut staged = self.staged.lock();
         // Taken first: nothing is staged afterwards, whatever comes of it.
         let changes = std::mem::take(&mut *staged);

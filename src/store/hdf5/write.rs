@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use super::ffi::{self, Failure, Id, Outcome, SavedAttr};
 use super::{attrs, tree};
 use crate::path::ElemPath;
-use crate::store::Removed;
+use crate::store::{Op, Planned};
 use crate::value::Array;
 
 /// An attribute larger than this does not fit the object headers that old groups have (64 KiB less what else a message
@@ -62,7 +62,7 @@ pub(super) struct Draft {
 pub(super) struct Staged {
     pub nodes: BTreeMap<ElemPath, Draft>,
     /// Published nodes that go.
-    pub removed: Removed,
+    pub planned: Planned,
     /// New attributes of nodes that are published already.
     pub changes: BTreeMap<ElemPath, NewAttrs>,
     /// Size of the file before the first change.
@@ -73,7 +73,7 @@ pub(super) struct Staged {
 
 impl Staged {
     pub(super) fn is_empty(&self) -> bool {
-        self.nodes.is_empty() && self.changes.is_empty() && self.removed.is_empty()
+        self.nodes.is_empty() && self.changes.is_empty() && self.planned.is_empty()
     }
 
     /// Hands the new datasets' items to the system, so that only metadata are left to write.
@@ -123,7 +123,8 @@ impl Staged {
                 None => tops.push((at, object)),
             }
         }
-        for at in self.removed.iter() {
+        for op in self.planned.ops() {
+            let Op::Remove(at) = op else { continue };
             done.unlink(found(file, &at.parent().unwrap_or_default())?, at.name())?;
         }
         for (at, object) in tops {

@@ -29,7 +29,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use rayon::prelude::*;
 
-use super::{Attrs, IoStats, Node, ReadStore, Style, WriteStore, check_rows};
+use super::{Attrs, IoStats, Node, ReadStore, Safety, Style, WriteStore, check_rows};
 use crate::error::{Error, Place, Result, nearest};
 use crate::index::{AxisPlan, Rows, Run};
 use crate::path::ElemPath;
@@ -201,13 +201,13 @@ impl ZarrStore {
             return Err(Error::BadName { name: name.into(), why: "Zarr stores keep their metadata under it".into() });
         }
         let is_taken = || fs::symlink_metadata(self.source.dir(at)).is_ok();
-        if stage.nodes.contains_key(at) || (!stage.removed.covers(at) && is_taken()) {
+        if stage.nodes.contains_key(at) || (stage.planned.origin(at).is_some() && is_taken()) {
             return Err(Error::Exists { at: self.source.place(at) });
         }
         let above = at.parent().unwrap_or_default();
         let parent = match stage.nodes.get(&above) {
             Some(doc) => Some(doc.clone()),
-            None if stage.removed.covers(&above) => None,
+            None if stage.planned.origin(&above).is_none() => None,
             None => Document::read(&self.source, &above)?,
         };
         parent.filter(|doc| !doc.is_array).map(|doc| doc.version).ok_or_else(|| self.source.not_found(&above))
@@ -417,7 +417,7 @@ impl WriteStore for ZarrStore {
             doc.attrs.extend(attrs.clone());
             return stage.put(&self.source, at, doc);
         }
-        if stage.removed.covers(at) || Document::read(&self.source, at)?.is_none() {
+        if stage.planned.origin(at).is_none() || Document::read(&self.source, at)?.is_none() {
             return Err(self.source.not_found(at));
         }
         stage.set_attrs(at, attrs);
@@ -427,13 +427,17 @@ impl WriteStore for ZarrStore {
     fn remove(&self, at: &ElemPath) -> Result<()> {
         let mut stage = self.stage()?.lock();
         let is_there = !at.is_root() && Document::read(&self.source, at)?.is_some();
-        if !is_there || stage.removed.covers(at) {
+        if !is_there || stage.planned.origin(at).is_none() {
             return Err(self.source.not_found(at));
         }
         stage.remove(at).map_err(self.source.io(at))
     }
 
-    fn publish(&self) -> Result<()> {
+    fn rename(&self, from: &ElemPath, _to: &ElemPath) -> Result<()> {
+        Err(Error::Unsupported { at: self.source.place(from), what: "renaming".into() })
+    }
+
+    fn publish_with(&self, _safety: Safety) -> Result<()> {
         let mut stage = self.stage()?.lock();
         let staged = std::mem::take(&mut *stage);
         let done = staged.publish(&self.source);

@@ -14,7 +14,7 @@ use super::meta::{Document, Version, object};
 use super::source::{OURS, Source};
 use crate::error::{Error, Result};
 use crate::path::ElemPath;
-use crate::store::{Attrs, Removed};
+use crate::store::{Attrs, Op, Planned};
 
 /// What is staged.
 #[derive(Debug, Default)]
@@ -24,7 +24,7 @@ pub(super) struct Stage {
     /// The new nodes.
     pub(super) nodes: BTreeMap<ElemPath, Document>,
     /// Published nodes that go.
-    pub(super) removed: Removed,
+    pub(super) planned: Planned,
     /// New attributes of published nodes.
     attrs: BTreeMap<ElemPath, Attrs>,
 }
@@ -59,7 +59,7 @@ impl Stage {
         }
         self.nodes.retain(|new, _| !new.starts_with(at));
         self.attrs.retain(|changed, _| !changed.starts_with(at));
-        self.removed.add(at);
+        self.planned.remove(at);
         Ok(())
     }
 
@@ -80,7 +80,7 @@ impl Stage {
 
     /// Makes it all visible, or nothing of it. The staging directory stays.
     pub(super) fn publish(&self, source: &Source) -> Result<()> {
-        if self.nodes.is_empty() && self.attrs.is_empty() && self.removed.is_empty() {
+        if self.nodes.is_empty() && self.attrs.is_empty() && self.planned.is_empty() {
             return Ok(());
         }
         let mut journal = Journal::new(source);
@@ -89,7 +89,7 @@ impl Stage {
             .and_then(|()| self.move_in(&mut journal))
             .and_then(|()| self.write_attrs(&mut journal))
             .and_then(|()| {
-                let changed = self.nodes.keys().chain(self.attrs.keys()).chain(self.removed.iter());
+                let changed = self.nodes.keys().chain(self.attrs.keys()).chain(self.removed());
                 consolidate_above(&mut journal, changed)
             });
         match done {
@@ -104,8 +104,12 @@ impl Stage {
         self.nodes.keys().filter(|at| at.parent().is_none_or(|p| !self.nodes.contains_key(&p)))
     }
 
+    fn removed(&self) -> impl Iterator<Item = &ElemPath> {
+        self.planned.ops().iter().filter_map(|op| if let Op::Remove(at) = op { Some(at) } else { None })
+    }
+
     fn move_out(&self, journal: &mut Journal<'_>) -> Result<()> {
-        self.removed.iter().try_for_each(|at| journal.move_out(at))
+        self.removed().try_for_each(|at| journal.move_out(at))
     }
 
     fn move_in(&self, journal: &mut Journal<'_>) -> Result<()> {
