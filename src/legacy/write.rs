@@ -24,13 +24,21 @@ pub(crate) struct WriteLens {
     lens: Lens,
     /// What is made real by what is staged.
     made: Mutex<BTreeSet<ElemPath>>,
+    /// Parts of what is to be made real that go: they are not copied.
+    without: Mutex<BTreeSet<ElemPath>>,
     /// Held by who reads, so that what is shown and what is stored do not part in between.
     gate: RwLock<()>,
 }
 
 impl WriteLens {
     pub(crate) fn new(store: Arc<dyn WriteStore>) -> Self {
-        Self { lens: Lens::new(store.clone()), store, made: Mutex::default(), gate: RwLock::default() }
+        Self {
+            lens: Lens::new(store.clone()),
+            store,
+            made: Mutex::default(),
+            without: Mutex::default(),
+            gate: RwLock::default(),
+        }
     }
 
     /// Makes real what is to be added to or changed: all that is shown at and above `at`.
@@ -68,6 +76,19 @@ impl WriteLens {
         self.prepare(&parent)
     }
 
+    /// Whether `at` is a part of something that is not made real yet and will be as a whole.
+    fn is_part(&self, at: &ElemPath) -> Result<bool> {
+        for above in at.ancestors() {
+            if self.made.lock().contains(&above) {
+                return Ok(false);
+            }
+            if self.lens.view(&above)?.as_deref().and_then(View::group).is_some_and(|g| g.upgrade.is_some()) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// What a slot is made of goes, and what is made of it is stored, as far as `wanted`.
     fn make_real(&self, upgrade: &Upgrade, wanted: impl Fn(&ElemPath) -> bool) -> Result<()> {
         self.made.lock().extend(upgrade.make.iter().cloned());
@@ -78,6 +99,9 @@ impl WriteLens {
 
     /// Stages what is shown at `at`; `grows`: its first axis may grow later.
     fn copy(&self, at: &ElemPath, grows: bool, budget: &mut usize) -> Result<()> {
+        if self.without.lock().contains(at) {
+            return Ok(());
+        }
         *budget -= 1;
         if *budget == 0 || at.components().count() > MAX_DEPTH {
             let what = "groups nest too deep, or in circles".into();
@@ -130,6 +154,7 @@ impl WriteLens {
 
     fn done(&self) {
         self.made.lock().clear();
+        self.without.lock().clear();
         self.lens.forget();
     }
 }
@@ -188,6 +213,11 @@ impl WriteStore for WriteLens {
     }
 
     fn remove(&self, at: &ElemPath) -> Result<()> {
+        if self.is_part(at)? {
+            self.lens.node(at)?.ok_or_else(|| self.lens.not_found(at))?;
+            self.without.lock().insert(at.clone());
+            return Ok(());
+        }
         if let Some(parent) = at.parent() {
             self.prepare(&parent)?;
         }
@@ -233,6 +263,12 @@ impl WriteStore for WriteLens {
 
     fn publish_with(&self, safety: Safety) -> Result<()> {
         let _gate = self.gate.write();
+        let parts: Vec<ElemPath> = self.without.lock().iter().filter_map(ElemPath::parent).collect();
+        if let Err(error) = parts.iter().try_for_each(|group| self.prepare(group)) {
+            // The first error is the one that matters.
+            let _ = self.abandon();
+            return Err(error);
+        }
         let done = self.store.publish_with(safety);
         self.done();
         done
