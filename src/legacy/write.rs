@@ -7,6 +7,7 @@ use std::sync::Arc;
 use parking_lot::{Mutex, RwLock};
 
 use super::Lens;
+use super::node::CATEGORIES;
 use super::view::{Upgrade, View};
 use crate::error::{Error, Result};
 use crate::index::Rows;
@@ -227,7 +228,10 @@ impl WriteStore for WriteLens {
             // All that it is made of goes; what else is made of that stays.
             self.make_real(upgrade, |made| made != at)?;
         } else {
+            let codes = group.and_then(|g| g.more.get("codes")).and_then(|codes| codes.stored());
             let is_elsewhere = match (group, view.as_deref().and_then(View::stored)) {
+                // A categorical of old: its codes are at its place, its categories beside the columns.
+                _ if codes == Some(at) => false,
                 (Some(group), _) => group.at.is_none(),
                 (None, stored) => stored.is_some_and(|stored| stored != at),
             };
@@ -236,6 +240,12 @@ impl WriteStore for WriteLens {
                 return Err(Error::Unsupported { at: self.lens.place(at), what });
             }
             self.store.remove(at)?;
+            if codes == Some(at) {
+                let categories = at.parent().unwrap_or_default().child(CATEGORIES).join(at.name())?;
+                if self.store.node(&categories)?.is_some() {
+                    self.store.remove(&categories)?;
+                }
+            }
         }
         // What comes in its place is today's.
         self.made.lock().insert(at.clone());
