@@ -73,7 +73,7 @@ pub fn open_read_with(path: &Path, locking: Locking) -> Result<Opened<Arc<dyn Re
     let Found { format, root, inner } = find(path)?;
     let store: Arc<dyn ReadStore> = match format {
         Format::Hdf5 => Arc::new(patiently(|| Hdf5Store::open_read(&root))?),
-        Format::Zarr => Arc::new(patiently(|| ZarrStore::open_read(&root))?),
+        Format::Zarr => Arc::new(patiently(|| ZarrStore::open_read_with(&root, locking))?),
         Format::ZarrZip => Arc::new(ZarrStore::open_zip(&root)?),
     };
     Ok(Opened { store, root, inner, format })
@@ -95,7 +95,7 @@ pub fn open_write_with(path: &Path, locking: Locking) -> Result<Opened<Arc<dyn W
     let Found { format, root, inner } = find(path)?;
     let store: Arc<dyn WriteStore> = match format {
         Format::Hdf5 => Arc::new(patiently(|| Hdf5Store::open_write(&root))?),
-        Format::Zarr => Arc::new(patiently(|| ZarrStore::open_write(&root))?),
+        Format::Zarr => Arc::new(patiently(|| ZarrStore::open_write_with(&root, locking))?),
         Format::ZarrZip => {
             return Err(Error::Unsupported {
                 at: Place::new(root.display(), ""),
