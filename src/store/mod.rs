@@ -163,6 +163,17 @@ pub enum Locking {
     Off,
 }
 
+/// What a write that was interrupted has left at a store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeftOver {
+    /// The file or directory that it has left.
+    pub path: std::path::PathBuf,
+    /// What it is, in words.
+    pub what: String,
+    /// Whether the write was published, and is to be rolled forward; else it is to be forgotten.
+    pub committed: bool,
+}
+
 /// How to store a new array.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Style<'a> {
