@@ -154,7 +154,8 @@ fn steps_of(stage: &Stage, source: &Source, shelf: &mut Shelf) -> Result<Vec<Ste
         maps.iter().rev().try_for_each(|map| plan.take_map(map))?;
     }
     plan.move_nodes(stage, routes.steps.clone(), &routes)?;
-    for (at, attrs) in &stage.attrs {
+    // Inner ones first: a list names what is ready.
+    for (at, attrs) in stage.attrs.iter().rev() {
         let Some(now) = future.origin(at) else { continue };
         // Where the document holds a map, both change at once.
         if !maps.iter().any(|map| map.now == now && is_inline(map.name)) {
