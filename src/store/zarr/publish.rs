@@ -9,6 +9,8 @@
 //! 4. Maps change or come back, those of inner groups first, that of the root last.
 //! 5. What goes, goes.
 //!
+//! (In version 2 attributes of the root lie in a file beside the map, and change a moment before it.)
+//!
 //! The first step always changes a document of the root, so that readers of this crate notice (`watch`).
 
 use std::cmp::Reverse;
