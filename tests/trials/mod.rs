@@ -2,13 +2,14 @@
 //! trials can be compared by. `python/witness.py` has the same store, edits and numbers.
 #![allow(dead_code, reason = "every test binary uses a part of it")]
 
+pub mod reference;
 pub mod strace;
 pub mod witness;
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use anndata_shadow::ndarray::Array2;
 use anndata_shadow::polars::prelude::{NamedFrom, Series};
@@ -26,6 +27,15 @@ pub type Picture = BTreeMap<String, String>;
 pub fn folder() -> tempfile::TempDir {
     let memory = Path::new("/dev/shm");
     if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.unwrap()
+}
+
+/// Lets a child do everything in the thread that calls, and go ahead of all other threads in the number of calls of each name:
+/// strace counts calls by thread, and what starts tests opens and writes files, too.
+pub fn in_one_thread() {
+    rayon::ThreadPoolBuilder::new().num_threads(1).use_current_thread().build_global().unwrap();
+    for _ in 0..64 {
+        std::fs::write("/dev/null", "x").unwrap();
+    }
 }
 
 /// A kind of store.
@@ -309,14 +319,19 @@ pub fn tree(at: &Path) -> BTreeMap<PathBuf, Option<Vec<u8>>> {
 pub fn visible(tree: &BTreeMap<PathBuf, Option<Vec<u8>>>) -> u64 {
     let mut hasher = DefaultHasher::new();
     for (path, bytes) in tree {
-        let hidden = path.components().position(|c| c.as_os_str().to_string_lossy().starts_with(".adshadow"));
-        match hidden {
+        match path.components().position(is_hidden) {
             None => (path, bytes).hash(&mut hasher),
-            Some(0) if path.components().count() == 1 => "hidden".hash(&mut hasher),
+            Some(i) if i + 1 == path.components().count() => (i, "hidden").hash(&mut hasher),
             Some(_) => {}
         }
     }
     hasher.finish()
+}
+
+/// Whether this is a name that we give to what is not part of the store.
+pub fn is_hidden(name: Component<'_>) -> bool {
+    let name = name.as_os_str().to_string_lossy();
+    name.starts_with('.') && name.contains("adshadow")
 }
 
 /// An array as an element, for tests that set many.

@@ -75,12 +75,14 @@ pub fn record(child: &Command, folder: &Path) -> Vec<Point> {
         };
         if changes && rest.contains(folder) {
             assert_eq!(*thread.get_or_insert(id), id, "the child changes files in several threads: {rest}");
-            points.push(Point {
-                call: call.to_owned(),
-                nth: *nth,
-                text: rest.replace(folder, "").chars().take(160).collect(),
-            });
+            let text = rest.replace(folder, "").chars().take(160).collect();
+            points.push(Point { call: call.to_owned(), nth: *nth, text });
         }
+    }
+    for point in &points {
+        let ahead =
+            counts.iter().find(|((id, call), n)| Some(*id) != thread && *call == point.call && **n >= point.nth);
+        assert!(ahead.is_none(), "another thread makes this call as often: {point}");
     }
     points
 }
