@@ -132,8 +132,8 @@ pub enum Error {
         /// The operation that was refused.
         what: String,
     },
-    /// The element exists in the file: only new elements can be written.
-    #[error("{at} already exists: replacing or deleting stored elements is not supported yet; choose another name")]
+    /// There is something at the place of what is to be new.
+    #[error("{at} already exists: remove it first, choose another name, or set it anew to replace it")]
     Exists {
         /// Where.
         at: Place,

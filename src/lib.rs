@@ -63,16 +63,16 @@ pub mod testing;
 mod value;
 
 pub use codec::{Info, Kind};
-pub use commit::{Change, Receipt};
+pub use commit::{Change, ChangeKind, Receipt};
 pub use error::{Error, Place, Result};
 pub use index::{Rows, Select, SelectError};
-pub use overlay::Mark;
+pub use overlay::{Mark, Was};
 pub use path::ElemPath;
 pub use shadow::{
     AnnDataShadow, ElementInfo, Frame, Member, Mode, MuDataShadow, OpenOptions, RawShadow, SharedAxis, Slot,
     WriteOptions,
 };
-pub use store::{Format, IoStats};
+pub use store::{Format, IoStats, Locking, Safety};
 pub use value::{
     Array, Awkward, ByteString, Categorical, DType, DatetimeMs, DatetimeNs, DatetimeS, DatetimeUs, Element,
     FromElement, Item, Mismatch, NaValue, Nested, Nullable, Records, Sparse, SparseFormat, Table,

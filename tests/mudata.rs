@@ -304,17 +304,18 @@ fn what_hangs_together_is_not_changed_alone() {
         mdata.obsm().remove("new"),
         mdata.obsmap().remove("rna"),
         mdata.obsm().insert("new", Array2::<f32>::zeros((n, 1))),
-        mdata.obs().insert(Series::new("late".into(), vec![1_i32; n])),
     ] {
         let error = refused.unwrap_err().to_string();
         assert!(error.contains("write() first") || error.contains("already exists"), "{error}");
     }
-    // What fits is added as ever, with all rows that there are now.
+    // What fits is added as ever, with all rows that there are now; a column becomes a part of the new frame.
+    mdata.obs().insert(Series::new("early".into(), vec![1_i32; n])).unwrap();
     mdata.obsm().insert("X_late", Array2::<f32>::zeros((n, 2))).unwrap();
     mdata.close().unwrap();
     assert!(mdata.obsm().insert("new", Array2::<f32>::zeros((n, 1))).is_err(), "nor when closed");
     mdata.reopen(Mode::ReadWrite).unwrap();
     mdata.write(WriteOptions::default()).unwrap();
+    assert_eq!(mdata.obs().column("early").unwrap().len(), n);
     mdata.obs().insert(Series::new("late".into(), vec![1_i32; n])).unwrap();
     mdata.write(WriteOptions::default()).unwrap();
     assert_eq!(mdata.obsm().read::<Array2<f32>>("X_late").unwrap().dim(), (n, 2));

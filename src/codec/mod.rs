@@ -105,6 +105,28 @@ impl Info {
         Self { stored, children, ..Self::plain(kind, element.shape(), dtype) }
     }
 
+    /// What it is, in the words of messages, as [`Element::describe`] says of one in memory.
+    pub(crate) fn describe(&self) -> String {
+        let dtype = self.dtype.as_deref().unwrap_or("unknown");
+        match self.kind {
+            Kind::Array => format!("a {}-d {dtype} array", self.shape.len()),
+            Kind::Scalar => format!("a {dtype} scalar"),
+            Kind::Sparse => {
+                let format = self.encoding.as_ref().map_or("sparse matrix", |(name, _)| name);
+                format!("a {format} of {dtype}")
+            }
+            Kind::Categorical => format!("a categorical of {dtype}"),
+            Kind::Nullable => format!("a nullable {dtype} array"),
+            Kind::Table => format!("a dataframe of {} columns", self.children.len()),
+            Kind::Records => format!("a structured array of {} fields", self.children.len()),
+            Kind::Awkward => format!("an awkward array of {dtype}"),
+            Kind::Mapping => format!("a dict of {} entries", self.children.len()),
+            Kind::AnnData => "an AnnData".to_owned(),
+            Kind::Null => "null".to_owned(),
+            Kind::Opaque => format!("something that is not read here ({dtype})"),
+        }
+    }
+
     fn plain(kind: Kind, shape: Vec<usize>, dtype: Option<String>) -> Self {
         Self { kind, shape, dtype, stored: None, encoding: None, chunks: None, children: Vec::new() }
     }

@@ -209,10 +209,9 @@ impl AnnDataShadow {
         Ok(is_there.then(|| RawShadow { shadow: self.clone() }))
     }
 
-    /// Sets `raw`, in memory: X over the observations and the rows of `var`. Taken back by [`unset_raw`](Self::unset_raw).
+    /// Sets `raw`, in memory, in place of what is there: X over the observations and the rows of `var`.
     ///
     /// # Errors
-    /// [`Error::Exists`] if the file has one (a `null` one, as Zarr files of anndata 0.12 keep, included),
     /// [`Error::Shape`], [`Error::WrongType`], [`Error::BadName`], [`Error::View`].
     pub fn set_raw(&self, x: impl Into<Element>, var: Table) -> Result<()> {
         let at = self.root.at("raw")?;
@@ -226,14 +225,14 @@ impl AnnDataShadow {
         self.root.set(&at, raw, false, shape)
     }
 
-    /// Takes back a pending `raw`.
+    /// Removes `raw` as a whole, as [`Member::remove`] removes an element.
     ///
     /// # Errors
-    /// [`Error::NotFound`]; [`Error::Unsupported`] if it is in the file; [`Error::View`].
-    pub fn unset_raw(&self) -> Result<()> {
+    /// As [`Member::remove`].
+    pub fn remove_raw(&self) -> Result<()> {
         let at = self.root.at("raw")?;
         self.refuse_view(&at, "removing raw")?;
-        self.root.unset(&at)
+        self.root.remove(&at)
     }
 
     /// The element at a path inside the AnnData: `X`, `obsm/X_pca`, `obs/louvain`, `raw/X`, `uns/neighbors/params`. The
@@ -482,26 +481,65 @@ impl AnnDataShadow {
         Ok(Element::Mapping(parts))
     }
 
-    /// What `write()` would add.
+    /// Removes what is at a path inside the AnnData: `obsm/X_pca`, `obs/louvain`, `uns/neighbors`, `X`, `raw`.
+    ///
+    /// # Errors
+    /// As [`member`](Self::member) and [`Member::remove`].
+    pub fn remove(&self, path: &str) -> Result<()> {
+        if path.trim_matches('/') == "raw" { self.remove_raw() } else { self.member(path)?.remove() }
+    }
+
+    /// Gives what is at a path inside the AnnData another path.
+    ///
+    /// # Errors
+    /// As [`member`](Self::member) and [`Member::rename_to`].
+    pub fn rename(&self, from: &str, to: &str) -> Result<()> {
+        self.member(from)?.rename_to(to)
+    }
+
+    /// Takes back everything that is pending: the object is as in the file again.
+    ///
+    /// # Errors
+    /// [`Error::View`]; of a modality of a MuData, [`Error::Unsupported`] if some of it belongs to a change of the
+    /// modalities.
+    pub fn discard(&self) -> Result<()> {
+        self.refuse_view(&self.root.base, "discarding changes")?;
+        self.root.discard(&self.root.base)
+    }
+
+    /// Takes back what is pending at a path inside the AnnData and below it (`obsm` for all of a slot).
+    ///
+    /// # Errors
+    /// As [`Member::discard`].
+    pub fn discard_at(&self, path: &str) -> Result<()> {
+        let at = self.root.at(path)?;
+        self.refuse_view(&at, "discarding changes")?;
+        self.root.discard(&at)
+    }
+
+    /// What `write()` would do, in the order in which it was asked for.
     #[must_use]
     pub fn changes(&self) -> Vec<Change> {
         self.root.core.changes(&self.root.base)
     }
 
     /// Writes everything pending to the file, in its own dialect (Zarr version, sharding, chunks, compression, form of
-    /// strings), and renews consolidated metadata wherever the store keeps some.
+    /// strings), and renews consolidated metadata wherever the store keeps some. What is not pending keeps every byte.
     ///
-    /// After Ok it is on disk and visible to every new reader, and nothing is pending but what was set meanwhile. After
-    /// Err the file is as before, no half element in it, and everything is still pending. If the process is killed or the
-    /// machine stops during `write`, a Zarr store may keep an invisible staging directory, swept by the next opening for
-    /// writing; an HDF5 file may be damaged, as with any HDF5 program.
+    /// After Ok it is durable and visible to every new reader, and nothing is pending but what was set meanwhile. After Err
+    /// the store is as it was, and the overlay still holds all. After a kill or power loss at any instant, opening yields
+    /// the old state or the new, never a mixture, never zeros.
+    ///
+    /// What programs that do not know of this crate's journal may meet between a kill and the next opening is told at
+    /// [`Safety`](crate::Safety).
     ///
     /// # Errors
     /// [`Error::ReadOnly`] and [`Error::Closed`] say to `reopen(Mode::ReadWrite)`; [`Error::View`]; [`Error::Exists`] if
-    /// an element is in the file by now; those of the store.
+    /// an element that was new when it was set is in the file by now; [`Error::StoreChanged`] if the file was replaced;
+    /// those of the store.
     pub fn write(&self, options: WriteOptions) -> Result<Receipt> {
         self.refuse_view(&self.root.at("X")?.parent().unwrap_or_default(), "writing")?;
-        self.root.core.write(options.clear_cache)
+        self.root.core.write(options)
     }
 
     /// Swaps the open file for one in another mode, under this object, its clones, views and handles: the overlay and

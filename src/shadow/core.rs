@@ -10,17 +10,18 @@ use std::time::{Duration, Instant, SystemTime};
 
 use parking_lot::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use super::insert::Put;
-use super::link::{Link, Mode, OpenOptions};
+use super::insert::{Put, PutEdit};
+use super::link::{Link, Mode, OpenOptions, WriteOptions};
 use super::locate;
+use super::phase::{Phase, Reading};
 use super::slots;
 use crate::codec::FrameMeta;
 use crate::commit::{self, Change, Receipt};
 use crate::error::{Error, Place, Result};
 use crate::legacy;
-use crate::overlay::Overlay;
+use crate::overlay::{Lookup, Overlay};
 use crate::path::ElemPath;
-use crate::store::{Format, IoStats, Opened, ReadStore, open_read, open_write};
+use crate::store::{Format, IoStats, Locking, Opened, ReadStore, open_read_with, open_write_with};
 
 /// How long `reopen` and `close` wait for reads in flight.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -34,9 +35,11 @@ pub(crate) struct Core {
     /// Where in the store the object begins that was opened.
     pub(super) base: ElemPath,
     pub(super) format: Format,
+    locking: Locking,
     state: RwLock<State>,
     /// One write, reopen or close at a time.
     gate: Mutex<()>,
+    phase: Phase,
 }
 
 pub(super) struct State {
@@ -54,6 +57,8 @@ pub(super) struct State {
     pub(super) shapes: BTreeMap<ElemPath, Shape>,
     /// Pending elements that hang together: none of them can be set anew or taken back by itself.
     pub(super) bound: BTreeSet<ElemPath>,
+    /// Objects that were in the file and were removed from it, or renamed.
+    gone: BTreeSet<ElemPath>,
     /// The handle is being swapped: new reads wait at the gate.
     draining: bool,
 }
@@ -73,7 +78,7 @@ impl Core {
         options: &OpenOptions,
         find: impl FnOnce(&dyn ReadStore, ElemPath) -> Result<ElemPath>,
     ) -> Result<Self> {
-        let Connected { link, root, inner, format } = connect(path, options.mode)?;
+        let Connected { link, root, inner, format } = connect(path, options.mode, options.locking)?;
         let Some(store) = link.reader() else { return Err(closed_now(path)) };
         let file = store.location().to_owned();
         let base = find(&*store, inner)?;
@@ -87,16 +92,17 @@ impl Core {
             frames: HashMap::from([(base.child("obs"), (0, obs))]),
             shapes: BTreeMap::from([(base.clone(), Shape { now: shape, stored: Some(shape) })]),
             bound: BTreeSet::new(),
+            gone: BTreeSet::new(),
             draining: false,
         };
-        let (path, state, gate) = (path.to_owned(), RwLock::new(state), Mutex::new(()));
-        Ok(Self { path, root, file, base, format, state, gate })
+        let (path, state, gate, phase) = (path.to_owned(), RwLock::new(state), Mutex::new(()), Phase::default());
+        Ok(Self { path, root, file, base, format, locking: options.locking, state, gate, phase })
     }
 
     /// Counts the object at `base` among those that shadows stand for.
     pub(super) fn add_object(&self, base: &ElemPath) -> Result<()> {
         let store = self.reader(base)?;
-        let (obs, shape) = locate::measure(&*store, base)?;
+        let (obs, shape) = locate::measure(&*store, &self.home(base))?;
         drop(store);
         {
             let mut state = self.state.write();
@@ -107,6 +113,26 @@ impl Core {
         let now = self.fingerprint();
         self.state.write().fingerprint = now;
         Ok(())
+    }
+
+    /// Where the file has the object at `base`, if it has it.
+    fn home(&self, base: &ElemPath) -> ElemPath {
+        match self.state.read().overlay.delta.lookup(base) {
+            Lookup::Stored(file) => file,
+            _ => base.clone(),
+        }
+    }
+
+    /// Whether there is an object at `base`, with pending changes; one that was `made` here may have been taken back.
+    pub(super) fn is_here(&self, base: &ElemPath, made: bool) -> bool {
+        let state = self.state.read();
+        let known = if made { state.shapes.contains_key(base) } else { !state.gone.contains(base) };
+        known && !matches!(state.overlay.delta.lookup(base), Lookup::Gone)
+    }
+
+    /// Begins a reading that sees what is before a publication or what is after it.
+    pub(super) fn reading(&self) -> Reading<'_> {
+        self.phase.read()
     }
 
     pub(super) fn state(&self) -> RwLockReadGuard<'_, State> {
@@ -171,20 +197,24 @@ impl Core {
         Error::Closed { at: self.here(), what: format!("reading `{}`", self.relative(at)) }
     }
 
-    /// Sets elements that hang together, and what shapes the objects have with them, in one step; `false`, and nothing done, if
-    /// anything has changed since `generation`. Waits for a write under way.
-    pub(super) fn put(&self, puts: Vec<Put>, shapes: [(ElemPath, [usize; 2]); 2], generation: u64) -> bool {
+    /// Makes changes that hang together, and gives the objects the shapes that they have with them, in one step; `false`, and
+    /// nothing done, if anything has changed since `generation`. Waits for a write under way.
+    pub(super) fn put(&self, puts: Vec<Put>, shapes: Vec<(ElemPath, [usize; 2])>, generation: u64) -> bool {
         let _gate = self.gate.lock();
         let mut state = self.state.write();
         if state.generation != generation {
             return false;
         }
-        let pending = state.overlay.pending();
-        for Put { at, value, replaces } in puts {
-            // What takes the place of something new is new.
-            let replaces = replaces && pending.iter().find(|p| p.path == at).is_none_or(|p| p.replaces);
-            state.overlay.put(&at, value, replaces);
-            state.bound.insert(at);
+        for Put { at, edit } in puts {
+            state.bound.insert(at.clone());
+            if let PutEdit::Rename { to, .. } = &edit {
+                state.bound.insert(to.clone());
+            }
+            state.overlay.edit(&at, |delta| match edit {
+                PutEdit::Set { value, old } => delta.set(&at, value, old),
+                PutEdit::Remove { old } => drop(delta.remove(&at, Some(old))),
+                PutEdit::Rename { to, what } => delta.rename(&at, &to, what),
+            });
         }
         for (base, now) in shapes {
             let stored = state.shapes.get(&base).and_then(|old| old.stored);
@@ -194,60 +224,95 @@ impl Core {
         true
     }
 
+    /// Changes what is pending, once no write is under way.
+    pub(super) fn edit<T>(&self, how: impl FnOnce(&mut State) -> Result<T>) -> Result<T> {
+        let _gate = self.gate.lock();
+        let mut state = self.state.write();
+        let done = how(&mut state)?;
+        state.generation += 1;
+        Ok(done)
+    }
+
+    /// Takes back all that is pending.
+    pub(super) fn discard(&self) {
+        let _gate = self.gate.lock();
+        let mut state = self.state.write();
+        state.overlay.discard();
+        state.bound.clear();
+        state.shapes.retain(|_, shape| shape.stored.is_some());
+        for shape in state.shapes.values_mut() {
+            shape.now = shape.stored.unwrap_or(shape.now);
+        }
+        state.generation += 1;
+    }
+
     /// The pending changes below `base`, by their paths there.
     pub(super) fn changes(&self, base: &ElemPath) -> Vec<Change> {
-        let pending = self.state.read().overlay.pending();
-        pending.iter().filter(|p| p.path.starts_with(base)).map(|p| Change::of(p, base)).collect()
+        commit::changes(&self.state.read().overlay.delta, base)
     }
 
     pub(super) fn clear_cache(&self) {
-        self.state.write().overlay.clear_clean();
+        self.state.write().overlay.cache.clear();
     }
 
     pub(super) fn set_cache_budget(&self, bytes: usize) {
-        self.state.write().overlay.set_budget(bytes);
+        self.state.write().overlay.cache.set_budget(bytes);
     }
 
     pub(super) fn cache_budget(&self) -> usize {
-        self.state.read().overlay.budget()
+        self.state.read().overlay.cache.budget()
     }
 
     pub(super) fn cache_bytes(&self) -> usize {
-        self.state.read().overlay.clean_bytes()
+        self.state.read().overlay.cache.bytes()
     }
 
-    pub(super) fn write(&self, clear_cache: bool) -> Result<Receipt> {
+    pub(super) fn write(&self, options: WriteOptions) -> Result<Receipt> {
         let _gate = self.gate.lock();
         let now = self.fingerprint();
-        let (link, pending, shapes, changed) = {
+        let (link, delta, shapes, changed) = {
             let state = self.state.read();
-            (state.link.clone(), state.overlay.pending(), state.shapes.clone(), state.fingerprint != now)
+            (state.link.clone(), state.overlay.delta.clone(), state.shapes.clone(), state.fingerprint != now)
         };
         let bases: Vec<ElemPath> = shapes.keys().cloned().collect();
-        let what = || format!("writing {} pending element(s)", pending.len());
+        let what = || format!("writing {} pending change(s)", delta.entries().len());
         let store = match link {
             Link::Write(store) => store,
             Link::Read(_) => return Err(Error::ReadOnly { at: self.here(), what: what() }),
             Link::Closed => return Err(Error::Closed { at: self.here(), what: what() }),
         };
-        let receipt = commit::write(&*store, &self.base, &bases, &pending)?;
+        let staged = commit::stage(&*store, &self.base, &bases, &delta)?;
+        let Some(_alone) = self.phase.alone(PATIENCE) else {
+            // What could not be swept is invisible.
+            let _ = store.abandon();
+            return Err(self.reads_under_way());
+        };
+        let receipt = staged.publish(&*store, options.safety)?;
         let after = self.fingerprint();
         let mut state = self.state.write();
-        state.overlay.settle(&pending, clear_cache);
+        state.overlay.settle(&delta, options.clear_cache);
         state.generation += 1;
         // What somebody else wrote meanwhile makes stale what was read before.
-        if clear_cache || changed {
-            state.overlay.clear_clean();
+        if options.clear_cache || changed {
+            state.overlay.cache.clear();
         }
         for (base, written) in shapes {
             if let Some(shape) = state.shapes.get_mut(&base) {
                 shape.stored = Some(written.now);
             }
+            if matches!(delta.lookup(&base), Lookup::Gone) {
+                state.shapes.remove(&base);
+                state.gone.insert(base);
+            }
         }
-        let written: Vec<&ElemPath> = pending.iter().map(|p| &p.path).collect();
-        state.bound.retain(|at| !written.contains(&at));
+        state.bound.retain(|at| delta.mark(at).is_none());
         state.fingerprint = after;
         Ok(receipt)
+    }
+
+    fn reads_under_way(&self) -> Error {
+        let why = format!("reads are still under way after {} s; try again when they are done", PATIENCE.as_secs());
+        Error::Busy { at: self.here(), why }
     }
 
     /// Swaps the handle. After Err the shadow is open as before or, if even that fails, closed; the overlay is kept.
@@ -271,7 +336,7 @@ impl Core {
         state.fingerprint = arrived;
         if changed {
             // Somebody else wrote meanwhile: what was read of the file may be stale.
-            state.overlay.clear_clean();
+            state.overlay.cache.clear();
             state.generation += 1;
         }
         drop(state);
@@ -286,7 +351,7 @@ impl Core {
 
     /// A new handle, if the file still has the shape that views and pending changes were made for.
     fn connect_again(&self, mode: Mode) -> Result<Link> {
-        let link = connect(&self.path, mode)?.link;
+        let link = connect(&self.path, mode, self.locking)?.link;
         let store = link.reader().ok_or_else(|| closed_now(&self.path))?;
         let known = self.state.read().shapes.clone();
         for (base, shape) in known.iter().filter_map(|(base, shape)| Some((base, shape.stored?))) {
@@ -324,9 +389,7 @@ impl Core {
             }
             drop(state);
             if started.elapsed() > PATIENCE {
-                let why =
-                    format!("reads are still under way after {} s; try again when they are done", PATIENCE.as_secs());
-                return Err(Error::Busy { at: self.here(), why });
+                return Err(self.reads_under_way());
             }
             std::thread::sleep(Duration::from_millis(1));
         }
@@ -349,14 +412,14 @@ struct Connected {
     format: Format,
 }
 
-fn connect(path: &Path, mode: Mode) -> Result<Connected> {
+fn connect(path: &Path, mode: Mode, locking: Locking) -> Result<Connected> {
     Ok(match mode {
         Mode::Read => {
-            let Opened { store, root, inner, format } = open_read(path)?;
+            let Opened { store, root, inner, format } = open_read_with(path, locking)?;
             Connected { link: Link::Read(legacy::read(store, &inner)?), root, inner, format }
         }
         Mode::ReadWrite => {
-            let Opened { store, root, inner, format } = open_write(path)?;
+            let Opened { store, root, inner, format } = open_write_with(path, locking)?;
             Connected { link: Link::Write(legacy::write(store, &inner)?), root, inner, format }
         }
     })

@@ -6,14 +6,13 @@ use std::sync::Arc;
 use polars::prelude::{DataFrame, IntoColumn, NamedFrom, Series};
 
 use super::anndata::AnnDataShadow;
-use super::member::Member;
+use super::member::{Member, Slot, check_keys};
 use super::repr;
 use super::slots::{self, SlotSpec};
-use crate::codec::FrameMeta;
+use crate::codec::{FrameMeta, Kind};
 use crate::error::{Error, Result, nearest};
-use crate::overlay::Mark;
 use crate::path::ElemPath;
-use crate::value::{Element, Table, column_to_series, series_to_column};
+use crate::value::{Array, Categorical, Element, Table, column_to_series, narrow_codes, series_to_column};
 
 /// A data frame on disk. Nothing is read until asked for, and then by column.
 #[derive(Clone)]
@@ -140,12 +139,13 @@ impl Frame {
             .map_err(|what| Error::Malformed { at: self.shadow.root.place(&self.at().unwrap_or_default()), what })
     }
 
-    /// Adds a column, in memory; `write()` brings it to the file. A column, not the frame: the others are not touched.
+    /// Sets a column, in memory, in place of one of this name or behind the others; `write()` brings it to the file. A column,
+    /// not the frame: the others are not touched.
     ///
     /// Nulls become missing values; in float columns, where the format has none, NaN.
     ///
     /// # Errors
-    /// [`Error::Shape`], [`Error::Exists`], [`Error::BadName`] (empty, `_index`, with a slash), [`Error::WrongType`] for
+    /// [`Error::Shape`], [`Error::BadName`] (empty, `_index`, with a slash), [`Error::WrongType`] for
     /// polars types that the format has no form for, [`Error::View`].
     pub fn insert(&self, column: Series) -> Result<()> {
         let name = column.name().to_string();
@@ -158,25 +158,130 @@ impl Frame {
         self.insert_element(&name, element)
     }
 
-    /// Adds a column as [`insert`](Self::insert), from an array, a categorical or a nullable array.
+    /// Sets a column as [`insert`](Self::insert), from an array, a categorical or a nullable array.
     ///
     /// # Errors
     /// As [`insert`](Self::insert).
     pub fn insert_element(&self, name: &str, value: impl Into<Element>) -> Result<()> {
-        let at = self.at()?;
-        if self.shadow.root.mark(&at).is_some_and(Mark::is_pending) {
-            let what = "it is pending with the rows of a new modality: write() first".to_owned();
-            return Err(Error::Unsupported { at: self.shadow.root.place(&at), what });
-        }
         self.member(name)?.set(value)
     }
 
-    /// Takes back a pending column.
+    /// Sets the whole frame, in place of what is there: the same number of rows; its index gives the row names.
     ///
     /// # Errors
-    /// [`Error::NotFound`]; [`Error::Unsupported`] if it is in the file; [`Error::View`].
+    /// [`Error::Shape`], [`Error::BadName`], [`Error::WrongType`], [`Error::View`]; those of [`set_names`](Self::set_names).
+    pub fn set(&self, table: Table) -> Result<()> {
+        let (root, at) = (&self.shadow.root, self.at()?);
+        self.shadow.refuse_view(&at, "setting a frame")?;
+        let value = Element::Table(table);
+        check_keys(&value)?;
+        let Element::Table(table) = &value else { return Ok(()) };
+        let (shape, rows) = (root.shape(), self.n_rows()?);
+        let lengths = [rows];
+        for (name, column) in table.columns() {
+            self.spec.check(&root.place(&at.join(name)?), column, &lengths)?;
+        }
+        let names = root.row_names(&at, table.index())?;
+        if names.len() != rows {
+            let (expected, got) = (format!("[{rows}, …]"), format!("{} rows", names.len()));
+            return Err(Error::Shape { at: root.place(&at), expected, got });
+        }
+        let aligned = self.aligned(&names)?;
+        root.set(&at, value, false, shape)?;
+        aligned.into_iter().try_for_each(|(member, frame)| member.set(frame))
+    }
+
+    /// Gives the rows other names: the index, and with it that of every frame in obsm (or varm), which must have the same. In
+    /// a MuData, the names of the global part are its own.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if there are more or fewer names than rows; [`Error::View`]; those of the store.
+    pub fn set_names(&self, names: Vec<String>) -> Result<()> {
+        let (root, at) = (&self.shadow.root, self.at()?);
+        self.shadow.refuse_view(&at, "setting row names")?;
+        let (shape, rows, index) = (root.shape(), self.n_rows()?, self.index_name()?);
+        if names.len() != rows {
+            let (expected, got) = (format!("[{rows}]"), format!("{} names", names.len()));
+            return Err(Error::Shape { at: root.place(&at.join(&index)?), expected, got });
+        }
+        let aligned = self.aligned(&names)?;
+        let place = at.join(&index)?;
+        match root.held_index(&at, &index) {
+            // The frame is pending as a whole.
+            Some(_) => {
+                let whole =
+                    renamed(&self.table()?, &names).map_err(|what| Error::Malformed { at: root.place(&at), what })?;
+                root.set(&at, Element::Table(whole), false, shape)?;
+            }
+            None => root.set(&place, Element::Array(Array::from_vec(names)), true, shape)?,
+        }
+        aligned.into_iter().try_for_each(|(member, frame)| member.set(frame))
+    }
+
+    /// The frames aligned to this one, as they are with these names of their rows; none if they have these already.
+    fn aligned(&self, names: &[String]) -> Result<Vec<(Member, Table)>> {
+        let slot = match self.spec.name {
+            "obs" => self.shadow.obsm(),
+            "var" => self.shadow.varm(),
+            _ => Slot { shadow: self.shadow.clone(), spec: &slots::RAW_VARM },
+        };
+        if self.names().is_ok_and(|old| old == names) {
+            return Ok(Vec::new());
+        }
+        let mut found = Vec::new();
+        for name in slot.keys()? {
+            let member = slot.member(&name)?;
+            if member.info()?.is_some_and(|info| info.kind == Kind::Table) {
+                let table = renamed(&member.read::<Table>()?, names)
+                    .map_err(|what| Error::Malformed { at: self.shadow.root.place(&member.at), what })?;
+                found.push((member, table));
+            }
+        }
+        Ok(found)
+    }
+
+    /// Adds categories to a categorical column, behind those that it has.
+    ///
+    /// # Errors
+    /// [`Error::WrongType`] if it is no categorical of texts; [`Error::BadName`] if it has one of them already.
+    pub fn add_categories(&self, name: &str, more: &[&str]) -> Result<()> {
+        let at = self.shadow.root.place(&self.at()?.join(name)?);
+        let element = self.element(name)?;
+        let wrong =
+            || Error::WrongType { at: at.clone(), wanted: "a categorical of texts".into(), found: element.describe() };
+        let Element::Categorical(old) = &*element else { return Err(wrong()) };
+        let Array::Str(_) = old.categories() else { return Err(wrong()) };
+        let mut categories = old.categories().to_strings();
+        for &new in more {
+            if categories.iter().any(|known| known == new) {
+                return Err(Error::BadName {
+                    name: new.to_owned(),
+                    why: format!("`{name}` has this category already"),
+                });
+            }
+            categories.push(new.to_owned());
+        }
+        let codes = old.positions().into_iter().map(|p| p.map_or(-1, |p| p as i64)).collect();
+        let codes = narrow_codes(codes, categories.len());
+        let column = Categorical::new(codes, Array::from_vec(categories), old.ordered())
+            .map_err(|what| Error::Malformed { at: at.clone(), what })?;
+        self.insert_element(name, column)
+    }
+
+    /// Removes a column.
+    ///
+    /// # Errors
+    /// As [`Member::remove`].
     pub fn remove(&self, name: &str) -> Result<()> {
-        self.member(name)?.unset()
+        self.member(name)?.remove()
+    }
+
+    /// Gives a column another name; it keeps its place among the others.
+    ///
+    /// # Errors
+    /// As [`Member::rename_to`].
+    pub fn rename(&self, name: &str, new: &str) -> Result<()> {
+        self.member(name)?.rename_to(&format!("{}/{new}", self.spec.name))
     }
 
     pub(crate) fn at(&self) -> Result<ElemPath> {
@@ -195,6 +300,16 @@ impl Frame {
             None => self.member(name)?.element(),
         }
     }
+}
+
+/// The same frame with other row names.
+fn renamed(table: &Table, names: &[String]) -> Result<Table, String> {
+    let index = Element::Array(Array::from_vec(names.to_vec()));
+    // A column of the index's name is one child with it (format, 2.4).
+    let of_index = |name: &str| table.index_name() == Some(name);
+    let column = |(name, c): &(String, Element)| (name.clone(), if of_index(name) { index.clone() } else { c.clone() });
+    let columns = table.columns().iter().map(column).collect();
+    Table::new(table.index_name().map(str::to_owned), index.clone(), columns)
 }
 
 impl fmt::Display for Frame {

@@ -10,14 +10,44 @@ use super::modality::{Modality, rows_by_name};
 use super::slots::{self, Admits, Axis, SlotSpec};
 use crate::codec::Kind;
 use crate::error::{Error, Result};
+use crate::overlay::Was;
 use crate::path::{ElemPath, check_new_name};
 use crate::value::{Array, Element, Table};
 
-/// An element that takes its place in the overlay; one that is stored is replaced.
+/// A change that hangs together with others.
 pub(super) struct Put {
     pub(super) at: ElemPath,
-    pub(super) value: Arc<Element>,
-    pub(super) replaces: bool,
+    pub(super) edit: PutEdit,
+}
+
+pub(super) enum PutEdit {
+    /// In place of what the file has there, `old`.
+    Set {
+        value: Arc<Element>,
+        old: Option<Was>,
+    },
+    Remove {
+        old: Was,
+    },
+    /// To another place, where nothing is.
+    Rename {
+        to: ElemPath,
+        what: Was,
+    },
+}
+
+impl Put {
+    pub(super) fn new(at: ElemPath, value: Element) -> Self {
+        Self { at, edit: PutEdit::Set { value: Arc::new(value), old: None } }
+    }
+
+    pub(super) fn replace(at: ElemPath, old: &Element, value: Element) -> Self {
+        Self { at, edit: PutEdit::Set { value: Arc::new(value), old: Some(Was::of(old)) } }
+    }
+
+    pub(super) fn remove(at: ElemPath, old: Was) -> Self {
+        Self { at, edit: PutEdit::Remove { old } }
+    }
 }
 
 /// A new modality and all that it changes.
@@ -121,7 +151,8 @@ pub(super) fn plan(
     names: &[Vec<String>; 2],
 ) -> Result<Insertion> {
     let root = &whole.root;
-    let mut puts = vec![Put { at: root.at("mod")?.join(name)?, value: data.clone(), replaces: false }];
+    let edit = PutEdit::Set { value: data.clone(), old: None };
+    let mut puts = vec![Put { at: root.at("mod")?.join(name)?, edit }];
     let mut global = root.shape();
     for (i, axis) in [Axis::Obs, Axis::Var].into_iter().enumerate() {
         let (map, new) = place_rows(&root.axis_names(axis)?, &names[i], shared[i]);
@@ -136,7 +167,7 @@ pub(super) fn plan(
             if root.info(&at)?.is_some() {
                 return Err(Error::Exists { at: root.place(&at) });
             }
-            puts.extend(value.map(|v| Put { at, value: Arc::new(Element::Array(v)), replaces: false }));
+            puts.extend(value.map(|v| Put::new(at, Element::Array(v))));
         }
     }
     Ok(Insertion { puts, shape: [names[0].len(), names[1].len()], global })
@@ -174,9 +205,9 @@ fn longer(whole: &AnnDataShadow, modalities: &[Arc<Modality>], axis: Axis, new: 
             what: "it has pending columns, and the modality brings new rows: write() first".to_owned(),
         });
     }
-    let table = grow::table(&frame.table()?, new).map_err(|found| refuse(&at, found))?;
-    let replace = |at: ElemPath, value: Element| Put { at, value: Arc::new(value), replaces: true };
-    let mut puts = vec![replace(at, Element::Table(table))];
+    let old = Element::Table(frame.table()?);
+    let table = grow::grown(&old, 1, new).map_err(|found| refuse(&at, found))?;
+    let mut puts = vec![Put::replace(at, &old, table)];
     let is_modality = |name: &str| modalities.iter().any(|m| m.name == name);
     for (slot, axes) in [(&aligned, 1), (&pairs, 2)] {
         for name in slot.keys()? {
@@ -191,21 +222,26 @@ fn longer(whole: &AnnDataShadow, modalities: &[Arc<Modality>], axis: Axis, new: 
                 }
                 other => grow::grown(other, axes, new),
             };
-            puts.push(replace(member.at.clone(), value.map_err(|found| refuse(&member.at, found))?));
+            let value = value.map_err(|found| refuse(&member.at, found))?;
+            puts.push(Put::replace(member.at.clone(), &element, value));
         }
     }
     for modality in modalities {
         let map = modality.map(whole, axis)?.iter().map(|row| row.map_or(0, |i| i as u32 + 1)).collect::<Vec<_>>();
         let at = root.at(&format!("{}map", axis.name()))?.child(&modality.name);
-        let value = match root.info(&at)? {
+        puts.push(match root.info(&at)? {
             // Of the type that it has.
-            Some(_) => match &*root.read(&at, &[axis], &[])? {
-                Element::Array(stored) => grow::with_none(stored, new.len()).map_err(|found| refuse(&at, found))?,
-                other => return Err(refuse(&at, other.describe())),
-            },
-            None => Array::from_vec(map.into_iter().chain(std::iter::repeat_n(0, new.len())).collect()),
-        };
-        puts.push(replace(at, Element::Array(value)));
+            Some(_) => {
+                let old = root.read(&at, &[axis], &[])?;
+                let Element::Array(stored) = &*old else { return Err(refuse(&at, old.describe())) };
+                let value = grow::with_none(stored, new.len()).map_err(|found| refuse(&at, found))?;
+                Put::replace(at, &old, Element::Array(value))
+            }
+            None => {
+                let longer = map.into_iter().chain(std::iter::repeat_n(0, new.len()));
+                Put::new(at, Element::Array(Array::from_vec(longer.collect())))
+            }
+        });
     }
     Ok(puts)
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use crate::store::{ReadStore, WriteStore};
+use crate::store::{Locking, ReadStore, Safety, WriteStore};
 
 /// How a file is open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -43,12 +43,13 @@ impl FromStr for Mode {
 pub struct OpenOptions {
     pub(crate) mode: Mode,
     pub(crate) cache_budget: usize,
+    pub(crate) locking: Locking,
 }
 
 impl Default for OpenOptions {
-    /// Mode `r`, 256 MiB of cache.
+    /// Mode `r`, 256 MiB of cache, locking on.
     fn default() -> Self {
-        Self { mode: Mode::Read, cache_budget: 256 << 20 }
+        Self { mode: Mode::Read, cache_budget: 256 << 20, locking: Locking::On }
     }
 }
 
@@ -66,12 +67,20 @@ impl OpenOptions {
         self.cache_budget = bytes;
         self
     }
+
+    /// Whether the file is locked against others, now and whenever it is reopened.
+    #[must_use]
+    pub const fn locking(mut self, locking: Locking) -> Self {
+        self.locking = locking;
+        self
+    }
 }
 
 /// How to write.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct WriteOptions {
     pub(crate) clear_cache: bool,
+    pub(crate) safety: Safety,
 }
 
 impl WriteOptions {
@@ -79,6 +88,13 @@ impl WriteOptions {
     #[must_use]
     pub const fn clear_cache(mut self, yes: bool) -> Self {
         self.clear_cache = yes;
+        self
+    }
+
+    /// What other programs may meet while the write is published.
+    #[must_use]
+    pub const fn safety(mut self, safety: Safety) -> Self {
+        self.safety = safety;
         self
     }
 }

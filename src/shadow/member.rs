@@ -136,11 +136,10 @@ impl Member {
         self.shadow.mark(&self.at)
     }
 
-    /// Sets the element, in memory; `write()` brings it to the file.
+    /// Sets the element, in memory, in place of what is there; `write()` brings it to the file.
     ///
     /// # Errors
-    /// [`Error::Shape`] or [`Error::WrongType`] if it does not fit the slot, [`Error::Exists`] if the file has it,
-    /// [`Error::View`], [`Error::BadName`].
+    /// [`Error::Shape`] or [`Error::WrongType`] if it does not fit the slot, [`Error::View`], [`Error::BadName`].
     pub fn set(&self, value: impl Into<Element>) -> Result<()> {
         self.put(value.into())
     }
@@ -187,14 +186,60 @@ impl Member {
         check_index(&root.place(&self.at), table, &root.axis_names(axis)?)
     }
 
-    /// Takes back a pending element.
+    /// Removes the element: one that the file has is gone from here at once, and from the file with the next `write()`; what
+    /// was set and not written is forgotten, too.
     ///
     /// # Errors
-    /// [`Error::NotFound`]; [`Error::Unsupported`] if it is in the file (deleting stored elements is not supported yet);
-    /// [`Error::View`].
-    pub fn unset(&self) -> Result<()> {
+    /// [`Error::NotFound`] with the nearest names; [`Error::Unsupported`] for the index of a frame; [`Error::View`],
+    /// [`Error::Closed`].
+    pub fn remove(&self) -> Result<()> {
         self.shadow.refuse_view(&self.at, "removing an element")?;
-        self.shadow.root.unset(&self.at)
+        self.refuse_index("removed")?;
+        self.shadow.root.remove(&self.at)
+    }
+
+    /// Gives the element another path inside the AnnData, without reading or writing its data: another name in its slot, or
+    /// between X and the layers. A column keeps its place among the others.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::Exists`] if something is there, [`Error::BadName`], [`Error::View`],
+    /// [`Error::Unsupported`] for a path that elements of this slot cannot have.
+    pub fn rename_to(&self, path: &str) -> Result<()> {
+        let to = self.shadow.member(path)?;
+        self.shadow.refuse_view(&self.at, "renaming an element")?;
+        self.refuse_index("renamed")?;
+        to.refuse_index("replaced")?;
+        to.check_name()?;
+        let same = |slot: fn(&SlotSpec) -> bool| slot(self.spec) && slot(to.spec);
+        if self.spec.name != to.spec.name && !same(|s| matches!(s.name, "X" | "layers")) {
+            let what = format!("elements of `{}` cannot become `{path}`", self.spec.name);
+            return Err(Error::Unsupported { at: self.shadow.root.place(&self.at), what });
+        }
+        self.shadow.root.rename(&self.at, &to.at, self.spec.admits == Admits::Column)
+    }
+
+    /// Takes back what is pending here (of a renamed element, by its new or its old path): it is as in the file again.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if nothing is pending here; [`Error::View`]; [`Error::Unsupported`] for what hangs together with
+    /// changes of modalities.
+    pub fn discard(&self) -> Result<()> {
+        self.shadow.refuse_view(&self.at, "discarding changes")?;
+        self.shadow.root.discard(&self.at)
+    }
+
+    /// Refuses what cannot be done with the index of a frame.
+    fn refuse_index(&self, what: &str) -> Result<()> {
+        if self.spec.admits != Admits::Column {
+            return Ok(());
+        }
+        let frame = self.shadow.root.at(self.spec.name)?;
+        let meta = self.shadow.root.frame(&frame)?;
+        if frame.join(&meta.index).is_ok_and(|index| index == self.at) {
+            let what = format!("it holds the row names, which cannot be {what} as a column; set_names() gives others");
+            return Err(Error::Unsupported { at: self.shadow.root.place(&self.at), what });
+        }
+        Ok(())
     }
 }
 
@@ -295,7 +340,7 @@ impl Slot {
         member.info()?.ok_or_else(|| self.shadow.root.not_found(&member.at))
     }
 
-    /// Sets the element `name`, in memory; `write()` brings it to the file.
+    /// Sets the element `name`, in memory, in place of what is there; `write()` brings it to the file.
     ///
     /// # Errors
     /// As [`Member::set`]; [`Error::BadName`] for names that readers would misread.
@@ -303,12 +348,20 @@ impl Slot {
         self.member(name)?.set(value)
     }
 
-    /// Takes back the pending element `name`.
+    /// Removes the element `name`.
     ///
     /// # Errors
-    /// As [`Member::unset`].
+    /// As [`Member::remove`].
     pub fn remove(&self, name: &str) -> Result<()> {
-        self.member(name)?.unset()
+        self.member(name)?.remove()
+    }
+
+    /// Gives the element `name` another name, without reading or writing its data.
+    ///
+    /// # Errors
+    /// As [`Member::rename_to`].
+    pub fn rename(&self, name: &str, new: &str) -> Result<()> {
+        self.member(name)?.rename_to(&format!("{}/{new}", self.spec.name))
     }
 
     fn at(&self) -> Result<ElemPath> {

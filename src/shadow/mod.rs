@@ -13,10 +13,12 @@ mod locate;
 mod member;
 mod modality;
 mod mudata;
+mod phase;
 mod raw;
 mod repr;
 mod root;
 mod slots;
+mod take_out;
 mod view;
 
 pub use anndata::{AnnDataShadow, ElementInfo};

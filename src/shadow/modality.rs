@@ -20,7 +20,9 @@ pub(super) type Map = Arc<[Option<usize>]>;
 pub(super) struct Modality {
     pub(super) name: String,
     /// Where it begins in the store.
-    base: ElemPath,
+    pub(super) base: ElemPath,
+    /// Made here, not found in the file.
+    pub(super) made: bool,
     /// The shadow, once it could be opened: one damaged modality does not hide the others.
     shadow: Mutex<Option<AnnDataShadow>>,
     /// The maps, obs and var, as they were read at this generation.
@@ -29,12 +31,12 @@ pub(super) struct Modality {
 
 impl Modality {
     pub(super) fn new(name: &str, base: ElemPath) -> Self {
-        Self { name: name.to_owned(), base, shadow: Mutex::default(), maps: Mutex::default() }
+        Self { name: name.to_owned(), base, made: false, shadow: Mutex::default(), maps: Mutex::default() }
     }
 
     /// One that is not in the file yet.
     pub(super) fn pending(name: &str, core: &Arc<Core>, base: ElemPath) -> Self {
-        let new = Self::new(name, base);
+        let new = Self { made: true, ..Self::new(name, base) };
         *new.shadow.lock() = Some(new.over(core));
         new
     }

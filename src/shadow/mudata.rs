@@ -10,7 +10,7 @@ use parking_lot::{Mutex, RwLock};
 use super::anndata::{AnnDataShadow, ElementInfo};
 use super::core::Core;
 use super::frame::Frame;
-use super::insert::{self, Insertion};
+use super::insert::{self, Insertion, Put, PutEdit};
 use super::link::{Mode, OpenOptions, WriteOptions};
 use super::locate;
 use super::member::{Member, Slot};
@@ -18,10 +18,12 @@ use super::modality::Modality;
 use super::repr;
 use super::root::Root;
 use super::slots::{self, Axis};
+use super::take_out;
 use crate::codec::{self, Info};
 use crate::commit::{Change, Receipt};
 use crate::error::{Error, Result, nearest};
 use crate::index::Select;
+use crate::path::check_new_name;
 use crate::store::{Format, IoStats};
 use crate::value::Element;
 
@@ -147,7 +149,14 @@ impl MuDataShadow {
     /// Names of the modalities, in their order (`mod-order`).
     #[must_use]
     pub fn modalities(&self) -> Vec<String> {
-        self.shared.modalities.read().iter().map(|m| m.name.clone()).collect()
+        self.here().iter().map(|m| m.name.clone()).collect()
+    }
+
+    /// The modalities that are there, with pending changes.
+    fn here(&self) -> Vec<Arc<Modality>> {
+        let core = &self.whole.root.core;
+        let known = self.shared.modalities.read();
+        known.iter().filter(|m| core.is_here(&m.base, m.made)).cloned().collect()
     }
 
     /// A modality, over the same open file; of a view, cut through the maps: its rows are those of the global rows taken,
@@ -171,7 +180,7 @@ impl MuDataShadow {
     }
 
     fn find(&self, name: &str) -> Result<Arc<Modality>> {
-        let found = self.shared.modalities.read().iter().find(|m| m.name == name).cloned();
+        let found = self.here().into_iter().find(|m| m.name == name);
         found.ok_or_else(|| {
             let names = self.modalities();
             let at = self.whole.root.at("mod").and_then(|at| at.join(name)).unwrap_or_default();
@@ -353,25 +362,100 @@ impl MuDataShadow {
             SharedAxis::Var => [false, true],
             SharedAxis::Both => [true, true],
         };
-        // From here to the end nobody else may add one.
-        let mut modalities = self.shared.modalities.write();
         loop {
-            let generation = root.core.generation();
+            let (generation, modalities) = (root.core.generation(), self.here());
             if modalities.iter().any(|m| m.name == name) || root.info(&at)?.is_some() {
                 return Err(Error::Exists { at: root.place(&at) });
             }
             let Insertion { puts, shape, global } =
                 insert::plan(&self.whole, &modalities, shared, name, &data, &names)?;
             // What others have set meanwhile belongs into the plan.
-            if root.core.put(puts, [(at.clone(), shape), (root.base.clone(), global)], generation) {
+            if root.core.put(puts, vec![(at.clone(), shape), (root.base.clone(), global)], generation) {
                 break;
             }
         }
-        modalities.push(Arc::new(Modality::pending(name, &root.core, at)));
+        self.note(Modality::pending(name, &root.core, at), None);
         Ok(())
     }
 
-    /// What `write()` would add, in the global slots and in all modalities.
+    /// Removes a modality, in memory, with its masks and maps; `write()` removes it from the file. Global rows that are no
+    /// other modality's go, too, and what is along them is cut; the names of the modality in global columns stay.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::View`]; [`Error::Unsupported`] for the only one, and for one that is pending itself
+    /// (discard that). Nothing is changed then.
+    pub fn remove_modality(&self, name: &str) -> Result<()> {
+        let root = &self.whole.root;
+        loop {
+            let generation = root.core.generation();
+            self.check_stored(name, "removing a modality")?;
+            let (puts, shape) = take_out::plan(&self.whole, &self.here(), name)?;
+            if root.core.put(puts, vec![(root.base.clone(), shape)], generation) {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Gives a modality another name, with its masks and maps; it keeps its place in the order. None of its data is read or
+    /// written. Names of global columns (`rna:n_genes`) stay.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::Exists`], [`Error::BadName`], [`Error::View`]; [`Error::Unsupported`] for one that is
+    /// pending itself. Nothing is changed then.
+    pub fn rename_modality(&self, name: &str, new: &str) -> Result<()> {
+        check_new_name(new)?;
+        let root = &self.whole.root;
+        let to = root.at("mod")?.join(new)?;
+        loop {
+            let generation = root.core.generation();
+            let old = self.check_stored(name, "renaming a modality")?;
+            let shape = old.root.shape();
+            let mut puts = Vec::new();
+            for at in take_out::parts(&self.whole, name)? {
+                let to = at.parent().unwrap_or_default().join(new)?;
+                if root.info(&to)?.is_some() {
+                    return Err(Error::Exists { at: root.place(&to) });
+                }
+                let Some(what) = root.stored(&at)? else { continue };
+                puts.push(Put { at, edit: PutEdit::Rename { to, what } });
+            }
+            if root.core.put(puts, vec![(to.clone(), shape)], generation) {
+                break;
+            }
+        }
+        self.note(Modality::pending(new, &root.core, to), Some(name));
+        Ok(())
+    }
+
+    /// The modality of this name, if it is in the file and nothing in the way of changing it as a whole.
+    fn check_stored(&self, name: &str, what: &str) -> Result<AnnDataShadow> {
+        let modality = self.find(name)?;
+        self.whole.refuse_view(&modality.base, what)?;
+        let root = &self.whole.root;
+        if root.mark(&modality.base).is_some() || root.stored(&modality.base)?.is_none() {
+            let what = "it is pending itself: write() first, or discard() the changes".to_owned();
+            return Err(Error::Unsupported { at: root.place(&modality.base), what });
+        }
+        modality.shadow(&root.core)
+    }
+
+    /// Puts a modality on the list: in the place of `old`, or at the end. One of the same name that was there once gives way.
+    fn note(&self, modality: Modality, old: Option<&str>) {
+        let mut known = self.shared.modalities.write();
+        known.retain(|m| m.name != modality.name);
+        let place = old.and_then(|old| known.iter().position(|m| m.name == old)).unwrap_or(known.len());
+        known.insert(place, Arc::new(modality));
+    }
+
+    /// Takes back everything that is pending, in the global slots and in all modalities, and changes of the modalities.
+    ///
+    /// # Errors
+    /// [`Error::View`].
+    pub fn discard(&self) -> Result<()> {
+        self.whole.discard()
+    }
+
+    /// What `write()` would do, in the global slots and in all modalities.
     #[must_use]
     pub fn changes(&self) -> Vec<Change> {
         self.whole.changes()
@@ -396,10 +480,11 @@ impl MuDataShadow {
         let root = &self.whole.root;
         let mod_at = root.at("mod")?;
         let names = codec::modalities(&*root.core.reader(&mod_at)?, &mod_at)?;
-        let mut modalities = self.shared.modalities.write();
+        let mut known = self.shared.modalities.write();
+        known.retain(|m| m.made || names.contains(&m.name));
         for name in names {
-            if !modalities.iter().any(|m| m.name == name) {
-                modalities.push(Arc::new(Modality::new(&name, mod_at.join(&name)?)));
+            if !known.iter().any(|m| m.name == name) {
+                known.push(Arc::new(Modality::new(&name, mod_at.join(&name)?)));
             }
         }
         Ok(self)

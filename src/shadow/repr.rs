@@ -6,6 +6,7 @@ use super::anndata::AnnDataShadow;
 use super::slots::{self, Admits, SlotSpec};
 use crate::codec::Kind;
 use crate::error::{Error, Result};
+use crate::overlay::Mark;
 use crate::path::ElemPath;
 
 /// The object: a headline, then a line per slot.
@@ -35,7 +36,8 @@ pub(crate) fn mudata(
             Err(error) => write!(f, "\n    {name}: ({error})")?,
         }
     }
-    Ok(())
+    let removed = whole.root.at("mod").map(|at| whole.root.removed_names(&at)).unwrap_or_default();
+    removed.iter().try_for_each(|name| write!(f, "\n    {}{}", plain(name), Mark::Removed))
 }
 
 fn headline(f: &mut Formatter<'_>, shadow: &AnnDataShadow, what: &str) -> fmt::Result {
@@ -53,7 +55,8 @@ fn headline(f: &mut Formatter<'_>, shadow: &AnnDataShadow, what: &str) -> fmt::R
 }
 
 fn body(f: &mut Formatter<'_>, shadow: &AnnDataShadow, indent: &str) -> fmt::Result {
-    if has_value(shadow, slots::X.name) {
+    let x_goes = shadow.root.at(slots::X.name).is_ok_and(|at| shadow.mark(&at) == Some(Mark::Removed));
+    if has_value(shadow, slots::X.name) || x_goes {
         write!(f, "\n{indent}X{}", mark(shadow, slots::X.name))?;
     }
     line(f, &raw_text(shadow, indent))?;
@@ -83,18 +86,26 @@ fn slot_text(shadow: &AnnDataShadow, spec: &SlotSpec, indent: &str) -> String {
     }
 }
 
+/// The names in a slot, those of removed elements last.
 fn names(shadow: &AnnDataShadow, spec: &SlotSpec) -> Result<Vec<String>> {
     let at = shadow.root.at(spec.name)?;
-    if spec.admits == Admits::Column && shadow.mode().is_some() {
+    let mut names = if spec.admits == Admits::Column && shadow.mode().is_some() {
         let meta = shadow.root.frame(&at)?;
         let index = std::iter::once(meta.index.clone()).filter(|i| !meta.columns.contains(i));
-        return Ok(index.chain(meta.columns.iter().cloned()).collect());
-    }
-    shadow.root.names(&at)
+        index.chain(meta.columns.iter().cloned()).collect()
+    } else {
+        shadow.root.names(&at)?
+    };
+    names.extend(shadow.root.removed_names(&at));
+    Ok(names)
 }
 
 fn raw_text(shadow: &AnnDataShadow, indent: &str) -> String {
-    let Ok(all) = shadow.root.at("raw").and_then(|at| shadow.root.names(&at)) else { return String::new() };
+    let Ok(at) = shadow.root.at("raw") else { return String::new() };
+    if shadow.mark(&at) == Some(Mark::Removed) {
+        return format!("{indent}raw{}", Mark::Removed);
+    }
+    let Ok(all) = shadow.root.names(&at) else { return String::new() };
     let shown: Vec<String> =
         ["X", "var", "varm"].into_iter().filter(|n| all.iter().any(|a| a == n)).map(str::to_owned).collect();
     joined(shadow, "raw", indent, &shown)
@@ -120,8 +131,8 @@ fn mark(shadow: &AnnDataShadow, below: &str) -> String {
     shadow.mark(&at).or_else(|| pending_inside(shadow, &at)).map(|m| m.to_string()).unwrap_or_default()
 }
 
-fn pending_inside(shadow: &AnnDataShadow, at: &ElemPath) -> Option<crate::overlay::Mark> {
-    shadow.root.is_pending(at).then_some(crate::overlay::Mark::New)
+fn pending_inside(shadow: &AnnDataShadow, at: &ElemPath) -> Option<Mark> {
+    shadow.root.is_pending(at).then_some(Mark::New)
 }
 
 fn has_value(shadow: &AnnDataShadow, below: &str) -> bool {

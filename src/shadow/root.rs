@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
-use super::core::Core;
+use super::core::{Core, State};
 use super::link::Mode;
 use super::slots::Axis;
 use crate::codec::{self, FrameMeta, Info, Kind};
 use crate::error::{Error, Place, Result, nearest};
 use crate::index::Rows;
-use crate::overlay::{Mark, Pending};
+use crate::overlay::{Lookup, Mark, Source, Was};
 use crate::path::ElemPath;
+use crate::store::ReadStore;
 use crate::value::Element;
 
 pub(crate) struct Root {
@@ -63,23 +64,31 @@ impl Root {
         }
     }
 
-    /// The frame at `at`, pending columns included, without reading data.
+    /// What is known of a path: a value, that there is none, or where the file has it.
+    fn lookup(&self, at: &ElemPath) -> Lookup {
+        self.core.state().overlay.lookup(at)
+    }
+
+    /// The frame at `at`, with pending changes of its columns, without reading data.
     pub(crate) fn frame(&self, at: &ElemPath) -> Result<FrameMeta> {
-        if let Some(element) = self.core.state().overlay.get(at)
-            && let Element::Table(table) = &*element
-        {
-            return Ok(FrameMeta {
-                index: table.index_name().unwrap_or("_index").to_owned(),
-                columns: table.columns().iter().map(|(name, _)| name.clone()).collect(),
-                n_rows: table.n_rows(),
-            });
-        }
-        // Before the file is asked: a column that is written in between is then found in both, not in neither.
-        let pending = self.pending_names(at);
-        let mut meta = self.stored_frame(at)?;
-        let new = pending.into_iter().filter(|name| !meta.columns.contains(name)).collect::<Vec<_>>();
-        meta.columns.extend(new);
-        Ok(meta)
+        let _reading = self.core.reading();
+        let file = match self.lookup(at) {
+            Lookup::Value(element) => match &*element {
+                Element::Table(table) => {
+                    return Ok(FrameMeta {
+                        index: table.index_name().unwrap_or("_index").to_owned(),
+                        columns: table.columns().iter().map(|(name, _)| name.clone()).collect(),
+                        n_rows: table.n_rows(),
+                    });
+                }
+                _ => at.clone(),
+            },
+            Lookup::Gone => return Err(self.not_found(at)),
+            Lookup::Stored(file) => file,
+        };
+        let meta = self.stored_frame(&file)?;
+        let columns = self.core.state().overlay.delta.order(at, meta.columns, Some(&meta.index));
+        Ok(FrameMeta { columns, ..meta })
     }
 
     /// The frame in the file. Of one that is open for reading only, and of a closed one, as it was last looked up.
@@ -101,25 +110,34 @@ impl Root {
 
     /// The index of a frame that is pending as a whole, if `name` names it.
     pub(crate) fn held_index(&self, frame: &ElemPath, name: &str) -> Option<Element> {
-        match self.core.state().overlay.get(frame).as_deref() {
-            Some(Element::Table(t)) if t.index_name().unwrap_or("_index") == name && t.column(name).is_none() => {
-                Some(t.index().clone())
-            }
+        match self.lookup(frame) {
+            Lookup::Value(element) => match &*element {
+                Element::Table(t) if t.index_name().unwrap_or("_index") == name && t.column(name).is_none() => {
+                    Some(t.index().clone())
+                }
+                _ => None,
+            },
             _ => None,
         }
     }
 
     /// What is known of the element at `at`, pending ones included; `None` if there is none.
     pub(crate) fn info(&self, at: &ElemPath) -> Result<Option<Info>> {
-        if let Some(element) = self.core.state().overlay.get(at) {
-            return Ok(Some(Info::of(&element)));
-        }
-        let pending = self.pending_names(at);
-        let stored = codec::describe(&*self.core.reader(at)?, at)?;
+        let _reading = self.core.reading();
+        let file = match self.lookup(at) {
+            Lookup::Value(element) => return Ok(Some(Info::of(&element))),
+            Lookup::Gone => return Ok(None),
+            Lookup::Stored(file) => file,
+        };
+        let stored = codec::describe(&*self.core.reader(at)?, &file)?;
         Ok(match stored {
-            None if pending.is_empty() => None,
-            None => Some(Info::of(&Element::Mapping(Default::default())).with_children(pending)),
-            Some(info) if info.kind == Kind::Mapping => Some(info.with_children(pending)),
+            None if self.new_names(at).is_empty() => None,
+            None => Some(Info::of(&Element::Mapping(Default::default())).with_children(self.new_names(at))),
+            Some(info) if info.kind == Kind::Mapping => {
+                let mut info = info.with_children(self.new_names(at));
+                info.children.retain(|name| self.is_left(at, name));
+                Some(info)
+            }
             some => some,
         })
     }
@@ -127,15 +145,21 @@ impl Root {
     /// Names of the elements directly below the group `at`: those in the file, sorted, then the pending ones in the order in
     /// which they were set. Empty if there is no such group. A closed shadow tells what it holds.
     pub(crate) fn names(&self, at: &ElemPath) -> Result<Vec<String>> {
-        let pending = self.pending_names(at);
-        let held = self.core.state().overlay.get(at);
-        let mut names = match (held.as_deref(), self.core.store()) {
-            (Some(Element::Mapping(entries)), _) => entries.keys().cloned().collect(),
-            (_, None) => self.held_names(at),
-            (_, Some(store)) if store.node(at)?.is_some_and(|n| n.is_group()) => store.children(at)?,
+        let _reading = self.core.reading();
+        let mut names = match (self.lookup(at), self.core.store()) {
+            (Lookup::Value(held), _) => match &*held {
+                Element::Mapping(entries) => entries.keys().cloned().collect(),
+                _ => Vec::new(),
+            },
+            (Lookup::Gone, _) => return Ok(Vec::new()),
+            (Lookup::Stored(_), None) => self.held_names(at),
+            (Lookup::Stored(file), Some(store)) if store.node(&file)?.is_some_and(|n| n.is_group()) => {
+                store.children(&file)?
+            }
             _ => Vec::new(),
         };
-        for name in pending {
+        names.retain(|name| self.is_left(at, name));
+        for name in self.new_names(at) {
             if !names.contains(&name) {
                 names.push(name);
             }
@@ -143,16 +167,26 @@ impl Root {
         Ok(names)
     }
 
-    fn pending_names(&self, at: &ElemPath) -> Vec<String> {
-        let pending = self.core.state().overlay.pending();
-        pending.iter().filter_map(|p| first_below(&p.path, at)).collect()
+    /// Names of what changes bring directly below `at`.
+    fn new_names(&self, at: &ElemPath) -> Vec<String> {
+        self.core.state().overlay.delta.names(at)
+    }
+
+    /// Names of what the file has directly below `at` and loses.
+    pub(crate) fn removed_names(&self, at: &ElemPath) -> Vec<String> {
+        self.core.state().overlay.delta.removed_names(at)
+    }
+
+    /// Whether what the file has by this name below `at` stays.
+    fn is_left(&self, at: &ElemPath, name: &str) -> bool {
+        at.join(name).is_ok_and(|at| !matches!(self.lookup(&at), Lookup::Gone))
     }
 
     /// Names of clean elements below `at`, sorted.
     fn held_names(&self, at: &ElemPath) -> Vec<String> {
         let state = self.core.state();
-        let clean = state.overlay.held_below(at).filter(|(_, mark)| *mark == Mark::Cached);
-        let names: std::collections::BTreeSet<String> = clean.filter_map(|(p, _)| first_below(p, at)).collect();
+        let name = |p: &ElemPath| p.strip_prefix(at)?.components().next().map(str::to_owned);
+        let names: std::collections::BTreeSet<String> = state.overlay.cache.below(at).filter_map(name).collect();
         names.into_iter().collect()
     }
 
@@ -162,55 +196,45 @@ impl Root {
 
     /// Whether something pending stands at `at` or below it.
     pub(crate) fn is_pending(&self, at: &ElemPath) -> bool {
-        self.core.state().overlay.pending_below(at).next().is_some()
+        self.core.state().overlay.delta.touches(at)
     }
 
     /// The element at `at`, cut on its leading `axes`, of which a stored one must have the lengths.
     pub(crate) fn read(&self, at: &ElemPath, axes: &[Axis], cut: &[Option<Rows>]) -> Result<Arc<Element>> {
-        // What is pending is noted together with what is held: a write in between moves it from here to the file, where it
-        // is then found, and its new generation keeps this reading out of the cache.
-        let (held, pending, generation) = {
+        let _reading = self.core.reading();
+        let (found, below, generation) = {
             let state = self.core.state();
-            let below: Vec<Pending> = state.overlay.pending().into_iter().filter(|p| p.path.starts_with(at)).collect();
-            (state.overlay.get(at), below, state.generation)
+            (state.overlay.lookup(at), state.overlay.delta.below(at), state.generation)
         };
-        if let Some(element) = held {
-            return Ok(cut_held(element, cut));
-        }
+        let file = match found {
+            Lookup::Value(element) => return Ok(cut_held(element, cut)),
+            Lookup::Gone => return Err(self.not_found(at)),
+            Lookup::Stored(file) => file,
+        };
         let lengths = match axes.iter().map(|&a| self.length(a)).collect::<Result<Vec<_>>>() {
             // Without the axis there is nothing along it: no `raw/X` without `raw`.
             Err(Error::NotFound { .. }) => return Err(self.not_found(at)),
             other => other?,
         };
         let store = self.core.reader(at)?;
-        let stored = match codec::describe(&*store, at)? {
+        let stored = match codec::describe(&*store, &file)? {
             Some(info) => {
                 self.check_axes(at, &info, axes, &lengths)?;
-                Some(codec::decode(&*store, at, cut)?)
+                Some(codec::decode(&*store, &file, cut)?)
+            }
+            None if below.is_empty() => {
+                drop(store);
+                return Err(self.not_found(at));
             }
             None => None,
         };
+        let element = Arc::new(with_changes(&*store, stored, below)?);
         drop(store);
-        let element = Arc::new(self.with_pending(at, stored, pending)?);
         if cut.iter().all(Option::is_none) {
             let mut state = self.core.state_mut();
             if state.generation == generation {
                 state.overlay.remember(at, element.clone());
             }
-        }
-        Ok(element)
-    }
-
-    /// Adds to a mapping what is pending below it.
-    fn with_pending(&self, at: &ElemPath, stored: Option<Element>, below: Vec<Pending>) -> Result<Element> {
-        let mut element = match stored {
-            Some(element) => element,
-            None if below.is_empty() => return Err(self.not_found(at)),
-            None => Element::Mapping(Default::default()),
-        };
-        for change in below {
-            let rest = change.path.strip_prefix(at).unwrap_or_default();
-            element.put_below(&rest.components().collect::<Vec<_>>(), (*change.value).clone());
         }
         Ok(element)
     }
@@ -263,81 +287,159 @@ impl Root {
         Ok(names.into_iter().map(|n| n.unwrap_or_else(|| "nan".to_owned())).collect())
     }
 
-    /// Sets an element to be written. The caller has checked that it fits its slot; here, that it has a place: nothing
-    /// stored there, and a dict above it (or, for a column, a frame).
-    /// `shape` is the object's at the time of that check.
+    /// What the file has at `at`, as far as it can be said; `None` if it has nothing there or is closed.
+    pub(super) fn stored(&self, at: &ElemPath) -> Result<Option<Was>> {
+        let home = self.core.state().overlay.delta.home(at);
+        let (Some(file), Some(store)) = (home, self.core.store()) else { return Ok(None) };
+        match codec::describe(&*store, &file) {
+            Ok(info) => Ok(info.map(|info| Was { what: info.describe(), shape: info.shape })),
+            Err(Error::Malformed { what, .. } | Error::Unsupported { what, .. }) => {
+                Ok(Some(Was { what: format!("something that cannot be read ({what})"), shape: Vec::new() }))
+            }
+            Err(other) => Err(other),
+        }
+    }
+
+    /// Refuses a place that is not in a dict or (for a `column`) in a frame.
+    fn check_holds(&self, at: &ElemPath, column: bool) -> Result<()> {
+        let Some(store) = self.core.store() else { return Ok(()) };
+        for above in at.ancestors() {
+            let Lookup::Stored(file) = self.lookup(&above) else { return Ok(()) };
+            let Some(node) = store.node(&file)? else { continue };
+            let encoding = node.text("encoding-type");
+            let open = node.is_group() && matches!(encoding, None | Some("dict" | "anndata" | "raw" | "MuData"));
+            let frame = column && encoding == Some("dataframe") && at.parent().as_ref() == Some(&above);
+            if !open && !frame {
+                let what = format!("it is {}, and nothing can be put into it", encoding.unwrap_or("an array"));
+                return Err(Error::Unsupported { at: self.place(&above), what });
+            }
+            return Ok(());
+        }
+        Ok(())
+    }
+
+    /// Sets an element to be written, in place of what the file has there. The caller has checked that it fits its slot; here,
+    /// that it has a place: a dict above it (or, for a column, a frame). `shape` is the object's at the time of that check.
     pub(crate) fn set(&self, at: &ElemPath, value: Element, column: bool, shape: [usize; 2]) -> Result<()> {
-        if let Some(store) = self.core.store() {
-            if store.node(at)?.is_some() {
-                return Err(Error::Exists { at: self.place(at) });
-            }
-            for above in at.ancestors() {
-                let Some(node) = store.node(&above)? else { continue };
-                let encoding = node.text("encoding-type");
-                let open = node.is_group() && matches!(encoding, None | Some("dict" | "anndata" | "raw" | "MuData"));
-                let frame = column && encoding == Some("dataframe") && at.parent().as_ref() == Some(&above);
-                if !open && !frame {
-                    let what = format!("it is {}, and nothing can be put into it", encoding.unwrap_or("an array"));
-                    return Err(Error::Unsupported { at: self.place(&above), what });
-                }
-                break;
-            }
-        }
+        let old = self.stored(at)?;
+        self.check_holds(at, column)?;
         let mut state = self.core.state_mut();
-        if state.bound.contains(at) {
-            return Err(self.is_bound(at));
-        }
+        self.check_free(&state, at)?;
         let now = state.shapes.get(&self.base).map(|known| known.now);
         if now != Some(shape) {
             let (expected, got) = (format!("an object of {:?}", now.unwrap_or_default()), format!("one for {shape:?}"));
             return Err(Error::Shape { at: self.place(at), expected, got });
         }
-        let blocked = at.ancestors().find(|a| {
-            state.overlay.mark(a).is_some_and(Mark::is_pending)
-                && !matches!(state.overlay.get(a).as_deref(), None | Some(Element::Mapping(_)))
-        });
+        let takes_in = |above: &Element| match above {
+            Element::Mapping(_) => true,
+            Element::Table(_) => column,
+            _ => false,
+        };
+        let blocked =
+            at.ancestors().find(|a| matches!(state.overlay.delta.lookup(a), Lookup::Value(whole) if !takes_in(&whole)));
         if let Some(above) = blocked {
             return Err(Error::BadName {
                 name: at.to_string(),
                 why: format!("`{above}` is pending and is no dict; take it back first"),
             });
         }
-        state.overlay.set(at, Arc::new(value));
+        state.overlay.edit(at, |delta| delta.set(at, Arc::new(value), old));
         state.generation += 1;
         Ok(())
     }
 
-    /// Takes back a pending element.
-    pub(crate) fn unset(&self, at: &ElemPath) -> Result<()> {
-        {
-            let mut state = self.core.state_mut();
-            if state.bound.contains(at) {
-                return Err(self.is_bound(at));
-            }
-            if state.overlay.unset(at) {
-                state.generation += 1;
+    /// Removes an element: takes back a new one, and has a stored one removed by the next write.
+    pub(crate) fn remove(&self, at: &ElemPath) -> Result<()> {
+        let old = match self.core.mode() {
+            None if !self.is_pending(at) => return Err(self.core.closed(at)),
+            _ => self.stored(at)?,
+        };
+        let done = self.core.edit(|state| {
+            self.check_free(state, at)?;
+            Ok(state.overlay.edit(at, |delta| delta.remove(at, old)))
+        })?;
+        if done { Ok(()) } else { Err(self.not_found(at)) }
+    }
+
+    /// Gives an element another name, where there is nothing.
+    pub(crate) fn rename(&self, from: &ElemPath, to: &ElemPath, column: bool) -> Result<()> {
+        if from == to {
+            return self.info(from)?.map(drop).ok_or_else(|| self.not_found(from));
+        }
+        if from.starts_with(to) || to.starts_with(from) {
+            let what = format!("it cannot become `{}`", self.relative(to));
+            return Err(Error::Unsupported { at: self.place(from), what });
+        }
+        let info = self.info(from)?.ok_or_else(|| self.not_found(from))?;
+        if self.info(to)?.is_some() {
+            return Err(Error::Exists { at: self.place(to) });
+        }
+        self.check_holds(to, column)?;
+        let was = Was { what: info.describe(), shape: info.shape };
+        self.core.edit(|state| {
+            self.check_free(state, from)?;
+            self.check_free(state, to)?;
+            let delta = &state.overlay.delta;
+            let whole = |at: &ElemPath| at.parent().is_some_and(|p| matches!(delta.lookup(&p), Lookup::Value(_)));
+            if !whole(from) && !whole(to) {
+                state.overlay.edit(from, |_| ());
+                state.overlay.edit(to, |delta| delta.rename(from, to, was));
                 return Ok(());
             }
-        }
-        match self.core.store() {
-            Some(store) if store.node(at)?.is_some() => Err(Error::Unsupported {
-                at: self.place(at),
-                what: "it is stored in the file, and deleting stored elements is not supported yet".into(),
-            }),
-            _ => Err(self.not_found(at)),
-        }
+            // A part of something new is a value like any other.
+            let Lookup::Value(value) = state.overlay.delta.lookup(from) else {
+                let what = format!("it is in the file, and `{to}` lies in something new: write() that first");
+                return Err(Error::Unsupported { at: self.place(from), what });
+            };
+            state.overlay.edit(from, |delta| delta.remove(from, None));
+            state.overlay.edit(to, |delta| delta.set(to, value, None));
+            Ok(())
+        })
     }
-}
 
-impl Root {
+    /// Takes back what is pending at and below `at`.
+    pub(crate) fn discard(&self, at: &ElemPath) -> Result<()> {
+        if *at == self.core.base {
+            self.core.discard();
+            return Ok(());
+        }
+        let done = self.core.edit(|state| {
+            if let Some(bound) = state.bound.iter().find(|bound| bound.starts_with(at)) {
+                return Err(self.is_bound(bound));
+            }
+            self.check_free(state, at)?;
+            Ok(state.overlay.edit(at, |delta| delta.discard(at)))
+        })?;
+        if done || *at == self.base { Ok(()) } else { Err(self.not_found(at)) }
+    }
+
+    /// Refuses what hangs together with other changes.
+    fn check_free(&self, state: &State, at: &ElemPath) -> Result<()> {
+        if state.bound.contains(at) { Err(self.is_bound(at)) } else { Ok(()) }
+    }
+
     fn is_bound(&self, at: &ElemPath) -> Error {
-        let what = "it is pending as a part of a new modality: write() first".to_owned();
+        let what = "it is pending as a part of a change of the modalities: write() first, or discard() that".to_owned();
         Error::Unsupported { at: self.place(at), what }
     }
 }
 
-fn first_below(path: &ElemPath, at: &ElemPath) -> Option<String> {
-    path.strip_prefix(at)?.components().next().map(str::to_owned)
+/// What the file has, with the changes below it.
+fn with_changes(
+    store: &dyn ReadStore,
+    stored: Option<Element>,
+    below: Vec<(ElemPath, Option<Source>)>,
+) -> Result<Element> {
+    let mut element = stored.unwrap_or_else(|| Element::Mapping(Default::default()));
+    for (path, source) in below {
+        let names: Vec<&str> = path.components().collect();
+        match source {
+            None => drop(element.remove_below(&names)),
+            Some(Source::Value(value)) => element.put_below(&names, (*value).clone()),
+            Some(Source::Stored(file)) => element.put_below(&names, codec::decode(store, &file, &[])?),
+        }
+    }
+    Ok(element)
 }
 
 fn cut_held(element: Arc<Element>, cut: &[Option<Rows>]) -> Arc<Element> {

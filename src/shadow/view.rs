@@ -6,24 +6,24 @@ use parking_lot::Mutex;
 
 use super::slots::Axis;
 use crate::index::Rows;
-use crate::overlay::Overlay;
+use crate::overlay::Cache;
 use crate::path::ElemPath;
 use crate::value::Element;
 
 pub(crate) struct View {
     /// Positions along obs and var of the whole object.
     pub(crate) rows: [Rows; 2],
-    cache: Mutex<Cache>,
+    cache: Mutex<Known>,
 }
 
-struct Cache {
-    elements: Overlay,
+struct Known {
+    elements: Cache,
     generation: u64,
 }
 
 impl View {
     pub(crate) fn new(rows: [Rows; 2], budget: usize, generation: u64) -> Self {
-        Self { rows, cache: Mutex::new(Cache { elements: Overlay::new(budget), generation }) }
+        Self { rows, cache: Mutex::new(Known { elements: Cache::new(budget), generation }) }
     }
 
     /// What the view takes of an axis; `None` for all of it.
@@ -45,13 +45,13 @@ impl View {
     pub(crate) fn remember(&self, at: &ElemPath, element: &Arc<Element>, generation: u64) {
         let mut cache = self.cache.lock();
         if cache.generation != generation {
-            cache.elements.clear_clean();
+            cache.elements.clear();
             cache.generation = generation;
         }
         cache.elements.remember(at, element.clone());
     }
 
     pub(crate) fn clear_cache(&self) {
-        self.cache.lock().elements.clear_clean();
+        self.cache.lock().elements.clear();
     }
 }

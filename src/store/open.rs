@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::hdf5::Hdf5Store;
 use super::zarr::ZarrStore;
-use super::{ReadStore, WriteStore};
+use super::{Locking, ReadStore, WriteStore};
 use crate::error::{Error, Place, Result};
 use crate::path::ElemPath;
 
@@ -62,6 +62,14 @@ struct Found {
 /// # Errors
 /// [`Error::Io`] if nothing is there, [`Error::NotAnnData`] if it is neither HDF5 nor Zarr, [`Error::Busy`] if it is locked.
 pub fn open_read(path: &Path) -> Result<Opened<Arc<dyn ReadStore>>> {
+    open_read_with(path, Locking::On)
+}
+
+/// As [`open_read`], with or without locks.
+///
+/// # Errors
+/// As [`open_read`].
+pub fn open_read_with(path: &Path, locking: Locking) -> Result<Opened<Arc<dyn ReadStore>>> {
     let Found { format, root, inner } = find(path)?;
     let store: Arc<dyn ReadStore> = match format {
         Format::Hdf5 => Arc::new(patiently(|| Hdf5Store::open_read(&root))?),
@@ -76,6 +84,14 @@ pub fn open_read(path: &Path) -> Result<Opened<Arc<dyn ReadStore>>> {
 /// # Errors
 /// As [`open_read`]; [`Error::Io`] if the file may not be written; [`Error::Unsupported`] for a zip archive.
 pub fn open_write(path: &Path) -> Result<Opened<Arc<dyn WriteStore>>> {
+    open_write_with(path, Locking::On)
+}
+
+/// As [`open_write`], with or without locks.
+///
+/// # Errors
+/// As [`open_write`]; [`Error::Unsupported`] if locks are wanted where the file system has none.
+pub fn open_write_with(path: &Path, locking: Locking) -> Result<Opened<Arc<dyn WriteStore>>> {
     let Found { format, root, inner } = find(path)?;
     let store: Arc<dyn WriteStore> = match format {
         Format::Hdf5 => Arc::new(patiently(|| Hdf5Store::open_write(&root))?),

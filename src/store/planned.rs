@@ -29,6 +29,14 @@ impl Planned {
         })
     }
 
+    /// Where the node that now lies at `at` will stand; `None` if it goes.
+    pub(crate) fn place(&self, at: &ElemPath) -> Option<ElemPath> {
+        self.0.iter().try_fold(at.clone(), |here, op| match op {
+            Op::Remove(gone) => (!here.starts_with(gone)).then_some(here),
+            Op::Rename(from, to) => Some(here.strip_prefix(from).map_or(here, |rest| to.append(&rest))),
+        })
+    }
+
     pub(crate) fn remove(&mut self, at: &ElemPath) {
         self.0.push(Op::Remove(at.clone()));
     }
@@ -65,6 +73,9 @@ mod tests {
         assert_eq!(origin("a"), of("a/y"));
         assert_eq!(origin("a/deep"), of("a/y/deep"));
         assert_eq!(origin("d"), of("d"));
+        let place = |at: &str| planned.place(&path(at)).map(|found| found.to_string());
+        assert_eq!((place("a/z"), place("a/y"), place("d")), (of("b/z"), of("a"), of("d")));
+        assert_eq!((place("a/x"), place("c/deep")), (None, None));
         assert_eq!((origin("b/x"), origin("b/y"), origin("c/x")), (None, None, None));
     }
 }

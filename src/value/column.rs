@@ -216,6 +216,25 @@ impl Table {
         self.columns.iter().find(|(n, _)| n == name).map(|(_, c)| c)
     }
 
+    /// Sets a column, in its place or behind the others. The caller has checked that it fits.
+    pub(crate) fn put_column(&mut self, name: &str, column: Element) {
+        if self.index_name() == Some(name) && self.column(name).is_some() {
+            // A column of the index's name is one child with it (format, 2.4).
+            *self.index = column.clone();
+        }
+        match self.columns.iter_mut().find(|(n, _)| n == name) {
+            Some((_, old)) => *old = column,
+            None => self.columns.push((name.to_owned(), column)),
+        }
+    }
+
+    /// Takes a column out. Whether there was one.
+    pub(crate) fn remove_column(&mut self, name: &str) -> bool {
+        let before = self.columns.len();
+        self.columns.retain(|(n, _)| n != name);
+        self.columns.len() < before
+    }
+
     /// Number of rows.
     #[must_use]
     pub fn n_rows(&self) -> usize {

@@ -134,13 +134,17 @@ impl Element {
         })
     }
 
-    /// Puts `value` below this element at `names`, making mappings on the way; this element becomes a mapping if it is none
-    /// and `names` are not empty.
+    /// Puts `value` below this element at `names`, making mappings on the way; in a frame, as a column. Any other element
+    /// becomes a mapping if `names` are not empty.
     pub(crate) fn put_below(&mut self, names: &[&str], value: Self) {
         let Some((first, rest)) = names.split_first() else {
             *self = value;
             return;
         };
+        if let (Self::Table(table), []) = (&mut *self, rest) {
+            table.put_column(first, value);
+            return;
+        }
         if !matches!(self, Self::Mapping(_)) {
             *self = Self::Mapping(BTreeMap::new());
         }
@@ -149,10 +153,11 @@ impl Element {
         }
     }
 
-    /// Removes the entry at `names` inside this mapping. Whether there was one.
+    /// Removes the entry at `names` inside this mapping or frame. Whether there was one.
     pub(crate) fn remove_below(&mut self, names: &[&str]) -> bool {
         match (self, names) {
             (Self::Mapping(entries), [last]) => entries.remove(*last).is_some(),
+            (Self::Table(table), [last]) => table.remove_column(last),
             (Self::Mapping(entries), [first, rest @ ..]) => {
                 entries.get_mut(*first).is_some_and(|e| e.remove_below(rest))
             }

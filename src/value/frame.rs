@@ -150,16 +150,19 @@ fn text_values(series: &Series) -> Result<Vec<Option<String>>, String> {
     Ok(text.iter().map(|x| x.map(str::to_owned)).collect())
 }
 
-fn coded(series: &Series, names: Vec<String>) -> Result<Element, String> {
-    let place: std::collections::HashMap<&str, i64> = names.iter().zip(0..).map(|(n, i)| (n.as_str(), i)).collect();
-    let codes = text_values(series)?.into_iter().map(|x| x.and_then(|x| place.get(x.as_str()).copied()).unwrap_or(-1));
-    // The narrowest type, as pandas chooses it.
-    let codes: Vec<i64> = codes.collect();
-    let codes = match names.len() {
+/// Codes of so many categories in the narrowest type, as pandas chooses it.
+pub(crate) fn narrow_codes(codes: Vec<i64>, categories: usize) -> Array {
+    match categories {
         0..=126 => Array::from_vec(codes.into_iter().map(|c| c as i8).collect()),
         127..=32_766 => Array::from_vec(codes.into_iter().map(|c| c as i16).collect()),
         _ => Array::from_vec(codes.into_iter().map(|c| c as i32).collect()),
-    };
+    }
+}
+
+fn coded(series: &Series, names: Vec<String>) -> Result<Element, String> {
+    let place: std::collections::HashMap<&str, i64> = names.iter().zip(0..).map(|(n, i)| (n.as_str(), i)).collect();
+    let codes = text_values(series)?.into_iter().map(|x| x.and_then(|x| place.get(x.as_str()).copied()).unwrap_or(-1));
+    let codes = narrow_codes(codes.collect(), names.len());
     Categorical::new(codes, Array::from_vec(names), false).map(Element::Categorical)
 }
 

@@ -30,5 +30,5 @@ pub(crate) use awkward::Fault;
 pub(crate) use array::{check_memory, with_array};
 pub use convert::Mismatch;
 pub(crate) use dtype::with_dtype;
-pub(crate) use frame::{column_to_series, records_to_frame, series_to_column, table_to_frame};
+pub(crate) use frame::{column_to_series, narrow_codes, records_to_frame, series_to_column, table_to_frame};
 pub(crate) use gather::Scatter;
