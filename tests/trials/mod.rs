@@ -84,21 +84,39 @@ impl Container {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Edit {
     AddEmbedding,
+    ReplaceEmbedding,
     AddColumn,
+    RemoveLayer,
+    RenameElement,
+    RenameColumn,
+    /// Both additions.
+    Add,
+    /// All of these in one.
     All,
 }
 
 impl Edit {
-    pub const EVERY: [Self; 3] = [Self::AddEmbedding, Self::AddColumn, Self::All];
-
-    /// The edits that `All` is made of.
-    const SINGLE: [Self; 2] = [Self::AddEmbedding, Self::AddColumn];
+    pub const EVERY: [Self; 8] = [
+        Self::AddEmbedding,
+        Self::ReplaceEmbedding,
+        Self::AddColumn,
+        Self::RemoveLayer,
+        Self::RenameElement,
+        Self::RenameColumn,
+        Self::Add,
+        Self::All,
+    ];
 
     pub const fn name(self) -> &'static str {
         match self {
             Self::AddEmbedding => "add embedding",
+            Self::ReplaceEmbedding => "replace embedding",
             Self::AddColumn => "add column",
-            Self::All => "all",
+            Self::RemoveLayer => "remove layer",
+            Self::RenameElement => "rename element",
+            Self::RenameColumn => "rename column",
+            Self::Add => "both additions",
+            Self::All => "all in one",
         }
     }
 
@@ -106,21 +124,31 @@ impl Edit {
         Self::EVERY.into_iter().find(|e| e.name() == name).unwrap()
     }
 
-    /// The elements that a single edit changes together: old or new as a whole.
-    pub const fn touches(self) -> &'static [&'static str] {
+    /// The edits that it is made of.
+    pub const fn parts(self) -> &'static [Self] {
+        use Edit::*;
         match self {
-            Self::AddEmbedding => &["obsm/X_new"],
-            Self::AddColumn => &["obs/stamp"],
-            Self::All => &[],
+            AddEmbedding => &[AddEmbedding],
+            ReplaceEmbedding => &[ReplaceEmbedding],
+            AddColumn => &[AddColumn],
+            RemoveLayer => &[RemoveLayer],
+            RenameElement => &[RenameElement],
+            RenameColumn => &[RenameColumn],
+            Add => &[AddEmbedding, AddColumn],
+            All => &[AddEmbedding, ReplaceEmbedding, AddColumn, RemoveLayer, RenameElement, RenameColumn],
         }
     }
 
-    /// What it is made of.
-    pub fn parts(self) -> &'static [Self] {
-        if self == Self::All {
-            &Self::SINGLE
-        } else {
-            Self::EVERY.iter().position(|e| *e == self).map_or(&[], |i| &Self::EVERY[i..=i])
+    /// The elements that a single edit changes together: old or new as a whole.
+    const fn touches(self) -> &'static [&'static str] {
+        match self {
+            Self::AddEmbedding => &["obsm/X_new"],
+            Self::ReplaceEmbedding => &["obsm/X_pca"],
+            Self::AddColumn => &["obs/stamp"],
+            Self::RemoveLayer => &["layers/counts"],
+            Self::RenameElement => &["obsm/X_umap", "obsm/X_tsne"],
+            Self::RenameColumn => &["obs/batch", "obs/sample"],
+            Self::Add | Self::All => &[],
         }
     }
 
@@ -128,10 +156,14 @@ impl Edit {
     pub fn apply(self, cells: &AnnDataShadow) -> Result<(), Error> {
         match self {
             Self::AddEmbedding => cells.obsm().insert("X_new", noise(140, 101)),
+            Self::ReplaceEmbedding => cells.obsm().insert("X_pca", noise(150, 102)),
             Self::AddColumn => {
                 cells.obs().insert(Series::new("stamp".into(), noise(1, 103).into_raw_vec_and_offset().0))
             }
-            Self::All => Self::SINGLE.into_iter().try_for_each(|edit| edit.apply(cells)),
+            Self::RemoveLayer => cells.layers().remove("counts"),
+            Self::RenameElement => cells.obsm().rename("X_umap", "X_tsne"),
+            Self::RenameColumn => cells.obs().rename("batch", "sample"),
+            Self::Add | Self::All => self.parts().iter().try_for_each(|part| part.apply(cells)),
         }
     }
 }
@@ -293,7 +325,7 @@ pub fn judge(container: Container, edit: Edit, found: &Picture, old: &Picture, n
         let keys = found.keys().chain(old.keys()).filter(|k| found.get(*k) != old.get(*k));
         return Verdict::Else(format!("an element was damaged that is not edited: {:?}", keys.collect::<Vec<_>>()));
     }
-    if edit == Edit::All { Verdict::Parts } else { Verdict::Else("partly old, partly new".into()) }
+    if edit.parts().len() > 1 { Verdict::Parts } else { Verdict::Else("partly old, partly new".into()) }
 }
 
 /// Every file in a folder with its bytes, by its path from there; directories without.
