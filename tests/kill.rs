@@ -12,17 +12,16 @@
 mod stores;
 mod trials;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Instant;
 
-use anndata_shadow::Mode;
 use stores::copy;
-use trials::reference::{Reference, child, make_edit, names};
+use trials::reference::{Count, Reference, child, make_edit};
 use trials::strace;
 use trials::witness::Witness;
-use trials::{Container, Edit, Held, Picture, Verdict, folder, in_one_thread, picture_of, tree, visible};
+use trials::{Container, Edit, Verdict, folder, in_one_thread, tree, visible};
 
 /// The child. On its own it checks nothing.
 #[test]
@@ -31,26 +30,6 @@ fn child_edits() {
     let [container, edit, path] = *job.split('|').collect::<Vec<_>>() else { panic!("{job}") };
     in_one_thread();
     make_edit(Container::named(container), Edit::named(edit), Path::new(path)).unwrap();
-}
-
-/// How often what was found.
-#[derive(Default)]
-struct Count {
-    old: usize,
-    new: usize,
-    parts: usize,
-    other: usize,
-}
-
-impl Count {
-    fn add(&mut self, verdict: &Verdict) {
-        *match verdict {
-            Verdict::Old => &mut self.old,
-            Verdict::New => &mut self.new,
-            Verdict::Parts => &mut self.parts,
-            Verdict::Else(_) => &mut self.other,
-        } += 1;
-    }
 }
 
 /// Kills one edit in one container everywhere. Adds a row to the table, and to `faults` what must not be.
@@ -81,7 +60,8 @@ fn kill_everywhere(
 
         // The worst that any reader finds; answers for bytes that were asked about before are known.
         let state = visible(&tree(&trial));
-        let verdict = seen.entry(state).or_insert_with(|| worst(reference, witness.read(container, &store))).clone();
+        let verdict =
+            seen.entry(state).or_insert_with(|| reference.without_recovery(witness.read(container, &store))).clone();
         without.add(&verdict);
         if let Verdict::Else(what) = &verdict {
             if container.is_zarr() {
@@ -90,7 +70,7 @@ fn kill_everywhere(
                 window.push(format!("{} ({what})", point.text));
             }
         }
-        ours.add(&look_and_go_on(reference, &trial, &mut fault));
+        ours.add(&reference.after_recovery(&trial, true, &mut fault));
     }
     let _ = std::fs::remove_dir_all(&trial);
     let ms = started.elapsed().as_millis() / points.len().max(1) as u128;
@@ -109,62 +89,6 @@ fn kill_everywhere(
     for call in window {
         writeln!(table, "            half-applied before {call}").unwrap();
     }
-}
-
-/// The worst that readers without recovery find. Where things are only added, the map hides them all to the last.
-fn worst(reference: &Reference, views: BTreeMap<String, Result<Picture, String>>) -> Verdict {
-    let judge = |(reader, view): (String, Result<Picture, String>)| match view {
-        Err(error) => Verdict::Else(format!("{reader}: {error}")),
-        Ok(picture) => match reference.judge(&picture, &reference.python) {
-            Verdict::Parts if reference.edit == Edit::Add && reader == "read_zarr" => {
-                Verdict::Else(format!("{reader}: one of two additions"))
-            }
-            Verdict::Else(what) => Verdict::Else(format!("{reader}: {what}")),
-            other => other,
-        },
-    };
-    let verdicts: Vec<Verdict> = views.into_iter().map(judge).collect();
-    let find = |is: fn(&Verdict) -> bool| verdicts.iter().find(|v| is(v));
-    find(|v| matches!(v, Verdict::Else(_))).or_else(|| find(|v| *v == Verdict::Parts)).unwrap_or(&verdicts[0]).clone()
-}
-
-/// What we find after a kill: by opening for reading, then for writing; then the edit is done again if it was not done.
-fn look_and_go_on(reference: &Reference, trial: &Path, fault: &mut dyn FnMut(String)) -> Verdict {
-    let Reference { container, edit, before, after, ours, .. } = reference;
-    let (container, edit) = (*container, *edit);
-    let store = trial.join(container.file());
-    let look = |mode| {
-        let found = Held::open(container, &store, mode).and_then(|held| {
-            let picture = held.picture()?;
-            held.close().map(|()| picture)
-        });
-        found.map_or_else(|e| Verdict::Else(e.to_string()), |p| reference.judge(&p, ours))
-    };
-    let (read, verdict) = (look(Mode::Read), look(Mode::ReadWrite));
-    if !matches!((&read, &verdict), (Verdict::Old, Verdict::Old) | (Verdict::New, Verdict::New)) {
-        fault(format!("opened for reading: {read:?}; then for writing: {verdict:?}"));
-        return Verdict::Else(String::new());
-    }
-    let now = tree(trial);
-    if verdict == Verdict::New {
-        let left: Vec<&PathBuf> = now.keys().filter(|p| !after.join(p).exists()).collect();
-        if !left.is_empty() || now.len() != names(after).len() {
-            fault(format!("new, but not like it: {left:?} is left"));
-        }
-        return verdict;
-    }
-    let old = tree(before);
-    if now != old {
-        let differ = now.keys().chain(old.keys()).filter(|p| now.get(*p) != old.get(*p));
-        fault(format!("old, but not byte for byte: {:?}", differ.collect::<Vec<_>>()));
-    }
-    let again = make_edit(container, edit, &store).and_then(|()| picture_of(container, &store));
-    match again {
-        Ok(again) if again == ours[1] && names(trial) == names(after) => return verdict,
-        Ok(_) => fault("doing it again does not give the new state".into()),
-        Err(e) => fault(format!("doing it again: {e}")),
-    }
-    Verdict::Else(String::new())
 }
 
 /// All edits in one container.

@@ -2,6 +2,7 @@
 //! trials can be compared by. `python/witness.py` has the same store, edits and numbers.
 #![allow(dead_code, reason = "every test binary uses a part of it")]
 
+pub mod disk;
 pub mod reference;
 pub mod strace;
 pub mod witness;

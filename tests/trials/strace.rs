@@ -87,6 +87,15 @@ pub fn record(child: &Command, folder: &Path) -> Vec<Point> {
     points
 }
 
+/// All calls of `child` with all of their arguments, in strace's words with texts in hexadecimal.
+pub fn transcript(child: &Command) -> String {
+    let log = tempfile::NamedTempFile::new().unwrap();
+    let calls = format!("trace={CALLS},lseek");
+    let ended = strace(&["-y", "-xx", "-s", "100000000", "-o", log.path().to_str().unwrap(), "-e", &calls], child);
+    assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+    std::fs::read_to_string(log.path()).unwrap()
+}
+
 fn end(output: &Output) -> Ended {
     let text = [&output.stdout[..], &output.stderr[..]].concat();
     Ended {
