@@ -15,7 +15,7 @@ use crate::store::{ArrayMeta, Attrs, Node, NodeKind};
 use crate::value::{Array, DType};
 
 /// Where frames of anndata 0.7 keep the categories of their columns.
-const CATEGORIES: &str = "__categories";
+pub(super) const CATEGORIES: &str = "__categories";
 
 impl Lens {
     /// The node at `at`, which is neither a slot nor a column.

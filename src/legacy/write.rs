@@ -7,6 +7,7 @@ use std::sync::Arc;
 use parking_lot::{Mutex, RwLock};
 
 use super::Lens;
+use super::node::CATEGORIES;
 use super::view::{Upgrade, View};
 use crate::error::{Error, Result};
 use crate::index::Rows;
@@ -24,13 +25,21 @@ pub(crate) struct WriteLens {
     lens: Lens,
     /// What is made real by what is staged.
     made: Mutex<BTreeSet<ElemPath>>,
+    /// Parts of what is to be made real that go: they are not copied.
+    without: Mutex<BTreeSet<ElemPath>>,
     /// Held by who reads, so that what is shown and what is stored do not part in between.
     gate: RwLock<()>,
 }
 
 impl WriteLens {
     pub(crate) fn new(store: Arc<dyn WriteStore>) -> Self {
-        Self { lens: Lens::new(store.clone()), store, made: Mutex::default(), gate: RwLock::default() }
+        Self {
+            lens: Lens::new(store.clone()),
+            store,
+            made: Mutex::default(),
+            without: Mutex::default(),
+            gate: RwLock::default(),
+        }
     }
 
     /// Makes real what is to be added to or changed: all that is shown at and above `at`.
@@ -68,6 +77,19 @@ impl WriteLens {
         self.prepare(&parent)
     }
 
+    /// Whether `at` is a part of something that is not made real yet and will be as a whole.
+    fn is_part(&self, at: &ElemPath) -> Result<bool> {
+        for above in at.ancestors() {
+            if self.made.lock().contains(&above) {
+                return Ok(false);
+            }
+            if self.lens.view(&above)?.as_deref().and_then(View::group).is_some_and(|g| g.upgrade.is_some()) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// What a slot is made of goes, and what is made of it is stored, as far as `wanted`.
     fn make_real(&self, upgrade: &Upgrade, wanted: impl Fn(&ElemPath) -> bool) -> Result<()> {
         self.made.lock().extend(upgrade.make.iter().cloned());
@@ -78,6 +100,9 @@ impl WriteLens {
 
     /// Stages what is shown at `at`; `grows`: its first axis may grow later.
     fn copy(&self, at: &ElemPath, grows: bool, budget: &mut usize) -> Result<()> {
+        if self.without.lock().contains(at) {
+            return Ok(());
+        }
         *budget -= 1;
         if *budget == 0 || at.components().count() > MAX_DEPTH {
             let what = "groups nest too deep, or in circles".into();
@@ -130,6 +155,7 @@ impl WriteLens {
 
     fn done(&self) {
         self.made.lock().clear();
+        self.without.lock().clear();
         self.lens.forget();
     }
 }
@@ -188,6 +214,11 @@ impl WriteStore for WriteLens {
     }
 
     fn remove(&self, at: &ElemPath) -> Result<()> {
+        if self.is_part(at)? {
+            self.lens.node(at)?.ok_or_else(|| self.lens.not_found(at))?;
+            self.without.lock().insert(at.clone());
+            return Ok(());
+        }
         if let Some(parent) = at.parent() {
             self.prepare(&parent)?;
         }
@@ -197,7 +228,10 @@ impl WriteStore for WriteLens {
             // All that it is made of goes; what else is made of that stays.
             self.make_real(upgrade, |made| made != at)?;
         } else {
+            let codes = group.and_then(|g| g.more.get("codes")).and_then(|codes| codes.stored());
             let is_elsewhere = match (group, view.as_deref().and_then(View::stored)) {
+                // A categorical of old: its codes are at its place, its categories beside the columns.
+                _ if codes == Some(at) => false,
                 (Some(group), _) => group.at.is_none(),
                 (None, stored) => stored.is_some_and(|stored| stored != at),
             };
@@ -206,6 +240,12 @@ impl WriteStore for WriteLens {
                 return Err(Error::Unsupported { at: self.lens.place(at), what });
             }
             self.store.remove(at)?;
+            if codes == Some(at) {
+                let categories = at.parent().unwrap_or_default().child(CATEGORIES).join(at.name())?;
+                if self.store.node(&categories)?.is_some() {
+                    self.store.remove(&categories)?;
+                }
+            }
         }
         // What comes in its place is today's.
         self.made.lock().insert(at.clone());
@@ -233,6 +273,12 @@ impl WriteStore for WriteLens {
 
     fn publish_with(&self, safety: Safety) -> Result<()> {
         let _gate = self.gate.write();
+        let parts: Vec<ElemPath> = self.without.lock().iter().filter_map(ElemPath::parent).collect();
+        if let Err(error) = parts.iter().try_for_each(|group| self.prepare(group)) {
+            // The first error is the one that matters.
+            let _ = self.abandon();
+            return Err(error);
+        }
         let done = self.store.publish_with(safety);
         self.done();
         done

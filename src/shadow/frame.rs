@@ -186,7 +186,7 @@ impl Frame {
             let (expected, got) = (format!("[{rows}, …]"), format!("{} rows", names.len()));
             return Err(Error::Shape { at: root.place(&at), expected, got });
         }
-        let aligned = self.aligned(&names)?;
+        let aligned = self.aligned(&names, table.index_name())?;
         root.set(&at, value, false, shape)?;
         aligned.into_iter().try_for_each(|(member, frame)| member.set(frame))
     }
@@ -204,13 +204,14 @@ impl Frame {
             let (expected, got) = (format!("[{rows}]"), format!("{} names", names.len()));
             return Err(Error::Shape { at: root.place(&at.join(&index)?), expected, got });
         }
-        let aligned = self.aligned(&names)?;
+        let aligned = self.aligned(&names, Some(&*index).filter(|name| *name != "_index"))?;
         let place = at.join(&index)?;
         match root.held_index(&at, &index) {
             // The frame is pending as a whole.
             Some(_) => {
-                let whole =
-                    renamed(&self.table()?, &names).map_err(|what| Error::Malformed { at: root.place(&at), what })?;
+                let table = self.table()?;
+                let whole = renamed(&table, table.index_name(), &names)
+                    .map_err(|what| Error::Malformed { at: root.place(&at), what })?;
                 root.set(&at, Element::Table(whole), false, shape)?;
             }
             None => root.set(&place, Element::Array(Array::from_vec(names)), true, shape)?,
@@ -218,8 +219,9 @@ impl Frame {
         aligned.into_iter().try_for_each(|(member, frame)| member.set(frame))
     }
 
-    /// The frames aligned to this one, as they are with these names of their rows; none if they have these already.
-    fn aligned(&self, names: &[String]) -> Result<Vec<(Member, Table)>> {
+    /// The frames aligned to this one, as they are with these names of their rows under this name; none if they have these
+    /// already.
+    fn aligned(&self, names: &[String], index: Option<&str>) -> Result<Vec<(Member, Table)>> {
         let slot = match self.spec.name {
             "obs" => self.shadow.obsm(),
             "var" => self.shadow.varm(),
@@ -232,7 +234,7 @@ impl Frame {
         for name in slot.keys()? {
             let member = slot.member(&name)?;
             if member.info()?.is_some_and(|info| info.kind == Kind::Table) {
-                let table = renamed(&member.read::<Table>()?, names)
+                let table = renamed(&member.read::<Table>()?, index, names)
                     .map_err(|what| Error::Malformed { at: self.shadow.root.place(&member.at), what })?;
                 found.push((member, table));
             }
@@ -303,13 +305,13 @@ impl Frame {
 }
 
 /// The same frame with other row names.
-fn renamed(table: &Table, names: &[String]) -> Result<Table, String> {
+fn renamed(table: &Table, index_name: Option<&str>, names: &[String]) -> Result<Table, String> {
     let index = Element::Array(Array::from_vec(names.to_vec()));
     // A column of the index's name is one child with it (format, 2.4).
-    let of_index = |name: &str| table.index_name() == Some(name);
+    let of_index = |name: &str| index_name == Some(name);
     let column = |(name, c): &(String, Element)| (name.clone(), if of_index(name) { index.clone() } else { c.clone() });
     let columns = table.columns().iter().map(column).collect();
-    Table::new(table.index_name().map(str::to_owned), index.clone(), columns)
+    Table::new(index_name.map(str::to_owned), index.clone(), columns)
 }
 
 impl fmt::Display for Frame {

@@ -49,10 +49,10 @@ impl Copy {
 
     /// Every file below, with its bytes.
     pub fn bytes(&self) -> Vec<(PathBuf, Vec<u8>)> {
-        let mut files = Vec::new();
-        collect(&self.path, &mut files);
-        files.sort();
-        files
+        let mut found = Vec::new();
+        collect(&self.path, &mut found);
+        found.sort();
+        found
     }
 
     /// Bytes of all files.
@@ -82,6 +82,15 @@ pub fn copy(from: &Path, to: &Path) {
     } else {
         std::fs::copy(from, to).unwrap();
     }
+}
+
+/// Every file at or below `at`, by its path from there, with its bytes.
+pub fn files(at: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut found = Vec::new();
+    collect(at, &mut found);
+    found.iter_mut().for_each(|(path, _)| *path = path.strip_prefix(at).unwrap().to_owned());
+    found.sort();
+    found
 }
 
 fn collect(at: &Path, files: &mut Vec<(PathBuf, Vec<u8>)>) {
