@@ -53,7 +53,10 @@ fn write_on(path: &Path, done: impl Fn(usize) -> bool) -> usize {
                 shadow.close()
             });
         match written {
-            Ok(()) => stamp += 1,
+            Ok(()) => {
+                stamp += 1;
+                std::thread::sleep(Duration::from_millis(10));
+            }
             Err(Error::Busy { .. }) => std::thread::sleep(Duration::from_millis(1)),
             Err(e) => panic!("writing state {stamp}: {e}"),
         }
@@ -111,17 +114,20 @@ fn read_on(path: &Path, keep: bool, until: Instant) -> Met {
                 met.states += usize::from(last != stamps[0]);
                 last = stamps[0];
                 met.pairs += 1;
+                // Readers of HDF5 exclude the writer: it gets its turn.
+                let excludes = path.extension().is_some_and(|e| e == "h5ad");
+                if excludes {
+                    kept = None;
+                }
+                std::thread::sleep(Duration::from_millis(if excludes { 100 } else { 5 }));
             }
-            Err(Error::Busy { .. }) => met.busy += 1,
+            Err(Error::Busy { .. }) => {
+                met.busy += 1;
+                std::thread::sleep(Duration::from_millis(1));
+            }
             Err(Error::StoreChanged { .. }) => met.changed += 1,
             Err(e) => panic!("reading after state {last}: {e}"),
         }
-        // Readers of HDF5 exclude the writer: it gets its turn.
-        let excludes = path.extension().is_some_and(|e| e == "h5ad");
-        if excludes {
-            kept = None;
-        }
-        std::thread::sleep(Duration::from_millis(if excludes { 150 } else { 5 }));
     }
     met
 }
