@@ -17,20 +17,28 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Instant;
 
+use anndata_shadow::Mode;
 use stores::copy;
 use trials::reference::{Count, Reference, child, make_edit};
 use trials::strace;
 use trials::witness::Witness;
-use trials::{Container, Edit, Verdict, folder, in_one_thread, tree, visible};
+use trials::{Container, Edit, Held, Verdict, folder, in_one_thread, tree, visible};
 
 /// The child. On its own it checks nothing.
 #[test]
 fn child_edits() {
     let Ok(job) = std::env::var("ADSHADOW_TEST_EDIT") else { return };
     let [container, edit, path] = *job.split('|').collect::<Vec<_>>() else { panic!("{job}") };
+    let (container, path) = (Container::named(container), Path::new(path));
     in_one_thread();
-    make_edit(Container::named(container), Edit::named(edit), Path::new(path)).unwrap();
+    match edit {
+        RECOVER => Held::open(container, path, Mode::ReadWrite).and_then(|held| held.close()).unwrap(),
+        edit => make_edit(container, Edit::named(edit), path).unwrap(),
+    }
 }
+
+/// What a child is told that only opens the store for writing.
+const RECOVER: &str = "recover";
 
 /// Kills one edit in one container everywhere. Adds a row to the table, and to `faults` what must not be.
 fn kill_everywhere(
@@ -52,7 +60,7 @@ fn kill_everywhere(
         let _ = std::fs::remove_dir_all(&trial);
         copy(before, &trial);
         let store = trial.join(container.file());
-        let ended = strace::kill_at(&child(container, edit, &store), point);
+        let ended = strace::kill_at(&child(container, edit.name(), &store), point);
         assert!(ended.killed, "{container:?} {edit:?} was not killed at {point}:\n{}", ended.output);
         let mut fault = |what: String| {
             faults.push(format!("{} · {} · killed at {point}\n    {what}", container.name(), edit.name()))
@@ -64,7 +72,7 @@ fn kill_everywhere(
             seen.entry(state).or_insert_with(|| reference.without_recovery(witness.read(container, &store))).clone();
         without.add(&verdict);
         if let Verdict::Else(what) = &verdict {
-            if container.is_zarr() {
+            if container.is_sound_without_recovery() {
                 fault(format!("without recovery: {what}"));
             } else {
                 window.push(format!("{} ({what})", point.text));
@@ -121,6 +129,56 @@ fn kill_all(container: Container) {
     let n = faults.len();
     faults.truncate(20);
     assert!(n == 0, "{n} trials went wrong:\n{}", faults.join("\n"));
+}
+
+/// Kills the recovery of an edit that was killed, at some of its calls, everywhere.
+fn kill_recoveries(container: Container) {
+    let folder = folder();
+    let mut witness = Witness::new();
+    let reference = Reference::new(container, Edit::All, folder.path(), &mut witness);
+    let [killed, trial] = ["killed", "trial"].map(|name| folder.path().join(name));
+    let fresh = |from: &Path, to: &Path| {
+        let _ = std::fs::remove_dir_all(to);
+        copy(from, to);
+        to.join(container.file())
+    };
+    let (mut trials, mut count, mut faults) = (0, Count::default(), Vec::new());
+    let points = &reference.points;
+    for point in points.iter().skip(points.len() / 12).step_by(points.len() / 6) {
+        let store = fresh(&reference.before, &killed);
+        assert!(strace::kill_at(&child(container, Edit::All.name(), &store), point).killed);
+        let store = fresh(&killed, &trial);
+        for again in strace::record(&child(container, RECOVER, &store), &trial) {
+            let store = fresh(&killed, &trial);
+            assert!(strace::kill_at(&child(container, RECOVER, &store), &again).killed, "at {again}");
+            let mut fault = |what| faults.push(format!("killed at {point}\n  then at {again}\n    {what}"));
+            let verdict = reference.without_recovery(witness.read(container, &store));
+            if let Verdict::Else(what) = verdict
+                && container.is_sound_without_recovery()
+            {
+                fault(format!("without recovery: {what}"));
+            }
+            count.add(&reference.after_recovery(&trial, false, &mut fault));
+            trials += 1;
+        }
+    }
+    println!("{}: {trials} kills of recoveries, {} old, {} new", container.name(), count.old, count.new);
+    assert!(faults.is_empty() && trials > 20, "{trials} trials, {} went wrong:\n{}", faults.len(), faults.join("\n"));
+}
+
+#[test]
+fn the_recovery_of_an_h5ad_survives_a_kill_at_every_call() {
+    kill_recoveries(Container::H5ad);
+}
+
+#[test]
+fn the_recovery_of_zarr_survives_a_kill_at_every_call() {
+    kill_recoveries(Container::V3);
+}
+
+#[test]
+fn an_h5ad_that_is_copied_survives_a_kill_at_every_call() {
+    kill_all(Container::H5adCopied);
 }
 
 #[test]

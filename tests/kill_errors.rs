@@ -32,7 +32,7 @@ fn child_edits() {
     let held = again("opening", || Held::open(container, path, Mode::ReadWrite));
     again("setting", || edit.apply(&held.cells()));
     let pending = format!("{:?}", held.changes());
-    if let Err(error) = held.write() {
+    if let Err(error) = held.write(container) {
         failed("writing", &error);
         if format!("{:?}", held.changes()) != pending {
             println!("\nFAULT after the error pending is {:?}, not {pending}", held.changes());
@@ -42,7 +42,7 @@ fn child_edits() {
         }
         let folder = path.parent().unwrap();
         copy(folder, &folder.with_extension("failed"));
-        if let Err(error) = held.write() {
+        if let Err(error) = held.write(container) {
             println!("\nFAULT writing again: {error}");
         }
     }
@@ -85,7 +85,7 @@ fn fail_everywhere(reference: &Reference, folder: &Path, table: &mut String, fau
         }
         copy(before, &trial);
         let store = trial.join(container.file());
-        let ended = strace::fail_at(&child(*container, *edit, &store), point, error);
+        let ended = strace::fail_at(&child(*container, edit.name(), &store), point, error);
         let mut fault = |what: &str| {
             faults.push(format!("{} · {} · {error} at {point}\n    {what}", container.name(), edit.name()));
         };

@@ -30,9 +30,10 @@ fn child_edits() {
     let Ok(job) = std::env::var("ADSHADOW_TEST_EDIT") else { return };
     let [container, edit, path] = *job.split('|').collect::<Vec<_>>() else { panic!("{job}") };
     in_one_thread();
-    let held = Held::open(Container::named(container), Path::new(path), Mode::ReadWrite).unwrap();
+    let container = Container::named(container);
+    let held = Held::open(container, Path::new(path), Mode::ReadWrite).unwrap();
     Edit::named(edit).apply(&held.cells()).unwrap();
-    held.write().unwrap();
+    held.write(container).unwrap();
     println!("written");
     held.close().unwrap();
 }
@@ -52,7 +53,7 @@ fn lose_everywhere(
     let _ = std::fs::remove_dir_all(&trial);
     copy(&reference.before, &trial);
     let store = trial.join(container.file());
-    let recording = disk::record(&child(container, edit, &store), &trial);
+    let recording = disk::record(&child(container, edit.name(), &store), &trial);
     let (mut known, mut seen) = (HashSet::new(), HashMap::new());
     let hasher = RandomState::new();
     let (mut trials, mut without, mut ours) = (0, Count::default(), Count::default());
@@ -83,7 +84,7 @@ fn lose_everywhere(
                 .or_insert_with(|| reference.without_recovery(witness.read(container, &store)));
             without.add(verdict);
             if let Verdict::Else(what) = verdict
-                && container.is_zarr()
+                && container.is_sound_without_recovery()
             {
                 fault(format!("without recovery: {what}"));
             }

@@ -8,7 +8,7 @@ standard output, so that the libraries are imported once.
                                                          what is in it after the edits: {element: digest}
   {"do": "read", "container": C, "path": P}               what every reader finds: {reader: {element: digest} or "error: …"}
 
-Containers: h5ad, v2, v3, v3_sharded, h5mu. `trials/mod.rs` has the same edits and the same numbers.
+Containers: h5ad, h5ad_copied, v2, v3, v3_sharded, h5mu. `trials/mod.rs` has the same edits and the same numbers.
 """
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def cells(salt: int = 0) -> ad.AnnData:
 
 
 def make(container: str, path: str) -> None:
-    if container == "h5ad":
+    if container.startswith("h5ad"):
         cells().write_h5ad(path, compression="gzip", convert_strings_to_categoricals=False)
     elif container == "h5mu":
         md.MuData({"rna": cells(), "prot": cells(50)}).write_h5mu(path, compression="gzip")
@@ -108,7 +108,7 @@ def describe(x) -> dict:
 
 
 def views(container: str, path: str):
-    if container == "h5ad":
+    if container.startswith("h5ad"):
         yield "read_h5ad", lambda: ad.read_h5ad(path)
     elif container == "h5mu":
         yield "read_h5mu", lambda: md.read_h5mu(path)

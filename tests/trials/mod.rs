@@ -15,7 +15,7 @@ use std::path::{Component, Path, PathBuf};
 use anndata_shadow::ndarray::Array2;
 use anndata_shadow::polars::prelude::{NamedFrom, Series};
 use anndata_shadow::{
-    AnnDataShadow, Array, Change, Element, Error, Frame, Mode, MuDataShadow, OpenOptions, Receipt, WriteOptions,
+    AnnDataShadow, Array, Change, Element, Error, Frame, Mode, MuDataShadow, OpenOptions, Receipt, Safety, WriteOptions,
 };
 
 /// Rows of the store.
@@ -43,6 +43,8 @@ pub fn in_one_thread() {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Container {
     H5ad,
+    /// An h5ad that is written by `Safety::Copy`.
+    H5adCopied,
     H5mu,
     V2,
     V3,
@@ -50,11 +52,12 @@ pub enum Container {
 }
 
 impl Container {
-    pub const ALL: [Self; 5] = [Self::H5ad, Self::H5mu, Self::V2, Self::V3, Self::Sharded];
+    pub const ALL: [Self; 6] = [Self::H5ad, Self::H5adCopied, Self::H5mu, Self::V2, Self::V3, Self::Sharded];
 
     pub const fn name(self) -> &'static str {
         match self {
             Self::H5ad => "h5ad",
+            Self::H5adCopied => "h5ad_copied",
             Self::H5mu => "h5mu",
             Self::V2 => "v2",
             Self::V3 => "v3",
@@ -67,7 +70,17 @@ impl Container {
     }
 
     pub const fn is_zarr(self) -> bool {
+        matches!(self, Self::V2 | Self::V3 | Self::Sharded)
+    }
+
+    /// Whether unmodified readers find old or new after a kill, too.
+    pub const fn is_sound_without_recovery(self) -> bool {
         !matches!(self, Self::H5ad | Self::H5mu)
+    }
+
+    pub fn write_options(self) -> WriteOptions {
+        let safety = if matches!(self, Self::H5adCopied) { Safety::Copy } else { Safety::Journal };
+        WriteOptions::default().safety(safety)
     }
 
     /// Where in the store the cells are that are edited.
@@ -77,7 +90,11 @@ impl Container {
 
     /// The name of the store in its folder.
     pub fn file(self) -> String {
-        if self.is_zarr() { format!("{}.zarr", self.name()) } else { format!("cells.{}", self.name()) }
+        match self {
+            Self::H5ad | Self::H5adCopied => "cells.h5ad".into(),
+            Self::H5mu => "cells.h5mu".into(),
+            zarr => format!("{}.zarr", zarr.name()),
+        }
     }
 }
 
@@ -201,10 +218,10 @@ impl Held {
         }
     }
 
-    pub fn write(&self) -> Result<Receipt, Error> {
+    pub fn write(&self, container: Container) -> Result<Receipt, Error> {
         match self {
-            Self::Cells(cells) => cells.write(WriteOptions::default()),
-            Self::Mu(mu) => mu.write(WriteOptions::default()),
+            Self::Cells(cells) => cells.write(container.write_options()),
+            Self::Mu(mu) => mu.write(container.write_options()),
         }
     }
 

@@ -11,11 +11,11 @@ use super::witness::Witness;
 use super::{Container, Edit, Held, Picture, Verdict, judge, picture_of, tree};
 use crate::stores::copy;
 
-/// A child that makes one edit in the store at `path`.
-pub fn child(container: Container, edit: Edit, path: &Path) -> Command {
+/// A child that makes the edit of this name in the store at `path`.
+pub fn child(container: Container, edit: &str, path: &Path) -> Command {
     let mut child = Command::new(std::env::current_exe().unwrap());
     child.args(["child_edits", "--exact", "--nocapture", "--test-threads=1"]);
-    child.env("ADSHADOW_TEST_EDIT", format!("{}|{}|{}", container.name(), edit.name(), path.display()));
+    child.env("ADSHADOW_TEST_EDIT", format!("{}|{}|{}", container.name(), edit, path.display()));
     child.env("POLARS_MAX_THREADS", "1");
     child
 }
@@ -24,7 +24,7 @@ pub fn child(container: Container, edit: Edit, path: &Path) -> Command {
 pub fn make_edit(container: Container, edit: Edit, path: &Path) -> Result<(), Error> {
     let held = Held::open(container, path, Mode::ReadWrite)?;
     edit.apply(&held.cells())?;
-    held.write()?;
+    held.write(container)?;
     held.close()
 }
 
@@ -52,7 +52,7 @@ impl Reference {
             let _ = std::fs::remove_dir_all(to);
             copy(&before, to);
         }
-        let run = child(container, edit, &store(&after)).output().unwrap();
+        let run = child(container, edit.name(), &store(&after)).output().unwrap();
         assert!(run.status.success(), "{container:?} {edit:?}: {}", String::from_utf8_lossy(&run.stderr));
         let truths = [witness.read(container, &store(&before)), witness.read(container, &store(&after))];
         let wanted = witness.truth(container, &store(&before), edit);
@@ -62,7 +62,7 @@ impl Reference {
             views[0].clone()
         });
         assert_eq!(new, wanted, "{container:?} {edit:?}: an edit that nobody disturbs");
-        let points = strace::record(&child(container, edit, &store(&traced)), &traced);
+        let points = strace::record(&child(container, edit.name(), &store(&traced)), &traced);
         assert_eq!(names(&traced), names(&after));
         let ours = [&before, &after].map(|folder| picture_of(container, &store(folder)).unwrap());
         Self { container, edit, before, after, python: [old, new], ours, points }
