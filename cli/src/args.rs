@@ -17,6 +17,8 @@ pub(crate) enum Command {
     Show(ShowArgs),
     Get(GetArgs),
     Add(AddArgs),
+    Verify(VerifyArgs),
+    Repair(RepairArgs),
     Consolidate(ConsolidateArgs),
 }
 
@@ -113,6 +115,51 @@ pub(crate) struct AddArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) from: PathBuf,
     /// Check names, shapes and values against the file as readers see it, and say what would be added; write nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+/// Look for what is wrong with a file; changes nothing.
+///
+/// Damage is what is lost, contradicts the format or keeps readers from the file; stale is what readers may be told that is
+/// not so any more, as by old consolidated metadata; all else is a note. Without --deep, of data only what is small is read.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "\
+Exit codes: 0 nothing but notes, 1 damaged or stale, 2 could not look.
+
+Examples:
+  adshadow verify cells.h5ad
+  adshadow verify cells.zarr --deep
+  adshadow verify study.h5mu --json | jq '.findings[] | select(.severity == \"damage\")'")]
+pub(crate) struct VerifyArgs {
+    /// File or Zarr directory; may end inside it (`x.h5mu/mod/rna`).
+    pub(crate) path: PathBuf,
+    /// Read all data, in blocks: indices and codes out of range, names that stand there twice, chunks that do not decode.
+    #[arg(long)]
+    pub(crate) deep: bool,
+    /// One JSON document with severity, path, words and repair of every finding.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Mend what has one right answer: renew consolidated metadata, finish or undo interrupted writes.
+///
+/// Says what it will do, and what it leaves because there is no one right answer; asks before it begins. Elements are never
+/// touched.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "\
+Exit codes: 0 nothing damaged or stale is left, 1 something is, or it failed.
+
+Examples:
+  adshadow repair cells.zarr --dry-run
+  adshadow repair cells.zarr --yes")]
+pub(crate) struct RepairArgs {
+    /// File or Zarr directory.
+    pub(crate) path: PathBuf,
+    /// Do not ask.
+    #[arg(long)]
+    pub(crate) yes: bool,
+    /// Say what would be done, and change nothing.
     #[arg(long)]
     pub(crate) dry_run: bool,
 }

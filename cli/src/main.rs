@@ -2,16 +2,19 @@
 
 mod add;
 mod args;
+mod ask;
 mod consolidate;
 mod failure;
 mod files;
 mod get;
 mod open;
 mod preview;
+mod progress;
 mod select;
 mod show;
 mod target;
 mod text;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -21,19 +24,25 @@ use args::{Args, Command};
 use failure::Failure;
 
 fn main() -> ExitCode {
-    let outcome = match Args::parse().command {
-        Command::Show(args) => show::run(&args),
-        Command::Get(args) => get::run(&args),
-        Command::Add(args) => add::run(&args),
-        Command::Consolidate(args) => consolidate::run(&args),
+    let command = Args::parse().command;
+    // To whoever asks what is wrong, 1 means that something is.
+    let failed = if matches!(command, Command::Verify(_)) { ExitCode::from(2) } else { ExitCode::FAILURE };
+    let done = |()| ExitCode::SUCCESS;
+    let outcome = match command {
+        Command::Show(args) => show::run(&args).map(done),
+        Command::Get(args) => get::run(&args).map(done),
+        Command::Add(args) => add::run(&args).map(done),
+        Command::Verify(args) => verify::run(&args),
+        Command::Repair(args) => verify::repair(&args),
+        Command::Consolidate(args) => consolidate::run(&args).map(done),
     };
     match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         // The reader has seen enough (`| head`): nothing is wrong.
         Err(Failure::Output(e)) if e.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(failure) => {
             eprintln!("adshadow: error: {failure}");
-            ExitCode::FAILURE
+            failed
         }
     }
 }

@@ -6,6 +6,7 @@
 
 mod archive;
 mod array;
+mod audit;
 mod codec;
 mod consolidated;
 mod dialect;
@@ -34,6 +35,8 @@ use crate::error::{Error, Place, Result, nearest};
 use crate::index::{AxisPlan, Rows, Run};
 use crate::path::ElemPath;
 use crate::value::{Array, DType, Records, Scatter};
+pub(crate) use audit::{Audit, Chunks, FlawKind};
+
 use array::OpenArray;
 use codec::Encoder;
 use consolidated::ConsolidatedMap;
