@@ -67,7 +67,8 @@ impl Examiner {
 
     /// An array that is looked at as it is.
     pub(super) fn leaf(&mut self, at: &ElemPath, node: &Node, is_often_empty: bool) {
-        self.note_absent(at, is_often_empty);
+        let is_one = node.array().is_some_and(|meta| meta.shape.iter().all(|&n| n == 1));
+        self.note_absent(at, is_often_empty || is_one);
         if let NodeKind::Array(meta) = &node.kind
             && self.deep
         {

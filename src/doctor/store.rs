@@ -27,7 +27,7 @@ impl Examiner {
     pub(super) fn absent(&mut self, at: &ElemPath, why: &str) {
         if let Some(chunks) = self.chunks.remove(at).filter(|chunks| chunks.present < chunks.whole) {
             let (absent, whole) = (chunks.whole - chunks.present, chunks.whole);
-            self.damage(at, format!("{absent} of its {whole} chunks are missing, {why}"));
+            self.damage(at, format!("{absent} of {whole} chunks missing, {why}"));
         }
     }
 
@@ -39,7 +39,7 @@ impl Examiner {
             let what = "all its chunks are missing, and the directories that held them are still there: it reads as fill values";
             self.damage(at, what);
         } else if self.deep && !(is_often_empty && chunks.present == 0) {
-            let what = format!("{absent} of its {whole} chunks are not stored: fill values there, or lost");
+            let what = format!("{absent} of {whole} chunks not stored: fill values there, or lost");
             self.note(at, what);
         }
     }
