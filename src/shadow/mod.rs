@@ -17,12 +17,8 @@ mod phase;
 mod raw;
 mod repr;
 mod root;
-<<<<<<< HEAD
-mod slots;
-mod take_out;
-=======
 pub(crate) mod slots;
->>>>>>> 87aded4 (Doctor: verify looks at a store, its objects and its data; repair renews consolidated metadata)
+mod take_out;
 mod view;
 
 pub use anndata::{AnnDataShadow, ElementInfo};
