@@ -1,9 +1,10 @@
-//! `adshadow`: look into, cut and add to AnnData files from the shell, without loading them.
+//! `adshadow`: look into, cut and change AnnData files from the shell, without loading them.
 
-mod add;
 mod args;
 mod ask;
+mod changes;
 mod consolidate;
+mod delta;
 mod failure;
 mod files;
 mod get;
@@ -14,13 +15,15 @@ mod select;
 mod show;
 mod target;
 mod text;
+mod values;
 mod verify;
 
 use std::process::ExitCode;
 
 use clap::Parser;
 
-use args::{Args, Command};
+use args::{Args, Command, Safely, WriteArgs};
+use delta::Edit;
 use failure::Failure;
 
 fn main() -> ExitCode {
@@ -31,7 +34,26 @@ fn main() -> ExitCode {
     let outcome = match command {
         Command::Show(args) => show::run(&args).map(done),
         Command::Get(args) => get::run(&args).map(done),
-        Command::Add(args) => add::run(&args).map(done),
+        Command::Add(args) => {
+            delta::run(&args.path, &[Edit::Add { path: args.element, from: args.from }], &args.how).map(done)
+        }
+        Command::Set(args) => {
+            delta::run(&args.path, &[Edit::Set { path: args.element, from: args.from }], &args.how).map(done)
+        }
+        Command::Rm(args) => {
+            let edits: Vec<Edit> = args.elements.into_iter().map(|path| Edit::Remove { path }).collect();
+            delta::run(&args.path, &edits, &args.how).map(done)
+        }
+        Command::Mv(args) => {
+            delta::run(&args.path, &[Edit::Move { old: args.old, new: args.new }], &args.how).map(done)
+        }
+        Command::Apply(args) => {
+            changes::read(&args.changes).and_then(|edits| delta::run(&args.path, &edits, &args.how)).map(done)
+        }
+        Command::Diff(args) => {
+            let how = WriteArgs { dry_run: true, safety: Safely::Journal, no_lock: args.no_lock };
+            changes::read(&args.changes).and_then(|edits| delta::run(&args.path, &edits, &how)).map(done)
+        }
         Command::Verify(args) => verify::run(&args),
         Command::Repair(args) => verify::repair(&args),
         Command::Consolidate(args) => consolidate::run(&args).map(done),
