@@ -14,6 +14,7 @@ mod repair;
 mod sparse;
 mod store;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -135,7 +136,7 @@ impl<'a> VerifyOptions<'a> {
 ///
 /// # Errors
 /// [`Error::Io`] if there is nothing to look at, [`Error::NotAnnData`] if it holds no such thing at all, [`Error::Busy`] if
-/// somebody else is writing to it.
+/// somebody else is writing to it, [`Error::StoreChanged`] if somebody has changed it meanwhile.
 pub fn verify(path: impl AsRef<Path>, options: &VerifyOptions<'_>) -> Result<Report> {
     let Found { format, root, inner } = find(path.as_ref())?;
     let mut examiner = Examiner::new(options.deep);
@@ -143,6 +144,9 @@ pub fn verify(path: impl AsRef<Path>, options: &VerifyOptions<'_>) -> Result<Rep
         Some(store) => examiner.examine(store, &inner, options.progress),
         None => Ok(true),
     });
+    if let Some(error) = examiner.given_up {
+        return Err(error);
+    }
     let complete = match looked {
         Ok(complete) => complete,
         // What was found already says more than what was not found because of it.
@@ -159,16 +163,26 @@ struct Examiner {
     /// What is to be looked at in the data.
     tasks: Vec<Task>,
     /// The chunk files of Zarr arrays.
-    chunks: std::collections::BTreeMap<ElemPath, Chunks>,
+    chunks: BTreeMap<ElemPath, Chunks>,
     /// Whether the layout is one of old, shown in today's by a lens: then missing tags are as they should be.
     is_old: bool,
     /// How many nodes have been looked at.
     nodes: usize,
+    /// Why looking on makes no sense.
+    given_up: Option<Error>,
 }
 
 impl Examiner {
     fn new(deep: bool) -> Self {
-        Self { deep, findings: Vec::new(), tasks: Vec::new(), chunks: Default::default(), is_old: false, nodes: 0 }
+        Self {
+            deep,
+            findings: Vec::new(),
+            tasks: Vec::new(),
+            chunks: Default::default(),
+            is_old: false,
+            nodes: 0,
+            given_up: None,
+        }
     }
 
     fn find(&mut self, severity: Severity, at: &ElemPath, what: impl Into<String>) {
@@ -189,6 +203,11 @@ impl Examiner {
 
     /// An error as a finding, at the place that it names; what is only not understood is no damage.
     fn error(&mut self, at: &ElemPath, error: Error) {
+        // Parts of two states do not fit one another, which is no damage.
+        if let Error::StoreChanged { .. } | Error::Busy { .. } = error {
+            self.given_up = Some(error);
+            return;
+        }
         let place = |place: &Place| ElemPath::parse(&place.path).ok().filter(|p| !p.is_root());
         let (place, what, severity) = match &error {
             Error::Malformed { at, what } | Error::Backend { at, what } => (place(at), what.clone(), Severity::Damage),
@@ -238,7 +257,7 @@ impl Examiner {
                 done += bytes;
                 progress.map_or(ControlFlow::Continue(()), |tell| tell(done.min(total), total))
             };
-            if self.look(&*shown, &task, &mut tell).is_break() {
+            if self.look(&*shown, &task, &mut tell).is_break() || self.given_up.is_some() {
                 return Ok(false);
             }
         }
