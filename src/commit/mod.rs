@@ -32,7 +32,7 @@ pub(crate) struct Staged {
 /// belong to, and `base`.
 ///
 /// # Errors
-/// [`Error::Exists`](crate::Error::Exists) if an element that was taken for new is in the file already; those of the store.
+/// `Error::Exists` if an element that was taken for new is in the file already; those of the store.
 pub(crate) fn stage(store: &dyn WriteStore, base: &ElemPath, objects: &[ElemPath], delta: &Delta) -> Result<Staged> {
     let (started, before) = (Instant::now(), store.stats());
     let steps = plan(store, objects, delta)?;

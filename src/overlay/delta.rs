@@ -52,19 +52,11 @@ pub(crate) struct Delta {
 }
 
 impl Delta {
-    pub(crate) fn is_empty(&self) -> bool {
-        self.entries.is_empty()
-    }
-
     /// The changes, in the order in which they were made.
     pub(crate) fn entries(&self) -> Vec<(&ElemPath, &Entry)> {
         let mut found: Vec<_> = self.entries.iter().collect();
         found.sort_by_key(|(_, e)| e.order);
         found
-    }
-
-    pub(crate) fn get(&self, path: &ElemPath) -> Option<&Entry> {
-        self.entries.get(path)
     }
 
     /// What is known of the element at `path`.
@@ -474,7 +466,7 @@ mod tests {
         assert_eq!(at(&d, "obsm/a"), "file:obsm/a");
         d.set(&path("obsm/new"), value(1), None);
         assert!(d.remove(&path("obsm/new"), None));
-        assert!(d.is_empty());
+        assert!(d.entries().is_empty());
     }
 
     #[test]
@@ -497,7 +489,7 @@ mod tests {
         // Back home.
         d.rename(&path("uns/c"), &path("uns/a"), was("never used"));
         assert_eq!((at(&d, "uns/a/z").as_str(), at(&d, "uns/a/y").as_str()), ("file:uns/a/z", "file:uns/a/x"));
-        assert!(d.discard(&path("uns/a")) && d.is_empty());
+        assert!(d.discard(&path("uns/a")) && d.entries().is_empty());
     }
 
     #[test]
@@ -514,10 +506,10 @@ mod tests {
         d.rename(&path("obsm/a"), &path("obsm/b"), was("a"));
         assert!(d.remove(&path("obsm/b"), None));
         assert_eq!((at(&d, "obsm/a").as_str(), at(&d, "obsm/b").as_str()), ("-", "file:obsm/b"));
-        assert!(d.discard(&path("obsm/a")) && d.is_empty());
+        assert!(d.discard(&path("obsm/a")) && d.entries().is_empty());
         // By its old name, too.
         d.rename(&path("obsm/a"), &path("obsm/b"), was("a"));
-        assert!(d.discard(&path("obsm/a")) && d.is_empty());
+        assert!(d.discard(&path("obsm/a")) && d.entries().is_empty());
     }
 
     #[test]

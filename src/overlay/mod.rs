@@ -142,6 +142,6 @@ mod tests {
         let written = o.delta.clone();
         o.settle(&written, false);
         assert_eq!(o.mark(&path("uns/a/new")), None, "more than the budget");
-        assert!(o.delta.is_empty());
+        assert!(o.delta.entries().is_empty());
     }
 }

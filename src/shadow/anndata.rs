@@ -531,7 +531,7 @@ impl AnnDataShadow {
     /// the old state or the new, never a mixture, never zeros.
     ///
     /// What programs that do not know of this crate's journal may meet between a kill and the next opening is told at
-    /// [`Safety`](crate::Safety).
+    /// [`WriteOptions::safety`].
     ///
     /// # Errors
     /// [`Error::ReadOnly`] and [`Error::Closed`] say to `reopen(Mode::ReadWrite)`; [`Error::View`]; [`Error::Exists`] if

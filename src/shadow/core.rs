@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use parking_lot::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use parking_lot::{Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::insert::{Put, PutEdit};
 use super::link::{Link, Mode, OpenOptions, WriteOptions};
@@ -39,6 +39,8 @@ pub(crate) struct Core {
     state: RwLock<State>,
     /// One write, reopen or close at a time.
     gate: Mutex<()>,
+    /// Held while the handle is swapped: new reads wait for that.
+    swap: Mutex<()>,
     phase: Phase,
 }
 
@@ -59,7 +61,7 @@ pub(super) struct State {
     pub(super) bound: BTreeSet<ElemPath>,
     /// Objects that were in the file and were removed from it, or renamed.
     gone: BTreeSet<ElemPath>,
-    /// The handle is being swapped: new reads wait at the gate.
+    /// The handle is being swapped.
     draining: bool,
 }
 
@@ -96,7 +98,18 @@ impl Core {
             draining: false,
         };
         let (path, state, gate, phase) = (path.to_owned(), RwLock::new(state), Mutex::new(()), Phase::default());
-        Ok(Self { path, root, file, base, format, locking: options.locking, state, gate, phase })
+        Ok(Self {
+            path,
+            root,
+            file,
+            base,
+            format,
+            locking: options.locking,
+            state,
+            gate,
+            swap: Mutex::default(),
+            phase,
+        })
     }
 
     /// Counts the object at `base` among those that shadows stand for.
@@ -165,7 +178,7 @@ impl Core {
                 return state;
             }
             drop(state);
-            drop(self.gate.lock());
+            drop(self.swap.lock());
         }
     }
 
@@ -318,7 +331,7 @@ impl Core {
     /// Swaps the handle. After Err the shadow is open as before or, if even that fails, closed; the overlay is kept.
     pub(super) fn reopen(&self, mode: Mode) -> Result<()> {
         let _gate = self.gate.lock();
-        let draining = Draining(self);
+        let draining = Draining::new(self);
         // Asked before the handle goes: closing an HDF5 file that was open for writing touches it.
         let now = self.fingerprint();
         let mut changed = self.state.read().fingerprint != now;
@@ -366,7 +379,7 @@ impl Core {
 
     pub(super) fn close(&self) -> Result<()> {
         let _gate = self.gate.lock();
-        let _draining = Draining(self);
+        let _draining = Draining::new(self);
         self.disconnect()?;
         let now = self.fingerprint();
         self.state.write().fingerprint = now;
@@ -378,7 +391,6 @@ impl Core {
         let started = Instant::now();
         loop {
             let mut state = self.state.write();
-            state.draining = true;
             if !state.link.in_use() {
                 let stats = state.link.reader().map(|s| s.stats()).unwrap_or_default();
                 state.past = state.past + stats;
@@ -397,11 +409,22 @@ impl Core {
 }
 
 /// New reads wait while the handle is swapped; whatever becomes of that, they do not wait for ever.
-struct Draining<'a>(&'a Core);
+struct Draining<'a> {
+    core: &'a Core,
+    _swap: MutexGuard<'a, ()>,
+}
+
+impl<'a> Draining<'a> {
+    fn new(core: &'a Core) -> Self {
+        let swap = core.swap.lock();
+        core.state.write().draining = true;
+        Self { core, _swap: swap }
+    }
+}
 
 impl Drop for Draining<'_> {
     fn drop(&mut self) {
-        self.0.state.write().draining = false;
+        self.core.state.write().draining = false;
     }
 }
 

@@ -9,6 +9,8 @@ mod open;
 mod planned;
 mod zarr;
 
+use std::path::PathBuf;
+
 use serde_json::{Map, Value};
 
 use crate::error::{Error, Place, Result};
@@ -19,7 +21,7 @@ use crate::value::{Array, DType, Records};
 pub use hdf5::Hdf5Store;
 pub use memory::MemoryStore;
 pub use meter::IoStats;
-pub use open::{Format, Opened, open_read, open_read_with, open_write, open_write_with};
+pub use open::{Format, Opened, left_over, open_read, open_read_with, open_write, open_write_with, recover};
 pub use zarr::{Flavour, ZarrStore};
 
 pub(crate) use meter::Meter;
@@ -163,6 +165,17 @@ pub enum Locking {
     On,
     /// No locks are taken or asked for: whoever asks for it sees to it that nobody else writes.
     Off,
+}
+
+/// What an interrupted write has left at a file or in a store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeftOver {
+    /// Where it is.
+    pub path: PathBuf,
+    /// What it is, and what becomes of it.
+    pub what: String,
+    /// Whether it is a write that is to be rolled forward; else one that is to be forgotten.
+    pub committed: bool,
 }
 
 /// How to store a new array.

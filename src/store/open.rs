@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::hdf5::Hdf5Store;
-use super::zarr::ZarrStore;
-use super::{Locking, ReadStore, WriteStore};
+use super::hdf5::{self, Hdf5Store};
+use super::zarr::{self, ZarrStore};
+use super::{LeftOver, Locking, ReadStore, WriteStore};
 use crate::error::{Error, Place, Result};
 use crate::path::ElemPath;
 
@@ -76,8 +76,8 @@ pub fn open_read(path: &Path) -> Result<Opened<Arc<dyn ReadStore>>> {
 pub fn open_read_with(path: &Path, locking: Locking) -> Result<Opened<Arc<dyn ReadStore>>> {
     let Found { format, root, inner } = find(path)?;
     let store: Arc<dyn ReadStore> = match format {
-        Format::Hdf5 => Arc::new(patiently(|| Hdf5Store::open_read(&root))?),
-        Format::Zarr => Arc::new(patiently(|| ZarrStore::open_read(&root))?),
+        Format::Hdf5 => Arc::new(patiently(|| Hdf5Store::open_read_with(&root, locking))?),
+        Format::Zarr => Arc::new(patiently(|| ZarrStore::open_read_with(&root, locking))?),
         Format::ZarrZip => Arc::new(ZarrStore::open_zip(&root)?),
     };
     Ok(Opened { store, root, inner, format })
@@ -98,8 +98,8 @@ pub fn open_write(path: &Path) -> Result<Opened<Arc<dyn WriteStore>>> {
 pub fn open_write_with(path: &Path, locking: Locking) -> Result<Opened<Arc<dyn WriteStore>>> {
     let Found { format, root, inner } = find(path)?;
     let store: Arc<dyn WriteStore> = match format {
-        Format::Hdf5 => Arc::new(patiently(|| Hdf5Store::open_write(&root))?),
-        Format::Zarr => Arc::new(patiently(|| ZarrStore::open_write(&root))?),
+        Format::Hdf5 => Arc::new(patiently(|| Hdf5Store::open_write_with(&root, locking))?),
+        Format::Zarr => Arc::new(patiently(|| ZarrStore::open_write_with(&root, locking))?),
         Format::ZarrZip => {
             return Err(Error::Unsupported {
                 at: Place::new(root.display(), ""),
@@ -108,6 +108,33 @@ pub fn open_write_with(path: &Path, locking: Locking) -> Result<Opened<Arc<dyn W
         }
     };
     Ok(Opened { store, root, inner, format })
+}
+
+/// What interrupted writes have left at the store that holds `path`. Changes nothing.
+///
+/// # Errors
+/// As [`open_read`]; [`Error::Malformed`] for left-overs that cannot be understood.
+pub fn left_over(path: &Path) -> Result<Vec<LeftOver>> {
+    let Found { format, root, .. } = find(path)?;
+    match format {
+        Format::Hdf5 => hdf5::left_over(&root),
+        Format::Zarr => zarr::left_over(&root),
+        Format::ZarrZip => Ok(Vec::new()),
+    }
+}
+
+/// Rolls interrupted writes forward or back and sweeps what they have left, as the next opening for writing does: a sentence
+/// for each thing that was done.
+///
+/// # Errors
+/// As [`open_write_with`]; [`Error::Malformed`] for left-overs that cannot be understood: nothing is changed then.
+pub fn recover(path: &Path, locking: Locking) -> Result<Vec<String>> {
+    let Found { format, root, .. } = find(path)?;
+    match format {
+        Format::Hdf5 => hdf5::recover(&root, locking),
+        Format::Zarr => zarr::recover(&root, locking),
+        Format::ZarrZip => Ok(Vec::new()),
+    }
 }
 
 /// Opens, trying again for a second while somebody else has the file: most are done by then, and a process that another

@@ -1,22 +1,28 @@
 //! From HDF5's messages to this crate's errors: who holds the file, what is damaged, what the system refused.
 
 use std::io;
+use std::path::Path;
 
 use super::ffi::Failure;
+use super::root_of;
 use crate::error::{Error, Place};
-
-const BUSY: &str = "another process (or another shadow in this one) has it open for writing; close it there first";
-const BUSY_READERS: &str = "another process (or another shadow in this one) has it open; close it there first";
+use crate::store::holder::holders;
 
 /// Somebody else has the file open; for `write` readers suffice to exclude us.
-pub(super) fn busy(at: Place, write: bool) -> Error {
-    Error::Busy { at, why: if write { BUSY_READERS } else { BUSY }.into() }
+pub(super) fn busy(path: &Path, write: bool) -> Error {
+    let who = holders(path).unwrap_or_else(|| "another process (or another shadow in this one)".to_owned());
+    let (wanted, has) =
+        if write { ("writing (`r+`)", "has it open") } else { ("reading (`r`)", "has it open for writing") };
+    Error::Busy {
+        at: root_of(path),
+        why: format!("it cannot be opened for {wanted}: {who} {has}; close it there first"),
+    }
 }
 
-/// A failure to open the file, which the system itself did let us open.
-pub(super) fn opening(at: Place, failure: &Failure, write: bool) -> Error {
-    let held = ["unable to lock file", "already open", "close degree doesn't match"];
-    if held.iter().any(|text| failure.mentions(text)) { busy(at, write) } else { reading(at, failure) }
+/// The system has refused.
+pub(super) fn system(path: &Path) -> impl Fn(io::Error) -> Error {
+    let at = root_of(path);
+    move |source| Error::Io { at: at.clone(), source }
 }
 
 /// A failure to read what should be there.

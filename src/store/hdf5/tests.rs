@@ -7,10 +7,11 @@ use std::sync::Arc;
 use hdf5_metno::types::{FixedAscii, FixedUnicode};
 use serde_json::json;
 
+use super::ffi::{Items, Space};
 use super::*;
-use crate::store::{array_meta, read_all};
+use crate::store::{Attrs, Style, WriteStore, array_meta, read_all};
 use crate::testing::{Fresh, store_contract};
-use crate::value::DType;
+use crate::value::{DType, Records};
 
 const PLAIN: Style<'static> = Style { like: None, resizable: false };
 
@@ -34,6 +35,11 @@ fn attrs(value: serde_json::Value) -> Attrs {
 
 fn ints(n: i32) -> Array {
     Array::from_vec((0..n).collect::<Vec<_>>())
+}
+
+/// Calls `with` with the open HDF5 file.
+fn inside<T>(store: &Hdf5Store, with: impl FnOnce(&Id) -> T) -> T {
+    with(store.file.read().as_ref().unwrap())
 }
 
 #[test]
@@ -71,7 +77,8 @@ fn takes_the_filters_of_a_neighbour() {
     store.publish().unwrap();
     for (like, ids) in [("old", &[2, 1][..]), ("lzf", &[32000])] {
         let at = path(&format!("{like}-ints"));
-        let filters = ffi::layout(&store.find(&at, Kind::Dataset).unwrap()).unwrap().filters;
+        let filters =
+            inside(&store, |file| ffi::layout(&store.find(file, &at, Kind::Dataset).unwrap()).unwrap().filters);
         assert_eq!(filters.iter().map(|f| f.id).collect::<Vec<_>>(), ids);
         let before = store.stats();
         assert_eq!(read_all(&store, &at).unwrap(), numbers);
@@ -125,14 +132,21 @@ fn reads_what_others_write() {
     assert_eq!(store.stats(), before, "a chunk that was never written is not counted");
 }
 
+/// Makes a dataset `x` of whatever type behind the store's back.
+fn put(store: &Hdf5Store, dtype: &Type, space: &Space, bytes: &[u8]) {
+    inside(store, |file| {
+        let dataset = ffi::new_dataset(file, dtype, space, &ffi::Layout::default(), false).unwrap();
+        ffi::write_fixed(Items::Whole(&dataset), dtype, bytes).unwrap();
+        ffi::link(&dataset, file, "x").unwrap();
+    });
+}
+
 #[test]
 fn big_endian_becomes_native() {
     let temp = temp();
     let store = Hdf5Store::create(&temp.path).unwrap();
     let (dtype, space) = (Type::big_endian_i32().unwrap(), Space::new(&[2], false).unwrap());
-    let dataset = ffi::new_dataset(&store.file, &dtype, &space, &ffi::Layout::default(), false).unwrap();
-    ffi::write_fixed(Items::Whole(&dataset), &dtype, &[0, 0, 1, 0, 255, 255, 255, 255]).unwrap();
-    ffi::link(&dataset, &store.file, "x").unwrap();
+    put(&store, &dtype, &space, &[0, 0, 1, 0, 255, 255, 255, 255]);
     assert_eq!(read_all(&store, &path("x")).unwrap(), Array::from_vec(vec![256_i32, -1]));
     assert_eq!(array_meta(&store, &path("x")).unwrap().stored, "big-endian int32");
 }
@@ -144,9 +158,7 @@ fn complex_numbers_of_their_own_class_are_read() {
     let numbers =
         Array::from_vec([(1.5, -2.0), (0.0, f64::MAX)].map(|(re, im)| num_complex::Complex64::new(re, im)).to_vec());
     let (dtype, space) = (Type::complex(8).unwrap(), Space::new(&[2], false).unwrap());
-    let dataset = ffi::new_dataset(&store.file, &dtype, &space, &ffi::Layout::default(), false).unwrap();
-    ffi::write_fixed(Items::Whole(&dataset), &dtype, &numbers.to_le_bytes()).unwrap();
-    ffi::link(&dataset, &store.file, "x").unwrap();
+    put(&store, &dtype, &space, &numbers.to_le_bytes());
     assert_eq!(read_all(&store, &path("x")).unwrap(), numbers);
     assert_eq!(array_meta(&store, &path("x")).unwrap().stored, "complex128");
 }
@@ -336,19 +348,21 @@ fn a_failed_publishing_leaves_everything_as_it_was() {
         assert_eq!(read_all(&store, &path("old")).unwrap(), ints(7));
         assert!(store.staged.lock().is_empty());
     };
-    // The last thing to be changed has disappeared behind the store's back.
+    let whole = fs::read(&temp.path).unwrap();
+    // The last thing to be changed has disappeared behind the store's back; a name has been taken.
+    let thefts: [&dyn Fn(&Id); 2] = [&|file| ffi::delete_link(file, "z").unwrap(), &|file| {
+        ffi::link(&ffi::new_group(file, false).unwrap(), file, "x").unwrap();
+    }];
+    for theft in thefts {
+        stage();
+        inside(&store, theft);
+        assert!(matches!(store.publish(), Err(Error::Backend { .. })));
+        check(&["g", "old", "z"]);
+        assert!(fs::read(&temp.path).unwrap() == whole, "nothing but what was published is in the file");
+    }
     stage();
-    ffi::delete_link(&store.file, "z").unwrap();
-    assert!(matches!(store.publish(), Err(Error::Backend { .. })));
-    check(&["g", "old"]);
-    // A name has been taken behind the store's back.
-    store.create_group(&path("z"), &old).unwrap();
     store.publish().unwrap();
-    stage();
-    let thief = ffi::new_group(&store.file, false).unwrap();
-    ffi::link(&thief, &store.file, "x").unwrap();
-    assert!(store.publish().is_err());
-    check(&["g", "old", "x", "z"]);
+    assert_eq!(store.children(&ElemPath::root()).unwrap(), ["a", "g", "old", "x", "z"]);
 }
 
 #[test]

@@ -2,11 +2,12 @@
 //!
 //! New datasets are written at once, but no name leads to them; new groups and all attributes wait in memory until
 //! publishing, when the groups are made, filled, and linked into the tree last. HDF5 frees what is closed without ever
-//! having had a name, so that abandoning is forgetting.
+//! having had a name, so that abandoning is forgetting. If something fails half-way, nothing of it is undone: the volume
+//! forgets it all.
 
 use std::collections::BTreeMap;
 
-use super::ffi::{self, Failure, Id, Outcome, SavedAttr};
+use super::ffi::{self, Failure, Id, Outcome};
 use super::{attrs, tree};
 use crate::path::ElemPath;
 use crate::store::{Op, Planned};
@@ -44,8 +45,14 @@ impl NewAttrs {
         self.0.iter().try_for_each(|(name, value)| attrs::create(object, name, value))
     }
 
-    fn bytes(&self) -> u64 {
-        self.0.iter().map(|(name, value)| (name.len() + value.nbytes()) as u64).sum()
+    /// Gives an object these attributes, in place of those that it has of the same names.
+    fn change_all(&self, object: &Id) -> Outcome<()> {
+        self.0.iter().try_for_each(|(name, value)| {
+            if ffi::attr_exists(object, name)? {
+                ffi::delete_attr(object, name)?;
+            }
+            attrs::create(object, name, value)
+        })
     }
 }
 
@@ -61,14 +68,10 @@ pub(super) struct Draft {
 #[derive(Debug, Default)]
 pub(super) struct Staged {
     pub nodes: BTreeMap<ElemPath, Draft>,
-    /// Published nodes that go.
+    /// Published nodes that go, or get another place.
     pub planned: Planned,
-    /// New attributes of nodes that are published already.
+    /// New attributes of nodes that are published already, by where these are by then.
     pub changes: BTreeMap<ElemPath, NewAttrs>,
-    /// Size of the file before the first change.
-    pub size_before: Option<u64>,
-    /// Bytes of the items written.
-    pub data_bytes: u64,
 }
 
 impl Staged {
@@ -76,41 +79,24 @@ impl Staged {
         self.nodes.is_empty() && self.changes.is_empty() && self.planned.is_empty()
     }
 
-    /// Hands the new datasets' items to the system, so that only metadata are left to write.
-    pub(super) fn flush_items(&self) -> Outcome<()> {
-        self.nodes.values().filter_map(|draft| draft.dataset.as_ref()).try_for_each(ffi::flush_dataset)
+    /// A published node goes; what was to come or to change below it does so no more.
+    pub(super) fn remove(&mut self, at: &ElemPath) {
+        self.changes.retain(|changed, _| !changed.starts_with(at));
+        self.nodes.retain(|new, _| !new.starts_with(at));
+        self.planned.remove(at);
     }
 
-    /// Bytes by which the file may grow while it is published, generously: new headers and links, larger tables of groups,
-    /// attributes with their texts.
-    pub(super) fn metadata_bytes(&self) -> u64 {
-        let attrs = self.nodes.values().map(|draft| &draft.attrs).chain(self.changes.values());
-        (1 << 20) + attrs.map(|attrs| 4096 + 4 * attrs.bytes()).sum::<u64>()
+    /// A published node gets another place, and what was to change below it with it.
+    pub(super) fn rename(&mut self, from: &ElemPath, to: &ElemPath) {
+        let changes = std::mem::take(&mut self.changes).into_iter();
+        let moved = |at: ElemPath| at.strip_prefix(from).map_or(at, |rest| to.append(&rest));
+        self.changes = changes.map(|(at, attrs)| (moved(at), attrs)).collect();
+        self.planned.rename(from, to);
     }
 
-    /// Makes all changes, or none. Gives the bytes written.
-    pub(super) fn publish(self, file: &Id) -> Outcome<u64> {
-        let mut done = Done::default();
-        let result = self.make(file, &mut done).and_then(|()| ffi::flush(file));
-        if let Err(failure) = result {
-            done.undo();
-            // Only to get the undoing to disk; the failure to report is the first.
-            let _ = ffi::flush(file);
-            return Err(failure);
-        }
-        // Closing what went frees its space, which is for the file to know, too.
-        if !done.gone.is_empty() {
-            done.gone.clear();
-            ffi::flush(file)?;
-        }
-        // All is done: not knowing the size is no reason to fail.
-        let grown = ffi::file_size(file).unwrap_or(0).saturating_sub(self.size_before.unwrap_or(u64::MAX));
-        let changed: u64 = self.changes.values().map(NewAttrs::bytes).sum();
-        // Space that was free inside the file is filled without growth.
-        Ok(if grown == 0 { self.data_bytes } else { grown } + changed)
-    }
-
-    fn make(&self, file: &Id, done: &mut Done) -> Outcome<()> {
+    /// Makes all changes in the open file. Gives the bytes that are left free where something was. If it fails, some changes
+    /// are made, and the file must not be kept.
+    pub(super) fn make(&self, file: &Id) -> Outcome<u64> {
         let groups = self.make_groups(file)?;
         let mut tops = Vec::new();
         // Parents sort before their children; whatever has a new parent is not in the visible tree yet.
@@ -123,16 +109,13 @@ impl Staged {
                 None => tops.push((at, object)),
             }
         }
-        for op in self.planned.ops() {
-            let Op::Remove(at) = op else { continue };
-            done.unlink(found(file, &at.parent().unwrap_or_default())?, at.name())?;
-        }
+        let freed = self.planned.ops().iter().try_fold(0, |freed, op| carry_out(file, op).map(|more| freed + more))?;
         for (at, object) in tops {
-            let parent = found(file, &at.parent().unwrap_or_default())?;
-            ffi::link(object, &parent, at.name())?;
-            done.links.push((parent, at.name().to_owned()));
+            ffi::link(object, &parent(file, at)?, at.name())?;
         }
-        self.changes.iter().try_for_each(|(at, changes)| done.change(found(file, at)?, changes))
+        self.changes.iter().try_for_each(|(at, changes)| changes.change_all(&found(file, at)?))?;
+        ffi::flush(file)?;
+        Ok(freed)
     }
 
     /// The new groups, empty and nameless.
@@ -146,57 +129,20 @@ fn found(file: &Id, at: &ElemPath) -> Outcome<Id> {
     tree::find(file, at)?.ok_or_else(|| Failure::new(format!("`{at}` has disappeared")))
 }
 
-/// What has been made visible so far, to be undone if the rest fails.
-#[derive(Debug, Default)]
-struct Done {
-    /// What went: the object, and where it was. As long as it is open, HDF5 keeps it.
-    gone: Vec<(Id, Id, String)>,
-    links: Vec<(Id, String)>,
-    attrs: Vec<(Id, Replaced)>,
+fn parent(file: &Id, at: &ElemPath) -> Outcome<Id> {
+    found(file, &at.parent().unwrap_or_default())
 }
 
-/// Attributes replaced (with their old value) or added (without).
-type Replaced = Vec<(String, Option<SavedAttr>)>;
-
-impl Done {
-    /// Takes the name of a node away; the node itself stays until this is dropped.
-    fn unlink(&mut self, parent: Id, name: &str) -> Outcome<()> {
-        let object = ffi::open_object(&parent, name)?;
-        ffi::delete_link(&parent, name)?;
-        self.gone.push((object, parent, name.to_owned()));
-        Ok(())
-    }
-
-    fn change(&mut self, object: Id, changes: &NewAttrs) -> Outcome<()> {
-        let mut replaced = Replaced::new();
-        let result = changes.0.iter().try_for_each(|(name, value)| {
-            let old = if ffi::attr_exists(&object, name)? {
-                let old = SavedAttr::save(&ffi::open_attr(&object, name)?)?;
-                ffi::delete_attr(&object, name)?;
-                Some(old)
-            } else {
-                None
-            };
-            replaced.push((name.clone(), old));
-            attrs::create(&object, name, value)
-        });
-        self.attrs.push((object, replaced));
-        result
-    }
-
-    /// Best effort: what cannot be undone is passed over, so that the rest is.
-    fn undo(&mut self) {
-        for (object, replaced) in self.attrs.drain(..) {
-            for (name, old) in replaced.into_iter().rev() {
-                let _ = ffi::delete_attr(&object, &name);
-                let _ = old.map(|old| old.restore(&object, &name));
-            }
+/// Gives the bytes that are free afterwards and were not before.
+fn carry_out(file: &Id, op: &Op) -> Outcome<u64> {
+    match op {
+        Op::Remove(at) => {
+            let before = ffi::free_space(file)?;
+            ffi::delete_link(&parent(file, at)?, at.name())?;
+            Ok(ffi::free_space(file)?.saturating_sub(before).max(0).unsigned_abs())
         }
-        for (parent, name) in self.links.drain(..).rev() {
-            let _ = ffi::delete_link(&parent, &name);
-        }
-        for (object, parent, name) in self.gone.drain(..).rev() {
-            let _ = ffi::link(&object, &parent, &name);
+        Op::Rename(from, to) => {
+            ffi::move_link((&parent(file, from)?, from.name()), (&parent(file, to)?, to.name())).map(|()| 0)
         }
     }
 }

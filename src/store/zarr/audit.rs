@@ -9,10 +9,14 @@ use std::path::Path;
 use parking_lot::Mutex;
 use serde_json::{Map, Value};
 
-use super::consolidated;
+use super::consolidated::{self, is_inline};
+use super::future::Future;
 use super::meta::{Document, Layout, object};
+use super::shard::unravel;
 use super::source::{OURS, Source};
-use super::{Access, ZarrStore, check_dir, grid};
+use super::stage::Stage;
+use super::watch::Watch;
+use super::{Access, Reader, ZarrStore};
 use crate::error::{Error, Result};
 use crate::path::ElemPath;
 
@@ -79,12 +83,10 @@ impl ZarrStore {
     /// Opens a store for reading as it lies there: its consolidated metadata are not believed, and what an interrupted write
     /// has left is not touched.
     pub(crate) fn open_as_it_lies(path: &Path, is_zip: bool) -> Result<Self> {
-        let source = if is_zip { Source::zip(path)? } else { Source::new(path) };
-        if !is_zip {
-            check_dir(&source)?;
-        }
-        let access = Access::Read { map: None, seen: Mutex::default(), open: Mutex::default() };
-        Ok(Self { source, access, shard: false })
+        let source = if is_zip { Source::zip(path)? } else { Source::reading(path) };
+        let watch = Watch::new(&source);
+        let reader = Reader { map: None, watch, seen: Mutex::default(), open: Mutex::default() };
+        Ok(Self { source, access: Access::Read(Box::new(reader)), shard: false })
     }
 
     /// Looks at every document, every directory and the name of every chunk file.
@@ -117,14 +119,14 @@ impl Audit {
             return self.flaw(at, FlawKind::BrokenDocument, "groups nest too deep");
         }
         if doc.is_array {
-            if !is_archive(source) {
+            if !source.is_archive() {
                 self.array(source, at, &doc);
             }
             return;
         }
         self.maps(source, at);
         self.below(source, at, depth);
-        if !is_archive(source) {
+        if !source.is_archive() {
             self.strangers(source, at);
         }
     }
@@ -181,7 +183,7 @@ impl Audit {
         };
         // What is not understood here is the reader's to tell.
         let (Ok(lengths), Ok(keys)) = (&layout.grid, &layout.keys) else { return };
-        let counts = grid(&layout.shape, lengths);
+        let counts: Vec<usize> = layout.shape.iter().zip(lengths).map(|(n, c)| n.div_ceil(*c)).collect();
         let mut files = Files::default();
         files.collect(&source.dir(at), "", layout.shape.len() + 2);
         let mut present: HashSet<Vec<usize>> = HashSet::new();
@@ -189,7 +191,7 @@ impl Audit {
         for name in files.names {
             let chunk = if lengths.is_empty() { Some(Vec::new()) } else { position(&name) };
             match chunk.filter(|chunk| chunk.len() == lengths.len() && keys.key(chunk) == name) {
-                Some(chunk) if counts.as_ref().is_some_and(|c| chunk.iter().zip(c).all(|(i, n)| i < n)) => {
+                Some(chunk) if chunk.iter().zip(&counts).all(|(i, n)| i < n) => {
                     present.insert(chunk);
                 }
                 Some(_) => outside.push(name),
@@ -206,10 +208,9 @@ impl Audit {
             self.flaw(at, FlawKind::Stray, what);
         }
         self.stray(at, stray);
-        if let Some(counts) = counts {
+        if !counts.contains(&0) {
             let whole = counts.iter().fold(1_usize, |n, &c| n.saturating_mul(c));
-            let first_absent =
-                (0..whole).map(|n| super::shard::unravel(n, &counts)).find(|chunk| !present.contains(chunk));
+            let first_absent = (0..whole).map(|n| unravel(n, &counts)).find(|chunk| !present.contains(chunk));
             let emptied = present.is_empty() && files.empty_directories;
             let lengths = lengths.clone();
             let chunks = Chunks { present: present.len(), whole, lengths, first_absent, emptied };
@@ -223,9 +224,9 @@ impl Audit {
         // Nobody reads the map without a dot.
         for name in files.into_iter().filter(|&name| name != "zmetadata") {
             let before = self.flaws.len();
-            match (known(source, at, name), consolidated::rebuild(source, at, name)) {
+            match (known(source, at, name), renewed(source, at, name)) {
                 (Err(why), _) => self.flaw(at, FlawKind::BrokenMap, format!("consolidated metadata: {why}")),
-                (Ok(old), Ok(new)) => self.compare(at, &old, &entries_of(&new, name).unwrap_or_default()),
+                (Ok(old), Ok(new)) => self.compare(at, &old, &new),
                 (Ok(_), Err(error)) => self.flaw(at, FlawKind::BrokenDocument, words(error)),
             }
             if self.flaws.len() > before {
@@ -264,21 +265,25 @@ impl Audit {
 /// The entries of the map in the file `name`, or why zarr-python would not take it.
 fn known(source: &Source, at: &ElemPath, name: &str) -> Result<Map<String, Value>, String> {
     let bytes = source.document(at, name).map_err(words)?.ok_or("its file has just gone")?;
-    if name == "zarr.json" {
-        let json = object(&bytes)?;
-        if json.get("consolidated_metadata").is_none_or(|map| map["kind"] != "inline") {
-            return Err("it is not of the kind `inline`".into());
-        }
+    let json = object(&bytes)?;
+    if is_inline(name) && json.get("consolidated_metadata").is_none_or(|map| map["kind"] != "inline") {
+        return Err("it is not of the kind `inline`".into());
     }
-    entries_of(&bytes, name).ok_or_else(|| "it is no JSON object with an object `metadata`".into())
+    entries_of(json.into(), name).ok_or_else(|| "it has no object `metadata`".into())
 }
 
-fn entries_of(bytes: &[u8], name: &str) -> Option<Map<String, Value>> {
-    let mut json = object(bytes).ok()?;
-    if name == "zarr.json" {
-        json = json.get("consolidated_metadata")?.as_object()?.clone();
-    }
-    json.get("metadata")?.as_object().cloned()
+/// What they would be if it were renewed now.
+fn renewed(source: &Source, at: &ElemPath, name: &str) -> Result<Map<String, Value>> {
+    let old = source.document(at, name)?.and_then(|bytes| object(&bytes).ok());
+    let nothing = Stage::default();
+    let now = Future::new(source, &nothing, &BTreeSet::new());
+    let json = old.clone().filter(|_| is_inline(name)).unwrap_or_default();
+    Ok(entries_of(consolidated::rebuild(&now, at, name, old.as_ref(), json)?, name).unwrap_or_default())
+}
+
+fn entries_of(map: Value, name: &str) -> Option<Map<String, Value>> {
+    let map = if is_inline(name) { map.get("consolidated_metadata")?.clone() } else { map };
+    map.get("metadata")?.as_object().cloned()
 }
 
 /// A version 2 node may have no file for its attributes, or one without any.
@@ -358,10 +363,6 @@ fn nodes_of(keys: Vec<&String>) -> Vec<String> {
 fn position(key: &str) -> Option<Vec<usize>> {
     let numbers = key.strip_prefix("c/").or_else(|| key.strip_prefix("c.")).unwrap_or(key);
     numbers.split(['/', '.']).map(|n| n.parse().ok()).collect()
-}
-
-fn is_archive(source: &Source) -> bool {
-    source.root.is_file()
 }
 
 /// The files of an array, by their path from it.

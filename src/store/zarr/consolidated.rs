@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 
+use super::future::Future;
 use super::meta::{Document, Version, object};
 use super::source::Source;
 use crate::error::{Error, Result};
@@ -106,6 +107,11 @@ impl ConsolidatedMap {
         }
     }
 
+    /// Whether there is such a node, or something that should be one.
+    pub(super) fn lists(&self, at: &ElemPath) -> bool {
+        self.nodes.contains_key(at)
+    }
+
     pub(super) fn children(&self, at: &ElemPath) -> Vec<String> {
         self.children.get(at).map(|names| names.iter().cloned().collect()).unwrap_or_default()
     }
@@ -137,85 +143,121 @@ pub(super) fn present(source: &Source, at: &ElemPath) -> Result<Vec<&'static str
     Ok(found)
 }
 
-/// The new content of the file `name` with the consolidated metadata of the group `at`.
-pub(super) fn rebuild(source: &Source, at: &ElemPath, name: &str) -> Result<Vec<u8>> {
-    let version = if name == "zarr.json" { Version::V3 } else { Version::V2 };
-    let old = source.document(at, name)?.and_then(|bytes| object(&bytes).ok());
-    let known = old.as_ref().and_then(|old| match version {
+/// Whether the document of a group holds a map. (That of version 2 is a file of its own.)
+pub(super) fn is_inline(name: &str) -> bool {
+    name == "zarr.json"
+}
+
+/// The document of a group without the map in it.
+pub(super) fn without(mut json: Map<String, Value>) -> Value {
+    json.shift_remove("consolidated_metadata");
+    json.into()
+}
+
+/// The content that the file `name` with the consolidated metadata of the group `at` will have. Of version 3, `json` is the
+/// group's own document; `old` is the map as it is now, if there is one.
+pub(super) fn rebuild(
+    future: &Future<'_>,
+    at: &ElemPath,
+    name: &str,
+    old: Option<&Map<String, Value>>,
+    mut json: Map<String, Value>,
+) -> Result<Value> {
+    let version = if is_inline(name) { Version::V3 } else { Version::V2 };
+    let known = old.and_then(|old| match version {
         Version::V2 => old.get("metadata"),
         Version::V3 => old.get("consolidated_metadata").and_then(|c| c.get("metadata")),
     });
-    let mut entries = BTreeMap::new();
-    collect(source, at, at, version, known.and_then(Value::as_object), &mut entries)?;
-    let metadata: Map<String, Value> = entries.into_iter().collect();
-    let whole = match version {
+    let known = known.and_then(Value::as_object);
+    let mut map = Rebuilt { future, base: at, origin: future.origin(at), version, known, entries: BTreeMap::new() };
+    map.collect(at)?;
+    let metadata: Map<String, Value> = map.entries.into_iter().collect();
+    Ok(match version {
         Version::V2 => json!({"metadata": metadata, "zarr_consolidated_format": 1}),
         Version::V3 => {
-            let mut json = old.ok_or_else(|| source.malformed(at, "`zarr.json` is not a JSON object"))?;
             json.insert("consolidated_metadata".into(), inline(metadata));
             json.into()
         }
-    };
-    serde_json::to_vec(&whole).map_err(|e| Error::Backend { at: source.place(at), what: e.to_string() })
+    })
 }
 
 fn inline(metadata: Map<String, Value>) -> Value {
     json!({"kind": "inline", "must_understand": false, "metadata": metadata})
 }
 
-/// Adds the entries of `here` and everything below it. A document that cannot be parsed keeps its old entry, if it has one.
-fn collect(
-    source: &Source,
-    base: &ElemPath,
-    here: &ElemPath,
+/// A map on its way.
+struct Rebuilt<'a> {
+    future: &'a Future<'a>,
+    /// The group whose map it is, and where that lies now.
+    base: &'a ElemPath,
+    origin: Option<ElemPath>,
     version: Version,
-    known: Option<&Map<String, Value>>,
-    entries: &mut BTreeMap<String, Value>,
-) -> Result<()> {
-    let path = here.strip_prefix(base).unwrap_or_default();
-    let key = |name: &str| if path.is_root() { name.to_owned() } else { format!("{path}/{name}") };
-    let doc = match Document::read(source, here) {
-        Ok(Some(doc)) if doc.version == version => doc,
-        Err(Error::Malformed { .. }) => {
-            let names = match version {
-                Version::V2 => [".zgroup", ".zarray", ".zattrs"].map(key).to_vec(),
-                Version::V3 => vec![path.to_string()],
-            };
-            let kept = names.into_iter().filter_map(|k| known?.get(&k).map(|v| (k, v.clone())));
-            entries.extend(kept);
-            return Ok(());
-        }
-        Ok(_) => return Ok(()),
-        Err(other) => return Err(other),
-    };
-    let is_array = doc.is_array;
-    for (name, mut value) in doc.files() {
-        if !is_array && let Some(json) = value.as_object_mut() {
-            // The maps of groups further down are their own; here stands that nothing is nested.
-            json.shift_remove("consolidated_metadata");
-            if version == Version::V3 {
-                json.insert("consolidated_metadata".into(), inline(Map::new()));
+    /// What the old map says.
+    known: Option<&'a Map<String, Value>>,
+    entries: BTreeMap<String, Value>,
+}
+
+impl Rebuilt<'_> {
+    /// Adds the entries of `here` and everything below it. A document that cannot be parsed keeps its old entry, if it has one.
+    fn collect(&mut self, here: &ElemPath) -> Result<()> {
+        let path = here.strip_prefix(self.base).unwrap_or_default();
+        // Where the old map has it.
+        let old = self.future.origin(here).zip(self.origin.as_ref()).and_then(|(at, base)| at.strip_prefix(base));
+        let doc = match self.future.document(here) {
+            Ok(Some(doc)) if doc.version == self.version => doc,
+            Err(Error::Malformed { .. }) => {
+                let names: &[&str] = match self.version {
+                    Version::V2 => &[".zgroup", ".zarray", ".zattrs"],
+                    Version::V3 => &[""],
+                };
+                for name in names {
+                    let kept = old.as_ref().and_then(|old| self.known?.get(&key(old, name)).cloned());
+                    self.entries.extend(kept.map(|value| (key(&path, name), value)));
+                }
+                return Ok(());
+            }
+            Ok(_) => return Ok(()),
+            Err(other) => return Err(other),
+        };
+        let is_array = doc.is_array;
+        for (name, mut value) in doc.files() {
+            if !is_array && let Some(json) = value.as_object_mut() {
+                // The maps of groups further down are their own; here stands that nothing is nested.
+                json.shift_remove("consolidated_metadata");
+                if self.version == Version::V3 {
+                    json.insert("consolidated_metadata".into(), inline(Map::new()));
+                }
+            }
+            match self.version {
+                Version::V2 => drop(self.entries.insert(key(&path, name), value)),
+                Version::V3 if path.is_root() => {}
+                Version::V3 => drop(self.entries.insert(path.to_string(), value)),
             }
         }
-        match version {
-            Version::V2 => drop(entries.insert(key(name), value)),
-            Version::V3 if path.is_root() => {}
-            Version::V3 => drop(entries.insert(path.to_string(), value)),
+        if is_array {
+            return Ok(());
         }
-    }
-    if !is_array {
-        for name in source.children(here)? {
-            collect(source, base, &here.child(&name), version, known, entries)?;
+        for name in self.future.children(here)? {
+            self.collect(&here.child(&name))?;
         }
         // Links are not followed; what the old map knows behind them stays known.
-        for name in source.links(here)? {
-            let at = key(&name);
-            let behind = known
-                .into_iter()
-                .flatten()
-                .filter(|(k, _)| k.strip_prefix(&at).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')));
-            entries.extend(behind.map(|(k, v)| (k.clone(), v.clone())));
+        for name in self.future.links(here)? {
+            let Some(link) = old.as_ref().map(|old| old.child(&name).to_string()) else { continue };
+            for (known, value) in self.known.into_iter().flatten() {
+                if let Some(rest) = known.strip_prefix(&link).filter(|rest| rest.is_empty() || rest.starts_with('/')) {
+                    self.entries.insert(format!("{}{rest}", path.child(&name)), value.clone());
+                }
+            }
         }
+        Ok(())
     }
-    Ok(())
+}
+
+/// The key of a node, or of a file of it, in a map.
+fn key(path: &ElemPath, name: &str) -> String {
+    match (path.is_root(), name) {
+        (true, _) => name.to_owned(),
+        (_, "") => path.to_string(),
+        _ => format!("{path}/{name}"),
+    }
 }

@@ -1,11 +1,13 @@
 //! [`Source`]: the files of a Zarr directory or archive, by path and key, with everything read from them counted. Symbolic
 //! links inside a store are not followed: they could lead out of it.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Metadata};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use super::archive::Archive;
+use super::watch::{FileId, modified_since};
 use crate::error::{Error, Place, Result};
 use crate::path::ElemPath;
 use crate::store::Meter;
@@ -20,6 +22,8 @@ pub(super) enum Fault {
     Unsupported(String),
     NotAStore(String),
     Io(io::Error),
+    /// Somebody else has changed the store since it was opened for reading.
+    Changed,
 }
 
 impl Fault {
@@ -29,6 +33,7 @@ impl Fault {
             Self::Unsupported(what) => Error::Unsupported { at, what },
             Self::NotAStore(why) => Error::NotAnnData { at, why },
             Self::Io(source) => Error::Io { at, source },
+            Self::Changed => Error::StoreChanged { at },
         }
     }
 }
@@ -45,12 +50,20 @@ pub(super) struct Source {
     pub(super) location: String,
     pub(super) root: PathBuf,
     archive: Option<Archive>,
+    /// When the store was opened for reading: chunks that are newer do not fit what has been read since. `None` for a writer.
+    pub(super) since: Option<SystemTime>,
     pub(super) meter: Meter,
 }
 
 impl Source {
     pub(super) fn new(root: &Path) -> Self {
-        Self { location: root.display().to_string(), root: root.to_owned(), archive: None, meter: Meter::default() }
+        let location = root.display().to_string();
+        Self { location, root: root.to_owned(), archive: None, since: None, meter: Meter::default() }
+    }
+
+    /// As it is now, for reading.
+    pub(super) fn reading(root: &Path) -> Self {
+        Self { since: Some(SystemTime::now()), ..Self::new(root) }
     }
 
     /// The store inside a zip archive.
@@ -58,6 +71,11 @@ impl Source {
         let source = Self::new(path);
         let archive = Archive::open(path).map_err(|f| f.at(source.place(&ElemPath::root())))?;
         Ok(Self { archive: Some(archive), ..source })
+    }
+
+    /// Whether the files lie in an archive.
+    pub(super) fn is_archive(&self) -> bool {
+        self.archive.is_some()
     }
 
     pub(super) fn place(&self, at: &ElemPath) -> Place {
@@ -72,7 +90,7 @@ impl Source {
         Error::Malformed { at: self.place(at), what: what.into() }
     }
 
-    pub(super) fn io(&self, at: &ElemPath) -> impl Fn(io::Error) -> Error {
+    pub(super) fn io(&self, at: &ElemPath) -> impl Fn(io::Error) -> Error + use<> {
         let at = self.place(at);
         move |source| Error::Io { at: at.clone(), source }
     }
@@ -83,7 +101,7 @@ impl Source {
     }
 
     /// The directory of `at` if every step to it is a real directory: links could lead out of the store.
-    fn real_dir(&self, at: &ElemPath) -> Option<PathBuf> {
+    pub(super) fn real_dir(&self, at: &ElemPath) -> Option<PathBuf> {
         let mut dir = self.root.clone();
         for name in at.components() {
             dir.push(name);
@@ -173,7 +191,8 @@ impl Source {
         range: Option<(u64, u64)>,
         limit: usize,
     ) -> Result<Option<Vec<u8>>, Fault> {
-        let Some((path, size)) = self.chunk_path(at, key)? else { return Ok(None) };
+        let Some((path, found)) = self.chunk_path(at, key)? else { return Ok(None) };
+        let size = found.len();
         let (start, len) = range.unwrap_or((0, size));
         if start.checked_add(len).is_none_or(|end| end > size) {
             return Err(Fault::Malformed(format!("`{key}` has {size} bytes, {len} from {start} on are wanted")));
@@ -183,7 +202,12 @@ impl Source {
         let mut file = File::open(path)?;
         file.seek(SeekFrom::Start(start))?;
         let mut bytes = vec![0; len];
-        file.read_exact(&mut bytes)?;
+        let read = file.read_exact(&mut bytes);
+        // Another file by now, or written to in between: what was read may be of both.
+        if self.since.is_some() && FileId::of(&file.metadata()?) != FileId::of(&found) {
+            return Err(Fault::Changed);
+        }
+        read?;
         Ok(Some(bytes))
     }
 
@@ -191,15 +215,16 @@ impl Source {
     pub(super) fn chunk_size(&self, at: &ElemPath, key: &str) -> Result<Option<u64>, Fault> {
         match &self.archive {
             Some(archive) => Ok(archive.size(&key_of(at, key))),
-            None => Ok(self.chunk_path(at, key)?.map(|(_, size)| size)),
+            None => Ok(self.chunk_path(at, key)?.map(|(_, found)| found.len())),
         }
     }
 
-    /// Where a chunk file is, and its size; `None` if there is none.
-    fn chunk_path(&self, at: &ElemPath, key: &str) -> Result<Option<(PathBuf, u64)>, Fault> {
+    /// Where a chunk file is, and what the system says of it; `None` if there is none.
+    fn chunk_path(&self, at: &ElemPath, key: &str) -> Result<Option<(PathBuf, Metadata)>, Fault> {
         let mut path = self.root.clone();
-        let mut steps = at.components().chain(key.split('/')).peekable();
-        while let Some(step) = steps.next() {
+        let depth = at.components().count();
+        let mut steps = at.components().chain(key.split('/')).enumerate().peekable();
+        while let Some((number, step)) = steps.next() {
             path.push(step);
             // Looked at before it is opened: opening a pipe would wait for ever.
             let found = match fs::symlink_metadata(&path) {
@@ -207,6 +232,10 @@ impl Source {
                 Err(e) if absent(&e) => return Ok(None),
                 Err(e) => return Err(e.into()),
             };
+            // In the array's own directories, too: a chunk that came or went is a change of these.
+            if number + 1 >= depth && self.since.is_some_and(|since| modified_since(&found, since)) {
+                return Err(Fault::Changed);
+            }
             if found.is_symlink() {
                 return Err(Fault::Unsupported(format!(
                     "`{}` is a symbolic link, which is not followed",
@@ -214,7 +243,7 @@ impl Source {
                 )));
             }
             if steps.peek().is_none() {
-                let file = found.is_file().then_some((path, found.len()));
+                let file = found.is_file().then_some((path, found));
                 return file.map(Some).ok_or_else(|| Fault::Malformed(format!("chunk `{key}` is not a file")));
             }
         }

@@ -1,17 +1,22 @@
 //! Tests of the Zarr store.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failing check is a panic")]
 
+pub(super) mod trial;
+
 use std::collections::BTreeMap;
 use std::io::{Cursor, Write};
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::source::OURS;
 use super::*;
-use crate::store::{open_read, open_write, read_all};
+use crate::store::{Attrs, Style, WriteStore, open_read, open_write, read_all};
 use crate::testing::{Fresh, store_contract};
 
 fn fresh(flavour: Flavour, consolidated: bool) -> Fresh {
@@ -218,6 +223,11 @@ fn a_failed_publish_is_undone() {
     }
 }
 
+fn staged_dir(store: &Path) -> PathBuf {
+    let ours = |path: &PathBuf| path.file_name().unwrap().to_string_lossy().starts_with(OURS);
+    fs::read_dir(store).unwrap().map(|e| e.unwrap().path()).find(ours).unwrap()
+}
+
 #[test]
 fn what_was_left_staged_by_a_dead_process_is_invisible_and_swept() {
     let temp = tempfile::tempdir().unwrap();
@@ -226,11 +236,11 @@ fn what_was_left_staged_by_a_dead_process_is_invisible_and_swept() {
     let store = ZarrStore::open_write(&dir).unwrap();
     store.create_group(&at("new"), &Attrs::new()).unwrap();
     // As if the process had died: the lock goes, what is staged stays.
-    let ZarrStore { access: Access::Write(stage, lock), .. } = &mut *std::mem::ManuallyDrop::new(store) else {
-        unreachable!("it is open for writing")
-    };
-    std::mem::forget(std::mem::take(&mut *stage.lock()));
-    drop(lock.take());
+    let dir_now = staged_dir(&dir);
+    let aside = temp.path().join("aside");
+    fs::rename(&dir_now, &aside).unwrap();
+    drop(store);
+    fs::rename(&aside, &dir_now).unwrap();
     let left = |dir: &Path| {
         fs::read_dir(dir)
             .unwrap()
@@ -240,8 +250,7 @@ fn what_was_left_staged_by_a_dead_process_is_invisible_and_swept() {
     assert_eq!(left(&dir), 1);
     let read = ZarrStore::open_read(&dir).unwrap();
     assert_eq!(read.children(&ElemPath::root()).unwrap(), ["tables"]);
-    let staged =
-        fs::read_dir(&dir).unwrap().map(|e| e.unwrap().path()).find(|p| p.to_string_lossy().contains(OURS)).unwrap();
+    let staged = staged_dir(&dir);
     assert!(read.node(&at(staged.file_name().unwrap().to_str().unwrap())).unwrap().is_none());
     if Path::new("/proc/self").exists() {
         let dead = staged.to_string_lossy().replace(&format!("-{}-", std::process::id()), "-4294967295-");

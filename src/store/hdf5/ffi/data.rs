@@ -14,7 +14,7 @@ use hdf5_metno_sys::h5t::H5Treclaim;
 
 use super::filters::Filter;
 use super::heap::check_heaps;
-use super::objects::{new_attr, track_attrs};
+use super::objects::track_attrs;
 use super::types::{Class, Type};
 use super::{Failure, Id, Outcome, buffer, c_text, check, lengths, locked, plain, sizes};
 use crate::value::{DType, Item};
@@ -598,25 +598,5 @@ impl Drop for Held {
         locked(|| unsafe {
             H5Treclaim(self.dtype.0.raw(), self.space.0.raw(), H5P_DEFAULT, self.items.as_mut_ptr().cast())
         });
-    }
-}
-
-/// An attribute kept in memory, of whatever type, to be put back as it was.
-#[derive(Debug)]
-pub(in super::super) struct SavedAttr(Held);
-
-impl SavedAttr {
-    pub(in super::super) fn save(attr: &Id) -> Outcome<Self> {
-        Held::read(Items::Attr(attr), Type::of_attr(attr)?).map(Self)
-    }
-
-    pub(in super::super) fn restore(&self, object: &Id, name: &str) -> Outcome<()> {
-        let Self(held) = self;
-        let attr = new_attr(object, name, &held.dtype, &held.space)?;
-        if held.items.is_empty() {
-            return Ok(());
-        }
-        // SAFETY: the items were read with this type from an attribute of this space.
-        unsafe { Items::Attr(&attr).write(&held.dtype, held.items.as_ptr().cast()) }
     }
 }

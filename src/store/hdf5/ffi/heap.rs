@@ -6,23 +6,20 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{c_ulong, c_void};
-use std::fs::File;
 use std::io;
 use std::sync::Once;
 
 use hdf5_metno_sys::h5::hsize_t;
-#[cfg(not(unix))]
-use hdf5_metno_sys::h5f::H5Fget_name;
 use hdf5_metno_sys::h5f::{H5Fget_create_plist, H5Fget_fileno};
 use hdf5_metno_sys::h5i::{H5Iget_file_id, hid_t};
 use hdf5_metno_sys::h5p::{H5Pget_sizes, H5Pget_userblock};
 use hdf5_metno_sys::h5t::*;
 use parking_lot::Mutex;
 
+use super::super::volume::Shared;
 use super::data::Items;
+use super::driver::volume_of;
 use super::objects::is_writable;
-#[cfg(unix)]
-use super::objects::with_descriptor;
 use super::types::{Class, Type};
 use super::{Failure, Id, Outcome, buffer, check, locked, plain};
 
@@ -141,7 +138,7 @@ struct HeapFile {
     base: u64,
     /// What was just made or changed is not in the bytes yet.
     writable: bool,
-    bytes: File,
+    bytes: Shared,
 }
 
 impl HeapFile {
@@ -159,8 +156,7 @@ impl HeapFile {
         }
         // SAFETY: as above.
         check(|| unsafe { H5Fget_fileno(file.raw(), &raw mut number) })?;
-        let bytes = bytes_of(&file)?.map_err(|e| Failure::new(e.to_string()))?;
-        Ok(Self { number, base, writable: is_writable(&file)?, bytes })
+        Ok(Self { number, base, writable: is_writable(&file)?, bytes: volume_of(&file)? })
     }
 
     /// The length of a sound heap; `None` where it may change: in a file open for writing, in which there may be none yet.
@@ -188,9 +184,10 @@ impl HeapFile {
     /// Goes through the objects of a heap as the library will. The outer error: there is no heap; the inner: it is damaged.
     fn walk(&self, address: u64) -> io::Result<Result<u64, &'static str>> {
         let start = self.base.checked_add(address).ok_or(io::ErrorKind::UnexpectedEof)?;
-        let end = self.bytes.metadata()?.len();
+        let end = self.bytes.lock().end();
+        let read = |at: u64, out: &mut [u8]| self.bytes.lock().read(at, out);
         let mut first = vec![0; LEAST as usize];
-        read_at(&self.bytes, start, &mut first)?;
+        read(start, &mut first)?;
         if !first.starts_with(b"GCOL") {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "there is none"));
         }
@@ -200,14 +197,14 @@ impl HeapFile {
         }
         if size <= WHOLE {
             first.resize(size as usize, 0);
-            read_at(&self.bytes, start, &mut first)?;
+            read(start, &mut first)?;
         }
         let mut at = HEAD;
         while at + HEAD <= size {
             let mut head = [0; HEAD as usize];
             match first.get(at as usize..(at + HEAD) as usize) {
                 Some(there) => head.copy_from_slice(there),
-                None => read_at(&self.bytes, start + at, &mut head)?,
+                None => read(start + at, &mut head)?,
             }
             let (index, len) = (number(&head[..2]), number(&head[8..]));
             // Object 0 is the free space, whose length includes its head.
@@ -223,34 +220,4 @@ impl HeapFile {
         }
         Ok(Ok(size))
     }
-}
-
-/// The file itself, not whatever has its name by now.
-#[cfg(unix)]
-fn bytes_of(file: &Id) -> Outcome<io::Result<File>> {
-    with_descriptor(file, |fd| fd.try_clone_to_owned().map(File::from))
-}
-
-#[cfg(not(unix))]
-fn bytes_of(file: &Id) -> Outcome<io::Result<File>> {
-    use std::os::raw::c_char;
-    // SAFETY: without a buffer the length is all that is asked for.
-    let len = check(|| unsafe { H5Fget_name(file.raw(), std::ptr::null_mut(), 0) })?.unsigned_abs();
-    let mut name = buffer(len + 1, 0_u8)?;
-    // SAFETY: the buffer holds the name and the NUL after it.
-    check(|| unsafe { H5Fget_name(file.raw(), name.as_mut_ptr().cast::<c_char>(), name.len()) })?;
-    Ok(File::open(String::from_utf8_lossy(&name[..len]).into_owned()))
-}
-
-/// Without moving the place at which HDF5 reads.
-#[cfg(unix)]
-fn read_at(file: &File, at: u64, out: &mut [u8]) -> io::Result<()> {
-    std::os::unix::fs::FileExt::read_exact_at(file, out, at)
-}
-
-#[cfg(not(unix))]
-fn read_at(mut file: &File, at: u64, out: &mut [u8]) -> io::Result<()> {
-    use std::io::{Read as _, Seek as _};
-    file.seek(io::SeekFrom::Start(at))?;
-    file.read_exact(out)
 }

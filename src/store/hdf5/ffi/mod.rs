@@ -3,6 +3,7 @@
 #![allow(unsafe_code, reason = "a C library; each block says why its call is sound")]
 
 mod data;
+mod driver;
 mod filters;
 mod heap;
 mod objects;
@@ -15,15 +16,15 @@ use hdf5_metno_sys::h5e::{H5E_DEFAULT, H5E_ERR_CLS, H5E_PLINE, H5E_direction_t, 
 use hdf5_metno_sys::h5i::{H5Idec_ref, hid_t};
 
 pub(super) use data::{
-    Column, Items, Layout, Members, SavedAttr, Space, chunk_bytes, layout, memory_bytes, new_dataset, read_fixed,
-    read_numbers, read_texts, stored_shape, write_fixed, write_members, write_texts,
+    Column, Items, Layout, Members, Space, chunk_bytes, layout, memory_bytes, new_dataset, read_fixed, read_numbers,
+    read_texts, stored_shape, write_fixed, write_members, write_texts,
 };
+pub(super) use driver::{create_in, open_volume};
 pub(super) use filters::Filter;
 pub(super) use hdf5_metno::sync::sync as locked;
 pub(super) use objects::{
-    Kind, LinkKind, attr_exists, attr_names, create_file, delete_attr, delete_link, file_size, flush, flush_dataset,
-    header_version, is_writable, link, link_kind, links, new_attr, new_group, open_attr, open_file, open_object,
-    reference_path, resolves,
+    Kind, LinkKind, attr_exists, attr_names, delete_attr, delete_link, flush, free_space, header_version, link,
+    link_kind, links, move_link, new_attr, new_group, open_attr, open_object, reference_path, resolves,
 };
 pub(super) use types::{Class, Type};
 
@@ -90,6 +91,20 @@ fn blame(place: &'static CStr, kind: hid_t, why: &'static CStr) {
     unsafe {
         let (place, why) = (place.as_ptr(), why.as_ptr());
         H5Epush2(H5E_DEFAULT, place, place, 0, *H5E_ERR_CLS, *H5E_PLINE, kind, why);
+    }
+}
+
+/// As [`blame`], for an error of the system, whose number is told in HDF5's own words.
+fn blame_system(place: &'static CStr, kind: hid_t, error: &std::io::Error) {
+    let why = match error.raw_os_error() {
+        Some(code) => format!("errno = {code}, error message = '{error}'"),
+        None => error.to_string(),
+    };
+    let why = CString::new(why.replace('\0', " ")).unwrap_or_default();
+    // SAFETY: texts ending with NUL, one for the one directive, and ids of HDF5's own.
+    unsafe {
+        let (place, text) = (place.as_ptr(), c"%s".as_ptr());
+        H5Epush2(H5E_DEFAULT, place, place, 0, *H5E_ERR_CLS, *H5E_PLINE, kind, text, why.as_ptr());
     }
 }
 

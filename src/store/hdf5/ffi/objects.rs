@@ -3,9 +3,8 @@
 use std::ffi::{CStr, CString, c_char, c_uint, c_void};
 use std::path::Path;
 
-use hdf5_metno_sys::h5::{H5_index_t, H5_iter_order_t, hsize_t};
+use hdf5_metno_sys::h5::{H5_index_t, H5_iter_order_t};
 use hdf5_metno_sys::h5a::*;
-use hdf5_metno_sys::h5d::H5Dflush;
 use hdf5_metno_sys::h5f::*;
 use hdf5_metno_sys::h5g::H5Gcreate_anon;
 use hdf5_metno_sys::h5i::{H5I_type_t, H5Iget_type, hid_t};
@@ -16,7 +15,7 @@ use hdf5_metno_sys::h5r::{H5R_type_t, H5Rget_name};
 use hdf5_metno_sys::h5t::H5T_cset_t;
 
 use super::data::Space;
-use super::filters;
+use super::driver::end_of;
 use super::types::Type;
 use super::{Failure, Id, Outcome, c_text, check, locked, plain};
 
@@ -39,77 +38,22 @@ impl Id {
     }
 }
 
-fn path_text(path: &Path) -> Outcome<CString> {
+pub(super) fn path_text(path: &Path) -> Outcome<CString> {
     CString::new(path.as_os_str().as_encoded_bytes()).map_err(|_| Failure::new("the path holds a NUL character"))
 }
 
-/// How files are opened: closing the file closes all that is left open in it; new objects in the oldest format that
-/// holds them, as h5py writes, whatever this library's default.
-fn file_access() -> Outcome<Id> {
-    filters::register();
-    let list = Id::from_raw(plain!(H5Pcreate(*H5P_CLS_FILE_ACCESS))?);
-    // Whatever the environment says: `heap` reads through the descriptor of this driver.
-    #[cfg(unix)]
-    plain!(H5Pset_fapl_sec2(list.raw()))?;
-    plain!(H5Pset_fclose_degree(list.raw(), H5F_close_degree_t::H5F_CLOSE_STRONG))?;
-    plain!(H5Pset_libver_bounds(list.raw(), H5F_libver_t::H5F_LIBVER_EARLIEST, H5F_LIBVER_LATEST))?;
-    Ok(list)
-}
-
-pub(in super::super) fn open_file(path: &Path, write: bool) -> Outcome<Id> {
-    let (name, access) = (path_text(path)?, file_access()?);
-    let mode = if write { H5F_ACC_RDWR } else { H5F_ACC_RDONLY };
-    // SAFETY: the name outlives the call.
-    let open = || check(|| unsafe { H5Fopen(name.as_ptr(), mode, access.raw()) }).map(Id::from_raw);
-    locked(|| open().and_then(keep_from_children))
-}
-
-/// Programs that this one starts do not get the file: with it they would hold its lock for as long as they run.
-fn keep_from_children(file: Id) -> Outcome<Id> {
-    #[cfg(unix)]
-    with_descriptor(&file, |fd| rustix::io::fcntl_setfd(fd, rustix::io::FdFlags::CLOEXEC))?
-        .map_err(|e| Failure::new(e.to_string()))?;
-    Ok(file)
-}
-
-/// Calls `with` with the descriptor of an open file.
-#[cfg(unix)]
-pub(super) fn with_descriptor<T>(file: &Id, with: impl FnOnce(std::os::fd::BorrowedFd<'_>) -> T) -> Outcome<T> {
-    use std::os::fd::{BorrowedFd, RawFd};
-    let mut handle: *mut c_void = std::ptr::null_mut();
-    // SAFETY: the pointer is to a local that outlives the call.
-    check(|| unsafe { H5Fget_vfd_handle(file.raw(), H5P_DEFAULT, &raw mut handle) })?;
-    // SAFETY: files are opened with the driver whose handle is a pointer to its descriptor, which is open as long as the file.
-    let fd = unsafe { handle.cast::<RawFd>().as_ref().map(|&fd| BorrowedFd::borrow_raw(fd)) };
-    fd.map(with).ok_or_else(|| Failure::new("the file has no descriptor"))
-}
-
-pub(in super::super) fn create_file(path: &Path) -> Outcome<Id> {
-    let (name, access) = (path_text(path)?, file_access()?);
-    // SAFETY: the name outlives the call.
-    let create =
-        || check(|| unsafe { H5Fcreate(name.as_ptr(), H5F_ACC_EXCL, H5P_DEFAULT, access.raw()) }).map(Id::from_raw);
-    locked(|| create().and_then(keep_from_children))
-}
-
 /// Whether the file is open for writing, through this handle or any other of this process.
-pub(in super::super) fn is_writable(file: &Id) -> Outcome<bool> {
+pub(super) fn is_writable(file: &Id) -> Outcome<bool> {
     let mut intent: c_uint = 0;
     // SAFETY: the pointer is to a local that outlives the call.
     check(|| unsafe { H5Fget_intent(file.raw(), &raw mut intent) })?;
     Ok(intent & H5F_ACC_RDWR != 0)
 }
 
-pub(in super::super) fn file_size(file: &Id) -> Outcome<u64> {
-    let mut size: hsize_t = 0;
-    // SAFETY: the pointer is to a local that outlives the call.
-    check(|| unsafe { H5Fget_filesize(file.raw(), &raw mut size) })?;
-    Ok(size)
-}
-
-/// Writes what is cached of a dataset.
-pub(in super::super) fn flush_dataset(dataset: &Id) -> Outcome<()> {
-    plain!(H5Dflush(dataset.raw())).map(drop)
+/// Bytes inside the file that nothing uses, less where it ends: what goes makes this larger by its size, whether it leaves a
+/// hole or was the last thing in the file.
+pub(in super::super) fn free_space(file: &Id) -> Outcome<i64> {
+    locked(|| Ok(plain!(H5Fget_freespace(file.raw()))? - i64::try_from(end_of(file)?).unwrap_or(i64::MAX)))
 }
 
 pub(in super::super) fn flush(file: &Id) -> Outcome<()> {
@@ -257,6 +201,18 @@ pub(in super::super) fn delete_link(group: &Id, name: &str) -> Outcome<()> {
     let name = c_text(name)?;
     // SAFETY: the name outlives the call.
     check(|| unsafe { H5Ldelete(group.raw(), name.as_ptr(), H5P_DEFAULT) }).map(drop)
+}
+
+/// Gives what has a name in a group another name in another group.
+pub(in super::super) fn move_link((from, name): (&Id, &str), (to, new_name): (&Id, &str)) -> Outcome<()> {
+    let (name, new_name) = (c_text(name)?, c_text(new_name)?);
+    let list = Id::from_raw(plain!(H5Pcreate(*H5P_CLS_LINK_CREATE))?);
+    plain!(H5Pset_char_encoding(list.raw(), H5T_cset_t::H5T_CSET_UTF8))?;
+    check(|| {
+        // SAFETY: the names outlive the call.
+        unsafe { H5Lmove(from.raw(), name.as_ptr(), to.raw(), new_name.as_ptr(), list.raw(), H5P_DEFAULT) }
+    })
+    .map(drop)
 }
 
 /// Names of an object's attributes; those that are not UTF-8 are left out.

@@ -1,0 +1,313 @@
+//! [`Volume`]: the bytes of an HDF5 file under the library. What the library appends goes to the file, behind its old end;
+//! what it changes below that stays in memory until it is published, through a journal.
+
+use std::fs::File;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::beside;
+use super::bytes::{read_at, write_at};
+use super::copy;
+use super::held::Identity;
+use super::journal::{Changes, Journal};
+use super::pages::Pages;
+use crate::store::Safety;
+
+/// A volume, as the library and its store share it.
+pub(super) type Shared = Arc<Mutex<Volume>>;
+
+/// What becomes of what the library writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    /// The file is open for reading.
+    Refuse,
+    /// Appended to the file, or kept in memory.
+    Keep,
+    /// The same, but the library is told of no failure: it is closing its file, and cannot bear one.
+    Close,
+    /// Nothing.
+    Drop,
+}
+
+/// The bytes of a file.
+#[derive(Debug)]
+pub(super) struct Volume {
+    /// Under its real name.
+    path: PathBuf,
+    file: File,
+    pages: Pages,
+    /// Where it ends for the library.
+    end: u64,
+    mode: Mode,
+    /// Present as soon as something is appended, unless the file is all new.
+    journal: Option<Journal>,
+    fresh: bool,
+    /// The first failure to append. From then on what is staged is incomplete, and only good to be dropped.
+    failed: Option<io::Error>,
+    /// Published changes of which some are made, and the rest cannot be.
+    stuck: Option<Changes>,
+    written: u64,
+}
+
+impl Volume {
+    /// A file for reading; `changes` are published and not made, and lie over it.
+    pub(super) fn reading(path: PathBuf, file: File, changes: Option<&Changes>) -> io::Result<Self> {
+        let length = file.metadata()?.len();
+        let mut volume = Self::new(path, file, length, Mode::Refuse);
+        if let Some(changes) = changes {
+            volume.overlay(changes)?;
+        }
+        Ok(volume)
+    }
+
+    /// A file for reading and writing.
+    pub(super) fn writing(path: PathBuf, file: File) -> io::Result<Self> {
+        let length = file.metadata()?.len();
+        Ok(Self::new(path, file, length, Mode::Keep))
+    }
+
+    /// A file in which there is nothing yet, and of which nothing is to be kept.
+    pub(super) fn fresh(path: PathBuf, file: File) -> Self {
+        let mut volume = Self::new(path, file, 0, Mode::Keep);
+        volume.fresh = true;
+        volume
+    }
+
+    fn new(path: PathBuf, file: File, length: u64, mode: Mode) -> Self {
+        let (pages, journal, failed) = (Pages::new(length), None, None);
+        Self { path, file, pages, end: length, mode, journal, fresh: false, failed, stuck: None, written: 0 }
+    }
+
+    pub(super) fn shared(self) -> Shared {
+        Arc::new(Mutex::new(self))
+    }
+
+    /// Where the file ends for the library.
+    pub(super) fn end(&self) -> u64 {
+        self.end
+    }
+
+    /// The library says where the file ends.
+    pub(super) fn set_end(&mut self, end: u64) {
+        self.end = end;
+    }
+
+    pub(super) fn identity(&self) -> io::Result<Identity> {
+        self.file.metadata().map(|meta| Identity::of(&meta))
+    }
+
+    /// Fills `out` with what is at `at`; behind the end there are zeros.
+    pub(super) fn read(&self, at: u64, out: &mut [u8]) -> io::Result<()> {
+        read_at(&self.file, at, out)?;
+        self.pages.overlay(at, out);
+        Ok(())
+    }
+
+    /// Takes what the library writes.
+    pub(super) fn write(&mut self, at: u64, bytes: &[u8]) -> io::Result<()> {
+        let kept = self.pages.base().saturating_sub(at).min(bytes.len() as u64);
+        let (below, above) = bytes.split_at(kept as usize);
+        match self.mode {
+            Mode::Refuse => return Err(io::ErrorKind::ReadOnlyFilesystem.into()),
+            Mode::Drop => return Ok(()),
+            Mode::Keep | Mode::Close => {}
+        }
+        let written = self.change(at, below).and_then(|()| self.append(at + kept, above));
+        self.end = self.end.max(at + bytes.len() as u64);
+        match written {
+            Err(error) if self.failed.is_none() => {
+                let silent = self.mode == Mode::Close;
+                self.failed = Some(again(&error));
+                if silent { Ok(()) } else { Err(error) }
+            }
+            // What follows the first failure is lost with it.
+            _ => Ok(()),
+        }
+    }
+
+    fn change(&mut self, at: u64, bytes: &[u8]) -> io::Result<()> {
+        if bytes.is_empty() { Ok(()) } else { self.pages.write(at, bytes, |at, out| read_at(&self.file, at, out)) }
+    }
+
+    fn append(&mut self, at: u64, bytes: &[u8]) -> io::Result<()> {
+        if bytes.is_empty() || self.failed.is_some() {
+            return Ok(());
+        }
+        self.begin()?;
+        write_at(&self.file, at, bytes)?;
+        self.written += bytes.len() as u64;
+        Ok(())
+    }
+
+    /// Begins the journal, if it has not begun.
+    fn begin(&mut self) -> io::Result<()> {
+        if self.journal.is_none() && !self.fresh {
+            let journal = Journal::begin(beside::journal_of(&self.path), &self.file, self.pages.base())?;
+            self.journal = Some(journal);
+            self.written += 64;
+        }
+        Ok(())
+    }
+
+    /// Whether something was appended, or was to be.
+    pub(super) fn is_touched(&self) -> bool {
+        self.journal.is_some() || self.failed.is_some()
+    }
+
+    /// The first failure to append, if there was one.
+    pub(super) fn failure(&self) -> Option<io::Error> {
+        self.failed.as_ref().map(again)
+    }
+
+    /// The library is about to close the file, all of it to be kept.
+    pub(super) fn closing(&mut self) {
+        self.mode = Mode::Close;
+    }
+
+    /// Nothing of what the library writes from now on is kept.
+    pub(super) fn dropping(&mut self) {
+        if self.mode != Mode::Refuse {
+            self.mode = Mode::Drop;
+        }
+    }
+
+    /// Bytes that went to disk since this was asked last.
+    pub(super) fn take_written(&mut self) -> u64 {
+        std::mem::take(&mut self.written)
+    }
+
+    /// After the library has closed the file: makes all that it has written part of the file, all or nothing.
+    pub(super) fn publish(&mut self, safety: Safety) -> io::Result<()> {
+        if let Some(error) = self.failure() {
+            return Err(error);
+        }
+        let (base, length) = (self.pages.base(), self.end);
+        if self.fresh {
+            self.file.set_len(length)?;
+            self.file.sync_all()?;
+            beside::sync_dir(&self.path)?;
+            self.fresh = false;
+            return self.settle();
+        }
+        let runs = self.pages.runs(length, |at, out| read_at(&self.file, at, out))?;
+        if runs.is_empty() && length == base && self.journal.is_none() {
+            return self.settle();
+        }
+        let changes = Changes { base, length, runs };
+        match safety {
+            Safety::Journal => self.publish_here(&changes)?,
+            Safety::Copy => self.publish_copy(&changes)?,
+        }
+        self.settle()
+    }
+
+    fn publish_here(&mut self, changes: &Changes) -> io::Result<()> {
+        self.begin()?;
+        // Everything that may fail for want of room fails here.
+        self.file.set_len(changes.length.max(changes.base))?;
+        self.file.sync_all()?;
+        if let Some(journal) = &mut self.journal {
+            self.written += journal.commit(changes.length, &changes.runs)?;
+        }
+        match changes.apply(&self.file) {
+            Ok(written) => self.written += written,
+            Err(error) => return Err(self.take_back(changes, error)),
+        }
+        Ok(())
+    }
+
+    /// After an error in the middle of making the changes.
+    fn take_back(&mut self, changes: &Changes, error: io::Error) -> io::Error {
+        if changes.take_back(&self.file).is_ok() {
+            return error;
+        }
+        self.stuck = Some(changes.clone());
+        let journal = beside::journal_of(&self.path);
+        let what = format!(
+            "{error}; some pages are changed and cannot be changed back, but all changes are in the journal `{}`: keep it, \
+             and open the file again, which makes them",
+            journal.display()
+        );
+        io::Error::new(error.kind(), what)
+    }
+
+    fn publish_copy(&mut self, changes: &Changes) -> io::Result<()> {
+        self.begin()?;
+        let (file, written) = copy::replace(&self.path, &self.file, changes)?;
+        self.file = file;
+        self.written += written;
+        Ok(())
+    }
+
+    /// All is as it is to stay: the next changes count from here.
+    fn settle(&mut self) -> io::Result<()> {
+        if let Some(journal) = self.journal.take() {
+            // One that stays behind is found to be carried out already.
+            let _ = journal.remove();
+        }
+        self.start(self.file.metadata()?.len());
+        Ok(())
+    }
+
+    fn start(&mut self, length: u64) {
+        self.pages = Pages::new(length);
+        (self.end, self.mode, self.failed) = (length, Mode::Keep, None);
+    }
+
+    /// After the library has closed the file: forgets all that it has written since the last publishing.
+    pub(super) fn forget(&mut self) -> io::Result<()> {
+        if let Some(changes) = self.stuck.take() {
+            // The journal stays. This is the state that it will bring about.
+            self.start(changes.length.max(changes.base));
+            self.overlay(&changes)?;
+            self.mode = Mode::Refuse;
+            return Ok(());
+        }
+        let base = self.pages.base();
+        self.start(base);
+        let Some(journal) = &self.journal else { return Ok(()) };
+        // As long as there is a tail, it is known whose it is.
+        let cut = journal.uncommit().and_then(|()| self.file.set_len(base)).and_then(|()| self.file.sync_all());
+        let cut = cut.and_then(|()| journal.remove());
+        match cut {
+            Ok(()) => self.journal = None,
+            // The next opening tries again; until then, nothing is added.
+            Err(_) => self.mode = Mode::Refuse,
+        }
+        cut
+    }
+
+    /// Puts changes over the file that are not made yet.
+    fn overlay(&mut self, changes: &Changes) -> io::Result<()> {
+        self.end = changes.length;
+        changes.runs.iter().try_for_each(|run| {
+            let read = |at: u64, out: &mut [u8]| read_at(&self.file, at, out);
+            self.pages.write(run.at, &run.new, read)
+        })
+    }
+
+    /// Whether the library may write.
+    pub(super) fn is_writable(&self) -> bool {
+        self.mode != Mode::Refuse
+    }
+}
+
+impl Drop for Volume {
+    fn drop(&mut self) {
+        if self.mode != Mode::Refuse {
+            // What cannot be cut off now is cut off at the next opening.
+            let _ = self.forget();
+        }
+    }
+}
+
+/// The error once more.
+fn again(error: &io::Error) -> io::Error {
+    match error.raw_os_error() {
+        Some(code) => io::Error::from_raw_os_error(code),
+        None => io::Error::new(error.kind(), error.to_string()),
+    }
+}

@@ -1,0 +1,307 @@
+//! [`WriteStore`] for HDF5: what is staged, and the end that it comes to.
+
+use std::fs;
+
+use super::ffi::{self, Id, Items, Kind, Outcome, Space, Type, locked};
+use super::held::Identity;
+use super::write::{Draft, NewAttrs, Staged};
+use super::{Hdf5Store, attrs, error, layout, tree, types};
+use crate::error::{Error, Result};
+use crate::path::ElemPath;
+use crate::store::{Attrs, Safety, Style, WriteStore};
+use crate::value::{Array, Records};
+
+impl Hdf5Store {
+    fn check_writable(&self, what: &str) -> Result<()> {
+        if self.is_writable() {
+            return Ok(());
+        }
+        Err(Error::ReadOnly { at: self.place(&ElemPath::root()), what: what.to_owned() })
+    }
+
+    /// Runs calls that write, all under one lock.
+    fn writing<T>(&self, at: &ElemPath, calls: impl FnOnce() -> Outcome<T>) -> Result<T> {
+        locked(calls).map_err(|failure| match self.volume.lock().failure() {
+            Some(source) => Error::Io { at: self.place(at), source },
+            None => error::writing(self.place(at), &failure),
+        })
+    }
+
+    /// Calls `change` with the open file.
+    fn changing<T>(&self, what: &str, change: impl FnOnce(&Id, &mut Staged) -> Result<T>) -> Result<T> {
+        self.check_writable(what)?;
+        let mut staged = self.staged.lock();
+        match &*self.file.read() {
+            Some(file) => change(file, &mut staged),
+            None => Err(self.unopened()),
+        }
+    }
+
+    /// Whether there will be a published node at `at`, of whatever kind, or a link that leads nowhere.
+    fn is_taken(&self, file: &Id, staged: &Staged, at: &ElemPath) -> Result<bool> {
+        let origin = staged.planned.origin(at);
+        origin.map_or(Ok(false), |origin| self.reading(at, || tree::is_taken(file, &origin)))
+    }
+
+    /// The published object that will be at `at`.
+    fn published(&self, file: &Id, staged: &Staged, at: &ElemPath) -> Result<Option<Id>> {
+        let origin = staged.planned.origin(at);
+        Ok(origin.map(|origin| self.reading(at, || tree::find(file, &origin))).transpose()?.flatten())
+    }
+
+    /// Checks that `at` will be published, not staged, not the root, and no link, which stays as it is.
+    fn check_published(&self, file: &Id, staged: &Staged, at: &ElemPath) -> Result<()> {
+        let parent = match at.parent() {
+            Some(parent) => self.published(file, staged, &parent)?.filter(|parent| parent.kind() == Kind::Group),
+            None => None,
+        };
+        let (Some(parent), Some(origin)) = (parent, staged.planned.origin(at)) else { return Err(self.not_found(at)) };
+        // Where it lies now, its name may be another, and its parent.
+        let origin_parent = origin.parent().unwrap_or_default();
+        let parent = self.reading(at, || tree::find(file, &origin_parent))?.unwrap_or(parent);
+        match self.reading(at, || ffi::link_kind(&parent, origin.name()))? {
+            Some(ffi::LinkKind::Hard) => Ok(()),
+            Some(_) => Err(self.unsupported(at, "it is a link to another place, and stays as it is")),
+            None => Err(self.not_found(at)),
+        }
+    }
+
+    /// Checks that `at` is free and its parent a group, staged or published.
+    fn check_new(&self, file: &Id, staged: &Staged, at: &ElemPath) -> Result<()> {
+        if staged.nodes.contains_key(at) || self.is_taken(file, staged, at)? {
+            return Err(Error::Exists { at: self.place(at) });
+        }
+        let parent = at.parent().unwrap_or_default();
+        match staged.nodes.get(&parent) {
+            Some(Draft { dataset: None, .. }) => Ok(()),
+            Some(_) => Err(self.not_found(&parent)),
+            None => self.check_group(file, staged, &parent),
+        }
+    }
+
+    /// Checks that there will be a published group at `at`.
+    fn check_group(&self, file: &Id, staged: &Staged, at: &ElemPath) -> Result<()> {
+        let group = self.published(file, staged, at)?.filter(|object| object.kind() == Kind::Group);
+        group.map(drop).ok_or_else(|| self.not_found(at))
+    }
+
+    /// Stages a node: a dataset made by `dataset`, or a group.
+    fn stage(
+        &self,
+        at: &ElemPath,
+        attrs: &Attrs,
+        dataset: impl FnOnce(&Id, &Staged, &NewAttrs) -> Outcome<Option<Id>>,
+    ) -> Result<()> {
+        self.changing("adding an element", |file, staged| {
+            let attrs = self.encode(at, attrs)?;
+            self.check_new(file, staged, at)?;
+            let dataset = self.writing(at, || dataset(file, staged, &attrs))?;
+            staged.nodes.insert(at.clone(), Draft { dataset, attrs });
+            Ok(())
+        })
+    }
+
+    /// Stages a dataset with all its items.
+    fn stage_dataset(
+        &self,
+        at: &ElemPath,
+        attrs: &Attrs,
+        (shape, style): (&[usize], Style<'_>),
+        dtype: impl FnOnce() -> Outcome<Type>,
+        write: impl FnOnce(Items<'_>, &Type) -> Outcome<()>,
+    ) -> Result<()> {
+        self.stage(at, attrs, |file, staged, attrs| {
+            let like = style.like.map(|like| neighbour(file, staged, like)).transpose()?.flatten();
+            let dtype = dtype()?;
+            let layout = layout::choose(shape, dtype.size(), like, style.resizable);
+            let space = Space::new(shape, style.resizable && layout.chunks.is_some())?;
+            let dataset = ffi::new_dataset(file, &dtype, &space, &layout, attrs.outgrown().is_some())?;
+            write(Items::Whole(&dataset), &dtype)?;
+            Ok(Some(dataset))
+        })
+    }
+
+    fn encode(&self, at: &ElemPath, attrs: &Attrs) -> Result<NewAttrs> {
+        let encoded = attrs.iter().map(|(name, value)| {
+            let refuse = |why: String| self.unsupported(at, format!("attribute `{name}`: {why}"));
+            if name.is_empty() || name.contains('\0') {
+                return Err(refuse("not a name that HDF5 allows".to_owned()));
+            }
+            Ok((name.clone(), attrs::encode(value).map_err(refuse)?))
+        });
+        encoded.collect::<Result<Vec<_>>>().map(NewAttrs::new)
+    }
+
+    /// Refuses attributes that an existing object cannot hold: old object headers end at 64 KiB.
+    fn check_room(&self, at: &ElemPath, object: &Id, attrs: &NewAttrs) -> Result<()> {
+        let Some(name) = attrs.outgrown() else { return Ok(()) };
+        if self.reading(at, || ffi::header_version(object))? >= 2 {
+            return Ok(());
+        }
+        let what = format!(
+            "attribute `{name}` exceeds the 64 KiB that a stored group or dataset of the old kind has room for; only one \
+             that is created with so many attribute items can hold them"
+        );
+        Err(self.unsupported(at, what))
+    }
+
+    /// The file is still the one that its name leads to.
+    fn check_place(&self) -> Result<()> {
+        let at = self.place(&ElemPath::root());
+        let held = self.volume.lock().identity().map_err(|source| Error::Io { at: at.clone(), source })?;
+        match fs::metadata(&self.path) {
+            Ok(named) if Identity::of(&named).same_file(&held) => Ok(()),
+            _ => Err(Error::StoreChanged { at }),
+        }
+    }
+
+    /// Makes all changes, and lets the volume publish them. If this fails, what HDF5 has written is still to be forgotten.
+    fn make(&self, file: &mut Option<Id>, changes: Staged, safety: Safety) -> Result<()> {
+        self.check_place()?;
+        let Some(open) = file else { return Err(self.unopened()) };
+        let freed = self.writing(&ElemPath::root(), || changes.make(open))?;
+        // All that is open in the file first: HDF5 writes the end of it when it closes it.
+        drop(changes);
+        self.volume.lock().closing();
+        *file = None;
+        let published = self.volume.lock().publish(safety);
+        published.map_err(error::system(&self.path))?;
+        self.meter.freed(freed);
+        Ok(())
+    }
+
+    /// Drops what HDF5 has written and was not published, and leaves the file open as it was.
+    fn forget(&self, file: &mut Option<Id>) -> Result<()> {
+        self.volume.lock().dropping();
+        *file = None;
+        let forgotten = self.volume.lock().forget();
+        forgotten.map_err(error::system(&self.path))
+    }
+
+    fn open_again(&self, file: &mut Option<Id>) {
+        self.meter.wrote(self.volume.lock().take_written());
+        if file.is_none() {
+            *file = ffi::open_volume(&self.path, &self.volume).ok();
+        }
+    }
+}
+
+/// The layout of the neighbour whose dialect a new array takes.
+fn neighbour(file: &Id, staged: &Staged, like: &ElemPath) -> Outcome<Option<ffi::Layout>> {
+    // Also one that goes, to which this one may be the successor.
+    let published = match staged.planned.origin(like) {
+        Some(origin) => tree::find(file, &origin)?,
+        None => tree::find(file, like)?,
+    };
+    let published = published.filter(|object| object.kind() == Kind::Dataset);
+    let dataset = published.as_ref().or_else(|| staged.nodes.get(like).and_then(|draft| draft.dataset.as_ref()));
+    dataset.map(ffi::layout).transpose()
+}
+
+impl WriteStore for Hdf5Store {
+    fn create_group(&self, at: &ElemPath, attrs: &Attrs) -> Result<()> {
+        self.stage(at, attrs, |_, _, _| Ok(None))
+    }
+
+    fn create_array(&self, at: &ElemPath, data: &Array, style: Style<'_>, attrs: &Attrs) -> Result<()> {
+        if let Some(why) = types::refusal(data) {
+            return Err(self.unsupported(at, why));
+        }
+        let write = |items: Items<'_>, dtype: &Type| types::write(items, dtype, data);
+        self.stage_dataset(at, attrs, (data.shape(), style), || types::stored_type(data), write)
+    }
+
+    fn create_records(&self, at: &ElemPath, data: &Records, style: Style<'_>, attrs: &Attrs) -> Result<()> {
+        let refusal = |(name, field): &(String, Array)| types::field_refusal(name, field, data.shape().len());
+        if let Some(why) = data.fields().iter().find_map(refusal) {
+            return Err(self.unsupported(at, why));
+        }
+        let write = |items: Items<'_>, dtype: &Type| types::write_records(items, dtype, data);
+        self.stage_dataset(at, attrs, (data.shape(), style), || types::stored_records(data), write)
+    }
+
+    fn create_null(&self, at: &ElemPath, attrs: &Attrs) -> Result<()> {
+        self.stage(at, attrs, |file, _, attrs| {
+            // As h5py's `Empty("f")`, which anndata writes.
+            let (dtype, space, layout) = (Type::float(4)?, Space::null()?, ffi::Layout::default());
+            ffi::new_dataset(file, &dtype, &space, &layout, attrs.outgrown().is_some()).map(Some)
+        })
+    }
+
+    fn set_attrs(&self, at: &ElemPath, attrs: &Attrs) -> Result<()> {
+        self.changing("changing attributes", |file, staged| {
+            let attrs = self.encode(at, attrs)?;
+            if let Some(draft) = staged.nodes.get_mut(at) {
+                if let Some(dataset) = &draft.dataset {
+                    self.check_room(at, dataset, &attrs)?;
+                }
+                draft.attrs.extend(attrs);
+                return Ok(());
+            }
+            let object = self.published(file, staged, at)?.ok_or_else(|| self.not_found(at))?;
+            self.check_room(at, &object, &attrs)?;
+            staged.changes.entry(at.clone()).or_default().extend(attrs);
+            Ok(())
+        })
+    }
+
+    fn remove(&self, at: &ElemPath) -> Result<()> {
+        self.changing("removing an element", |file, staged| {
+            self.check_published(file, staged, at)?;
+            staged.remove(at);
+            Ok(())
+        })
+    }
+
+    fn rename(&self, from: &ElemPath, to: &ElemPath) -> Result<()> {
+        self.changing("renaming an element", |file, staged| {
+            self.check_published(file, staged, from)?;
+            if to.starts_with(from) && to != from {
+                return Err(self.unsupported(from, format!("it cannot be moved into itself, to `{to}`")));
+            }
+            if staged.nodes.keys().any(|new| new.starts_with(from)) {
+                return Err(self.unsupported(from, "something new is staged below it; write that first"));
+            }
+            if staged.nodes.contains_key(to) || self.is_taken(file, staged, to)? {
+                return Err(Error::Exists { at: self.place(to) });
+            }
+            self.check_group(file, staged, &to.parent().unwrap_or_default())?;
+            staged.rename(from, to);
+            Ok(())
+        })
+    }
+
+    fn publish_with(&self, safety: Safety) -> Result<()> {
+        let mut staged = self.staged.lock();
+        // Taken first: nothing is staged afterwards, whatever comes of it.
+        let changes = std::mem::take(&mut *staged);
+        if changes.is_empty() {
+            return Ok(());
+        }
+        let mut file = self.file.write();
+        let made = self.make(&mut file, changes, safety);
+        if made.is_err() {
+            // The journal stays where this fails, and the next opening does it. The error to report is the first.
+            let _ = self.forget(&mut file);
+        }
+        self.open_again(&mut file);
+        made
+    }
+
+    fn consolidate(&self) -> Result<()> {
+        let what = "an HDF5 file has no consolidated metadata; nothing to do";
+        Err(self.unsupported(&ElemPath::root(), what))
+    }
+
+    fn abandon(&self) -> Result<()> {
+        let mut staged = self.staged.lock();
+        *staged = Staged::default();
+        if !self.volume.lock().is_touched() {
+            return Ok(());
+        }
+        let mut file = self.file.write();
+        let forgotten = self.forget(&mut file);
+        self.open_again(&mut file);
+        forgotten
+    }
+}

@@ -1,0 +1,147 @@
+//! Files and directories on the disk: written, synced, moved to free places and exchanged, each in one step.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::Path;
+
+use super::source::Source;
+
+/// Called before each change, so that tests can let any of them be the last.
+fn moment() -> io::Result<()> {
+    #[cfg(test)]
+    super::tests::trial::moment()?;
+    Ok(())
+}
+
+/// Writes a new file to the disk itself.
+pub(super) fn write_file(source: &Source, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    moment()?;
+    let mut file = File::create(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    source.meter.wrote(bytes.len() as u64);
+    Ok(())
+}
+
+/// Whether anything is at `path`, be it a link that leads nowhere.
+pub(super) fn exists(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok()
+}
+
+/// Takes the entries of the directory to the disk.
+pub(super) fn sync_dir(dir: &Path) -> io::Result<()> {
+    moment()?;
+    // Only where directories can be opened as files does an entry need syncing.
+    if cfg!(unix) { File::open(dir)?.sync_all() } else { Ok(()) }
+}
+
+/// As [`sync_dir`], with all directories below.
+pub(super) fn sync_below(dir: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            sync_below(&entry.path())?;
+        }
+    }
+    sync_dir(dir)
+}
+
+/// Makes `to` another name for all files below `from`, with directories of their own; copies where files cannot have two names.
+pub(super) fn link_below(source: &Source, from: &Path, to: &Path) -> io::Result<()> {
+    create_dir(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let (old, new) = (entry.path(), to.join(entry.file_name()));
+        if entry.file_type()?.is_dir() {
+            link_below(source, &old, &new)?;
+        } else if entry.file_type()?.is_file() {
+            link(source, &old, &new)?;
+        }
+    }
+    Ok(())
+}
+
+/// Another name for a file; where files cannot have two, a copy.
+pub(super) fn link(source: &Source, from: &Path, to: &Path) -> io::Result<()> {
+    moment()?;
+    if fs::hard_link(from, to).is_ok() {
+        return Ok(());
+    }
+    // By way of another name: what is half copied must not be taken for the whole.
+    let part = to.with_extension("part");
+    write_file(source, &part, &fs::read(from)?)?;
+    rename(&part, to)
+}
+
+pub(super) fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    moment()?;
+    fs::rename(from, to)
+}
+
+pub(super) fn remove_file(path: &Path) -> io::Result<()> {
+    moment()?;
+    fs::remove_file(path)
+}
+
+pub(super) fn create_dir(path: &Path) -> io::Result<()> {
+    moment()?;
+    fs::create_dir(path)
+}
+
+/// Removes a directory with all in it, if it is there.
+pub(super) fn remove_dir(path: &Path) -> io::Result<()> {
+    moment()?;
+    fs::remove_dir_all(path).or_else(|e| if e.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(e) })
+}
+
+/// Whether entries of the directory may be added, moved and removed, as far as the system tells.
+pub(super) fn check_writable(dir: &Path) -> io::Result<()> {
+    #[cfg(unix)]
+    rustix::fs::access(dir, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK)?;
+    #[cfg(not(unix))]
+    let _ = dir;
+    Ok(())
+}
+
+/// Moves to a place that must be free: what somebody else has put there meanwhile is not replaced.
+pub(super) fn move_to_free(from: &Path, to: &Path) -> io::Result<()> {
+    moment()?;
+    #[cfg(any(target_os = "linux", target_os = "macos"))]
+    if let Some(done) = supported(rename_with(from, to, rustix::fs::RenameFlags::NOREPLACE)) {
+        return done;
+    }
+    if exists(to) {
+        return Err(io::ErrorKind::AlreadyExists.into());
+    }
+    fs::rename(from, to)
+}
+
+/// Exchanges what is at two places; `false` where the system or the file system cannot.
+pub(super) fn exchange(a: &Path, b: &Path) -> io::Result<bool> {
+    moment()?;
+    #[cfg(test)]
+    if super::tests::trial::NO_EXCHANGE.get() {
+        return Ok(false);
+    }
+    #[cfg(any(target_os = "linux", target_os = "macos"))]
+    if let Some(done) = supported(rename_with(a, b, rustix::fs::RenameFlags::EXCHANGE)) {
+        return done.map(|()| true);
+    }
+    let _ = (a, b);
+    Ok(false)
+}
+
+#[cfg(any(target_os = "linux", target_os = "macos"))]
+fn rename_with(from: &Path, to: &Path, how: rustix::fs::RenameFlags) -> rustix::io::Result<()> {
+    rustix::fs::renameat_with(rustix::fs::CWD, from, rustix::fs::CWD, to, how)
+}
+
+/// `None` if the answer is that there is no such operation here.
+#[cfg(any(target_os = "linux", target_os = "macos"))]
+fn supported(done: rustix::io::Result<()>) -> Option<io::Result<()>> {
+    use rustix::io::Errno;
+    match done {
+        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => None,
+        done => Some(done.map_err(io::Error::from)),
+    }
+}

@@ -1,0 +1,120 @@
+//! [`Watch`]: whether a store is still the one that was opened for reading. What has been read before must not be put together
+//! with what somebody else has written since.
+
+use std::collections::HashMap;
+use std::fs::{self, Metadata};
+use std::path::Path;
+use std::time::SystemTime;
+
+use parking_lot::Mutex;
+
+use super::source::Source;
+use crate::error::{Error, Result};
+use crate::path::ElemPath;
+
+/// What tells one file from another one of the same name, and from itself with other content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct FileId {
+    inode: (u64, u64),
+    len: u64,
+    modified: Option<SystemTime>,
+}
+
+impl FileId {
+    pub(super) fn of(found: &Metadata) -> Self {
+        #[cfg(unix)]
+        let inode = {
+            use std::os::unix::fs::MetadataExt;
+            (found.dev(), found.ino())
+        };
+        #[cfg(not(unix))]
+        let inode = (0, 0);
+        Self { inode, len: found.len(), modified: found.modified().ok() }
+    }
+
+    /// `None` if there is nothing.
+    pub(super) fn at(path: &Path) -> Option<Self> {
+        fs::symlink_metadata(path).ok().map(|found| Self::of(&found))
+    }
+
+    /// Whether it is the same file or directory, whatever has become of it.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        self.inode == other.inode
+    }
+}
+
+/// Whether that was modified after a moment (of opening). A time in the future is that of another clock and tells nothing.
+pub(super) fn modified_since(found: &Metadata, since: SystemTime) -> bool {
+    found.modified().is_ok_and(|modified| modified > since && modified <= SystemTime::now())
+}
+
+/// The documents of a node; only the first counts where it is there.
+type Documents = [Option<FileId>; 4];
+
+/// What a reader's answers rest on.
+#[derive(Debug)]
+pub(super) struct Watch {
+    /// The documents of the root, or the archive.
+    root: Documents,
+    /// The documents of other nodes, as they were when these were first asked for.
+    seen: Mutex<HashMap<ElemPath, Documents>>,
+}
+
+impl Watch {
+    pub(super) fn new(source: &Source) -> Self {
+        Self { root: root_of(source), seen: Mutex::default() }
+    }
+
+    /// Whether the root is as it was: publishing begins and ends with a change of it.
+    ///
+    /// # Errors
+    /// [`Error::StoreChanged`].
+    pub(super) fn check(&self, source: &Source) -> Result<()> {
+        if root_of(source) == self.root { Ok(()) } else { Err(changed(source)) }
+    }
+
+    /// As [`check`](Self::check), and whether the documents of the node `at` are as they were. What is `listed` must not have
+    /// vanished since the store was opened.
+    ///
+    /// # Errors
+    /// [`Error::StoreChanged`].
+    pub(super) fn check_node(&self, source: &Source, at: &ElemPath, listed: bool) -> Result<()> {
+        self.check(source)?;
+        let Some(since) = source.since.filter(|_| !at.is_root()) else { return Ok(()) };
+        let dir = source.dir(at);
+        let found = documents(&dir);
+        if let Some(first) = self.seen.lock().get(at) {
+            return if *first == found { Ok(()) } else { Err(changed(source)) };
+        }
+        let now = SystemTime::now();
+        let is_new = |id: &FileId| id.modified.is_some_and(|modified| modified > since && modified <= now);
+        let vanished = || {
+            let above = dir.ancestors().find_map(|above| fs::symlink_metadata(above).ok());
+            above.is_some_and(|above| modified_since(&above, since))
+        };
+        if found.iter().flatten().any(is_new) || (listed && found.iter().all(Option::is_none) && vanished()) {
+            return Err(changed(source));
+        }
+        self.seen.lock().insert(at.clone(), found);
+        Ok(())
+    }
+}
+
+fn root_of(source: &Source) -> Documents {
+    if source.is_archive() {
+        return [FileId::at(&source.root), None, None, None];
+    }
+    ["zarr.json", ".zgroup", ".zattrs", ".zmetadata"].map(|name| FileId::at(&source.root.join(name)))
+}
+
+fn documents(dir: &Path) -> Documents {
+    let of = |name: &str| FileId::at(&dir.join(name));
+    match of("zarr.json") {
+        Some(id) => [Some(id), None, None, None],
+        None => [None, of(".zarray"), of(".zgroup"), of(".zattrs")],
+    }
+}
+
+pub(super) fn changed(source: &Source) -> Error {
+    Error::StoreChanged { at: source.place(&ElemPath::root()) }
+}
