@@ -10,7 +10,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anndata_shadow::{Error, Finding, Report, Severity, VerifyOptions, verify};
+use anndata_shadow::{Error, Finding, Locking, Report, Severity, VerifyOptions, verify};
 use stores::{Copy, data, edit_v3};
 
 /// Real stores and fixtures in which more than notes is found: what, and why that is so.
@@ -395,7 +395,7 @@ fn maps_are_mended_so_that_python_reads_them() {
     for ((_, code, ..), (_keep, at)) in cases.iter().zip(&copies) {
         let report = look(at, false);
         assert!(!report.repairs().is_empty(), "{code}: {:#?}", report.findings);
-        let done = report.repair().unwrap();
+        let done = report.repair(Locking::On).unwrap();
         assert!(done.iter().any(|line| line.contains("renewed the consolidated metadata of `/`")), "{done:?}");
         let after = look(at, true);
         assert!(after.is_sound() && after.repairs().is_empty(), "{code}: {:#?}", after.findings);
@@ -417,7 +417,7 @@ fn maps_below_an_unconsolidated_root_are_mended_alone() {
     );
     let report = look(&at, false);
     assert!(is_there(&report, Stale, "uns", "`new`"), "{:#?}", report.findings);
-    report.repair().unwrap();
+    report.repair(Locking::On).unwrap();
     assert!(look(&at, true).is_sound());
     let said = python(
         "print(zarr.open_group(path + '/uns', use_consolidated=True)['new'].name)\n\

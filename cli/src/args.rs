@@ -24,6 +24,7 @@ pub(crate) enum Command {
     Diff(DiffArgs),
     Verify(VerifyArgs),
     Repair(RepairArgs),
+    Recover(RecoverArgs),
     Consolidate(ConsolidateArgs),
 }
 
@@ -294,6 +295,26 @@ pub(crate) struct RepairArgs {
     /// Say what would be done, and change nothing.
     #[arg(long)]
     pub(crate) dry_run: bool,
+    /// Take no lock, on file systems that have none: nobody else may have the file open.
+    #[arg(long)]
+    pub(crate) no_lock: bool,
+}
+
+/// End what interrupted writes have left: carry out what was complete, forget the rest.
+///
+/// Opening a file to change it does the same; this is for files that are only read from then on, as on a disk that is to become
+/// read-only.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "Example:\n  adshadow recover cells.h5ad")]
+pub(crate) struct RecoverArgs {
+    /// File or Zarr directory.
+    pub(crate) path: PathBuf,
+    /// Say what is left, and change nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Take no lock, on file systems that have none: nobody else may have the file open.
+    #[arg(long)]
+    pub(crate) no_lock: bool,
 }
 
 /// Renew or create the consolidated metadata of a Zarr store.

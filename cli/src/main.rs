@@ -56,6 +56,7 @@ fn main() -> ExitCode {
         }
         Command::Verify(args) => verify::run(&args),
         Command::Repair(args) => verify::repair(&args),
+        Command::Recover(args) => verify::recover(&args).map(done),
         Command::Consolidate(args) => consolidate::run(&args).map(done),
     };
     match outcome {

@@ -1,14 +1,15 @@
-//! `adshadow verify`: what is wrong with a file, and `adshadow repair`: mending what has one right answer.
+//! `adshadow verify`: what is wrong with a file; `repair` and `recover`: mending what has one right answer.
 
 use std::io::{self, IsTerminal, Write};
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::process::ExitCode;
 
-use anndata_shadow::{Finding, Report, Severity, VerifyOptions};
+use anndata_shadow::store::{LeftOver, left_over, recover as recover_store};
+use anndata_shadow::{Finding, Locking, Report, Severity, VerifyOptions};
 use serde_json::{Value, json};
 
-use crate::args::{RepairArgs, VerifyArgs};
+use crate::args::{RecoverArgs, RepairArgs, VerifyArgs};
 use crate::ask;
 use crate::failure::Outcome;
 use crate::progress::Bar;
@@ -29,32 +30,59 @@ pub(crate) fn run(args: &VerifyArgs) -> Outcome<ExitCode> {
 /// Says what it will do, asks, and does it. Gives 1 where something is left that is no note.
 pub(crate) fn repair(args: &RepairArgs) -> Outcome<ExitCode> {
     let report = look(&args.path, false)?;
-    let mut out = io::stdout().lock();
     let repairs = report.repairs();
-    let left = |finding: &&Finding| finding.repair.is_none() && finding.severity != Severity::Note;
+    let mut out = io::stdout().lock();
     if repairs.is_empty() {
         writeln!(out, "nothing that can be mended without a choice")?;
     } else {
         writeln!(out, "to be done:")?;
         repairs.iter().try_for_each(|line| writeln!(out, "  {line}"))?;
     }
-    let unmended: Vec<&Finding> = report.findings.iter().filter(left).collect();
-    if !unmended.is_empty() {
-        writeln!(out, "left as it is, for there is no one right answer:")?;
-        unmended.iter().try_for_each(|finding| writeln!(out, "  {finding}"))?;
-    }
-    out.flush()?;
-    if args.dry_run {
-        writeln!(out, "dry run: nothing changed")?;
-    } else if !repairs.is_empty() {
-        drop(out);
-        ask::agree(args.yes, "mend this?")?;
-        let mut out = io::stdout().lock();
-        for line in report.repair()? {
-            writeln!(out, "{line}")?;
+    let left = |finding: &&Finding| finding.repair.is_none() && finding.severity != Severity::Note;
+    say_left(&mut out, report.findings.iter().filter(left))?;
+    if args.dry_run || repairs.is_empty() {
+        if args.dry_run {
+            writeln!(out, "dry run: nothing changed")?;
         }
+        return Ok(if report.findings.iter().any(|f| left(&f)) { ExitCode::FAILURE } else { ExitCode::SUCCESS });
     }
-    Ok(if unmended.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    ask::agree(args.yes, "mend this?")?;
+    let locking = if args.no_lock { Locking::Off } else { Locking::On };
+    report.repair(locking)?.iter().try_for_each(|line| writeln!(out, "{line}"))?;
+    // What could not be mended after all, and what came to light by mending.
+    let after = look(&args.path, false)?;
+    let new = |finding: &&Finding| {
+        finding.severity != Severity::Note && !report.findings.iter().filter(left).any(|f| f == *finding)
+    };
+    say_left(&mut out, after.findings.iter().filter(new))?;
+    Ok(if after.is_sound() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn say_left<'f>(out: &mut impl Write, findings: impl Iterator<Item = &'f Finding>) -> io::Result<()> {
+    let mut findings = findings.peekable();
+    if findings.peek().is_some() {
+        writeln!(out, "left as it is, for there is no one right answer:")?;
+    }
+    findings.try_for_each(|finding| writeln!(out, "  {finding}"))
+}
+
+/// Ends what interrupted writes have left, as the next opening for writing would.
+pub(crate) fn recover(args: &RecoverArgs) -> Outcome<()> {
+    let mut out = io::stdout().lock();
+    let left = left_over(&args.path)?;
+    if left.is_empty() {
+        writeln!(out, "nothing is left of any write")?;
+    } else if args.dry_run {
+        for LeftOver { path, what, committed } in left {
+            let then = if committed { "to be carried out" } else { "to be removed, if its writer is known to be gone" };
+            writeln!(out, "`{}`: {what}: {then}", path.display())?;
+        }
+        writeln!(out, "dry run: nothing changed")?;
+    } else {
+        let locking = if args.no_lock { Locking::Off } else { Locking::On };
+        recover_store(&args.path, locking)?.iter().try_for_each(|line| writeln!(out, "{line}"))?;
+    }
+    Ok(())
 }
 
 fn look(path: &Path, deep: bool) -> Outcome<Report> {
@@ -110,6 +138,7 @@ fn as_json(args: &VerifyArgs, report: &Report) -> Value {
     json!({
         "path": args.path.display().to_string(),
         "deep": args.deep,
+        "complete": report.complete,
         "sound": report.is_sound(),
         "findings": report.findings.iter().map(finding).collect::<Vec<_>>(),
     })

@@ -70,3 +70,55 @@ fn repair_says_what_it_does_and_asks() {
         assert!(code == 0 && said.contains("nothing that can be mended"), "{said}");
     }
 }
+
+/// A program that kills the command at the n-th time that it waits for the disk; `None` where there is no strace.
+fn killed_at(bench: &Bench, n: usize, args: &[&str]) -> Option<bool> {
+    let inject = format!("inject=fsync,fdatasync:signal=SIGKILL:when={n}");
+    let out = std::process::Command::new("strace")
+        .current_dir(bench.dir.path())
+        .args(["-f", "-o", "/dev/null", "-e", "trace=fsync,fdatasync", "-e", &inject])
+        .arg(env!("CARGO_BIN_EXE_adshadow"))
+        .args(args)
+        .output()
+        .ok()?;
+    Some(!out.status.success())
+}
+
+#[test]
+fn what_a_killed_write_leaves_is_found_and_ended() {
+    for store in STORES {
+        let (mut left, mut carried_out, mut recovered) = (0, 0, 0);
+        for n in 1.. {
+            let bench = Bench::new(store);
+            bench.ok("get", &["obsm/X_umap", "-o", "u.npy"]);
+            match killed_at(&bench, n, &["set", store, "obsm/X_pca", "--from", "u.npy"]) {
+                None => return eprintln!("strace is missing: nothing was killed"),
+                Some(false) => break,
+                Some(true) => {}
+            }
+            let (folder, before) = (bytes_below(bench.dir.path()), bytes_below(&bench.store));
+            let (code, said) = codes(&bench, "verify", &["--deep"]);
+            assert!(!said.contains("damage"), "{store}, kill {n}: {said}");
+            assert!(bytes_below(bench.dir.path()) == folder, "{store}, kill {n}: looking changed something");
+            if code == 0 {
+                continue;
+            }
+            left += 1;
+            assert!(said.contains("stale: `/`: `.") && said.contains("repair: "), "{store}, kill {n}: {said}");
+            carried_out += usize::from(said.contains("carry the write out"));
+            bench.ok("recover", &["--dry-run"]);
+            bench.ok("repair", &["--dry-run"]);
+            assert!(bytes_below(bench.dir.path()) == folder, "{store}, kill {n}: a dry run changed something");
+            let (command, args) = if n % 2 == 0 { ("recover", &[][..]) } else { ("repair", &["--yes"][..]) };
+            let done = bench.ok(command, args);
+            recovered += done.lines().count();
+            let (code, said) = codes(&bench, "verify", &["--deep"]);
+            assert!(code == 0, "{store}, kill {n}: {done}{said}");
+            let shape = bench.shadow().obsm().info("X_pca").unwrap().shape;
+            assert!(shape == [700, 50] || shape == [700, 2], "{store}, kill {n}: {shape:?}");
+            assert!(shape == [700, 2] || !folder.is_empty() && !before.is_empty());
+            assert_eq!(bench.ok("recover", &[]), "nothing is left of any write\n");
+        }
+        assert!(left > 1 && carried_out > 0 && recovered >= left, "{store}: {left} left, {carried_out} to carry out");
+    }
+}

@@ -23,7 +23,7 @@ use std::sync::Arc;
 use crate::error::{Error, Place, Result};
 use crate::legacy;
 use crate::path::ElemPath;
-use crate::store::{Audit, Chunks, Format, Found, Hdf5Store, ReadStore, ZarrStore, find};
+use crate::store::{Chunks, Found, ReadStore, find};
 use look::Task;
 
 /// How serious a [`Finding`] is.
@@ -127,7 +127,7 @@ impl<'a> VerifyOptions<'a> {
 /// belong to nothing, what an interrupted write has left. Without [`deep`](VerifyOptions::deep), of data only small arrays and
 /// the ends of others are read; with it, everything is, in blocks.
 ///
-/// Not a byte is changed, and nothing is taken for granted: damage is a [`Finding`], after which the looking goes on.
+/// Not a byte is changed, not even what an interrupted write has left, and nothing is taken for granted: damage is a [`Finding`], after which the looking goes on.
 ///
 /// An absent chunk of a Zarr array is no damage in itself: it stands for fill values, and zeros are written so. It is damage
 /// where fill values contradict what else is known: an index or categories of nothing but empty names, indices of a sparse
@@ -140,6 +140,8 @@ impl<'a> VerifyOptions<'a> {
 pub fn verify(path: impl AsRef<Path>, options: &VerifyOptions<'_>) -> Result<Report> {
     let Found { format, root, inner } = find(path.as_ref())?;
     let mut examiner = Examiner::new(options.deep);
+    let _held = examiner.hold(format, &root)?;
+    examiner.left_over(&root);
     let looked = examiner.open(format, &root).and_then(|store| match store {
         Some(store) => examiner.examine(store, &inner, options.progress),
         None => Ok(true),
@@ -217,30 +219,6 @@ impl Examiner {
             other => (None, other.to_string(), Severity::Damage),
         };
         self.find(severity, &place.unwrap_or_else(|| at.clone()), what);
-    }
-
-    /// The store as it lies there; `None` if it is too damaged to be opened, which is a finding then.
-    fn open(&mut self, format: Format, root: &Path) -> Result<Option<Arc<dyn ReadStore>>> {
-        let opened: Result<Arc<dyn ReadStore>> = match format {
-            Format::Hdf5 => Hdf5Store::open_read(root).map(|store| Arc::new(store) as _),
-            Format::Zarr | Format::ZarrZip => self.open_zarr(root, format == Format::ZarrZip),
-        };
-        match opened {
-            Ok(store) => Ok(Some(store)),
-            Err(error @ (Error::Malformed { .. } | Error::Backend { .. })) => {
-                self.error(&ElemPath::root(), error);
-                Ok(None)
-            }
-            Err(error) => Err(error),
-        }
-    }
-
-    fn open_zarr(&mut self, root: &Path, is_zip: bool) -> Result<Arc<dyn ReadStore>> {
-        let store = ZarrStore::open_as_it_lies(root, is_zip)?;
-        let audit = store.audit()?;
-        self.report(&audit, is_zip);
-        self.chunks = audit.chunks;
-        Ok(Arc::new(store))
     }
 
     /// Looks at what stands at `inner`; gives whether all of it was looked at.

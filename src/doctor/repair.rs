@@ -3,7 +3,7 @@
 use super::Report;
 use crate::error::Result;
 use crate::path::ElemPath;
-use crate::store::{Attrs, Format, Found, ZarrStore, find, open_write};
+use crate::store::{self, Attrs, Format, Found, Locking, ZarrStore, find, open_write_with};
 
 impl Report {
     /// What [`repair`](Self::repair) would do, each thing once.
@@ -21,25 +21,29 @@ impl Report {
         found
     }
 
-    /// Mends what has one right answer: consolidated metadata are renewed from what is there. Elements are never touched.
-    /// Gives a sentence for each thing that was done; [`verify`](crate::verify) tells what is left.
+    /// Mends what has one right answer: interrupted writes are carried out or forgotten, and consolidated metadata renewed from
+    /// what is there. Elements are never touched. Gives a sentence for each thing that was done;
+    /// [`verify`](crate::verify()) tells what is left.
     ///
     /// # Errors
-    /// Those of opening for writing and of writing; then the store is as it was.
-    pub fn repair(&self) -> Result<Vec<String>> {
+    /// Those of opening for writing and of writing; then the store is as it was, or mended in part.
+    pub fn repair(&self, locking: Locking) -> Result<Vec<String>> {
         let mut done = Vec::new();
-        done.extend(self.renew_maps()?);
+        if !store::left_over(&self.file)?.is_empty() {
+            done.extend(store::recover(&self.file, locking)?);
+        }
+        done.extend(self.renew_maps(locking)?);
         Ok(done)
     }
 
-    fn renew_maps(&self) -> Result<Vec<String>> {
+    fn renew_maps(&self, locking: Locking) -> Result<Vec<String>> {
         let Found { format: Format::Zarr, root, .. } = find(&self.file)? else { return Ok(Vec::new()) };
         // As things are now: what was recovered before may have renewed them already.
         let maps = ZarrStore::open_as_it_lies(&root, false)?.audit()?.maps;
         if maps.is_empty() {
             return Ok(Vec::new());
         }
-        let store = open_write(&root)?.store;
+        let store = open_write_with(&root, locking)?.store;
         if maps.contains(&ElemPath::root()) {
             // All there are, the root's last.
             store.consolidate()?;

@@ -24,6 +24,7 @@ pub use meter::IoStats;
 pub use open::{Format, Opened, left_over, open_read, open_read_with, open_write, open_write_with, recover};
 pub use zarr::{Flavour, ZarrStore};
 
+pub(crate) use holder::holders;
 pub(crate) use meter::Meter;
 pub(crate) use open::{Found, find};
 pub(crate) use planned::{Op, Planned};
