@@ -32,7 +32,7 @@ fn child_edits() {
     in_one_thread();
     let container = Container::named(container);
     let held = Held::open(container, Path::new(path), Mode::ReadWrite).unwrap();
-    Edit::named(edit).apply(&held.cells()).unwrap();
+    Edit::named(edit).apply(&held).unwrap();
     held.write(container).unwrap();
     println!("written");
     held.close().unwrap();
@@ -115,9 +115,8 @@ fn lose_all(container: Container) {
     let mut witness = Witness::new();
     let mut table = String::new();
     let mut faults = Vec::new();
-    let wanted =
-        std::env::var("ADSHADOW_EDITS").unwrap_or_else(|_| "both additions, replace embedding, all in one".into());
-    for edit in Edit::EVERY.into_iter().filter(|e| wanted.contains(e.name())) {
+    let few = [Edit::Add, Edit::ReplaceEmbedding, Edit::All];
+    for edit in container.edits().filter(|edit| few.contains(edit)) {
         let reference = Reference::new(container, edit, folder.path(), &mut witness);
         lose_everywhere(&reference, folder.path(), &mut witness, &mut table, &mut faults);
     }

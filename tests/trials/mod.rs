@@ -49,10 +49,13 @@ pub enum Container {
     V2,
     V3,
     Sharded,
+    /// Version 3 without consolidated metadata.
+    Plain,
 }
 
 impl Container {
-    pub const ALL: [Self; 6] = [Self::H5ad, Self::H5adCopied, Self::H5mu, Self::V2, Self::V3, Self::Sharded];
+    pub const ALL: [Self; 7] =
+        [Self::H5ad, Self::H5adCopied, Self::H5mu, Self::V2, Self::V3, Self::Sharded, Self::Plain];
 
     pub const fn name(self) -> &'static str {
         match self {
@@ -62,6 +65,7 @@ impl Container {
             Self::V2 => "v2",
             Self::V3 => "v3",
             Self::Sharded => "v3_sharded",
+            Self::Plain => "v3_plain",
         }
     }
 
@@ -70,7 +74,18 @@ impl Container {
     }
 
     pub const fn is_zarr(self) -> bool {
-        matches!(self, Self::V2 | Self::V3 | Self::Sharded)
+        !matches!(self, Self::H5ad | Self::H5adCopied | Self::H5mu)
+    }
+
+    /// The edits that are tried on it.
+    pub fn edits(self) -> impl Iterator<Item = Edit> {
+        let wanted = std::env::var("ADSHADOW_EDITS").unwrap_or_default();
+        let fits = move |edit: Edit| match self {
+            Self::H5mu => true,
+            Self::Plain => matches!(edit, Edit::ReplaceEmbedding | Edit::RenameColumn | Edit::All),
+            _ => edit != Edit::RemoveModality,
+        };
+        Edit::EVERY.into_iter().filter(move |e| fits(*e) && (wanted.is_empty() || wanted.contains(e.name())))
     }
 
     /// Whether unmodified readers find old or new after a kill, too.
@@ -107,6 +122,8 @@ pub enum Edit {
     RemoveLayer,
     RenameElement,
     RenameColumn,
+    /// Of a MuData.
+    RemoveModality,
     /// Both additions.
     Add,
     /// All of these in one.
@@ -114,13 +131,14 @@ pub enum Edit {
 }
 
 impl Edit {
-    pub const EVERY: [Self; 8] = [
+    const EVERY: [Self; 9] = [
         Self::AddEmbedding,
         Self::ReplaceEmbedding,
         Self::AddColumn,
         Self::RemoveLayer,
         Self::RenameElement,
         Self::RenameColumn,
+        Self::RemoveModality,
         Self::Add,
         Self::All,
     ];
@@ -133,6 +151,7 @@ impl Edit {
             Self::RemoveLayer => "remove layer",
             Self::RenameElement => "rename element",
             Self::RenameColumn => "rename column",
+            Self::RemoveModality => "remove modality",
             Self::Add => "both additions",
             Self::All => "all in one",
         }
@@ -152,6 +171,7 @@ impl Edit {
             RemoveLayer => &[RemoveLayer],
             RenameElement => &[RenameElement],
             RenameColumn => &[RenameColumn],
+            RemoveModality => &[RemoveModality],
             Add => &[AddEmbedding, AddColumn],
             All => &[AddEmbedding, ReplaceEmbedding, AddColumn, RemoveLayer, RenameElement, RenameColumn],
         }
@@ -166,12 +186,13 @@ impl Edit {
             Self::RemoveLayer => &["layers/counts"],
             Self::RenameElement => &["obsm/X_umap", "obsm/X_tsne"],
             Self::RenameColumn => &["obs/batch", "obs/sample"],
-            Self::Add | Self::All => &[],
+            Self::RemoveModality | Self::Add | Self::All => &[],
         }
     }
 
     /// Sets it, in memory.
-    pub fn apply(self, cells: &AnnDataShadow) -> Result<(), Error> {
+    pub fn apply(self, held: &Held) -> Result<(), Error> {
+        let cells = held.cells();
         match self {
             Self::AddEmbedding => cells.obsm().insert("X_new", noise(140, 101)),
             Self::ReplaceEmbedding => cells.obsm().insert("X_pca", noise(150, 102)),
@@ -181,7 +202,11 @@ impl Edit {
             Self::RemoveLayer => cells.layers().remove("counts"),
             Self::RenameElement => cells.obsm().rename("X_umap", "X_tsne"),
             Self::RenameColumn => cells.obs().rename("batch", "sample"),
-            Self::Add | Self::All => self.parts().iter().try_for_each(|part| part.apply(cells)),
+            Self::RemoveModality => match held {
+                Held::Mu(mu) => mu.remove_modality("prot"),
+                Held::Cells(_) => panic!("no MuData"),
+            },
+            Self::Add | Self::All => self.parts().iter().try_for_each(|part| part.apply(held)),
         }
     }
 }
