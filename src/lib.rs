@@ -51,6 +51,7 @@
 
 mod codec;
 mod commit;
+mod doctor;
 mod error;
 mod index;
 mod legacy;
@@ -64,6 +65,7 @@ mod value;
 
 pub use codec::{Info, Kind};
 pub use commit::{Change, ChangeKind, Receipt};
+pub use doctor::{Finding, Progress, Report, Severity, VerifyOptions, verify};
 pub use error::{Error, Place, Result};
 pub use index::{Rows, Select, SelectError};
 pub use overlay::{Mark, Was};

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Module, and the modules of this crate that it may use besides itself.
-const MAY_USE: [(&str, &[&str]); 10] = [
+const MAY_USE: [(&str, &[&str]); 11] = [
     ("error", &[]),
     ("path", &["error"]),
     ("index", &["error"]),
@@ -17,6 +17,7 @@ const MAY_USE: [(&str, &[&str]); 10] = [
     ("overlay", &["path", "value"]),
     ("commit", &["error", "path", "value", "store", "codec", "overlay"]),
     ("shadow", &["error", "path", "index", "value", "store", "codec", "overlay", "commit", "legacy"]),
+    ("doctor", &["error", "path", "index", "value", "store", "codec", "legacy", "shadow"]),
 ];
 
 fn rust_files(at: &Path, found: &mut Vec<PathBuf>) {

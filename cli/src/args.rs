@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
 
-/// Look into, cut and add to AnnData files (.h5ad, Zarr) without loading them.
+/// Look into, cut and change AnnData files (.h5ad, .h5mu, Zarr) without loading them.
 #[derive(Parser, Debug)]
 #[command(name = "adshadow", version, about)]
 pub(crate) struct Args {
@@ -17,6 +17,14 @@ pub(crate) enum Command {
     Show(ShowArgs),
     Get(GetArgs),
     Add(AddArgs),
+    Set(SetArgs),
+    Rm(RmArgs),
+    Mv(MvArgs),
+    Apply(ApplyArgs),
+    Diff(DiffArgs),
+    Verify(VerifyArgs),
+    Repair(RepairArgs),
+    Recover(RecoverArgs),
     Consolidate(ConsolidateArgs),
 }
 
@@ -79,12 +87,33 @@ pub(crate) struct GetArgs {
     pub(crate) output: Option<PathBuf>,
 }
 
-/// Add an element from a file. Elements that are there already are never replaced.
-///
-/// ELEMENT is X, obs/NAME, var/NAME, layers/NAME, obsm/NAME, varm/NAME, obsp/NAME, varp/NAME or uns/PATH; `obs` or
-/// `var` alone adds every column of a .csv or .parquet file.
+/// How to write. Whatever ends a command early (an error, Ctrl-C, a kill, a power cut), the file is as it was or has all changes.
 #[derive(clap::Args, Debug)]
-#[command(after_help = "\
+pub(crate) struct WriteArgs {
+    /// Check names, shapes and values against the file as readers see it, and say what would change; write nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// How an HDF5 file is changed.
+    #[arg(long, value_enum, default_value_t = Safely::Journal)]
+    pub(crate) safety: Safely,
+    /// Take no lock, on file systems that have none: nobody else may have the file open.
+    #[arg(long)]
+    pub(crate) no_lock: bool,
+}
+
+/// What other programs may meet in an HDF5 file after a kill and before this one has opened it.
+#[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Safely {
+    /// Changed pages go to a journal first, then into the file: for the moment of these few writes, some old and some new.
+    Journal,
+    /// The file is copied, changed and put in place of the old one: the old file or the new.
+    Copy,
+}
+
+const VALUES: &str = "\
+ELEMENT is X, obs/NAME, var/NAME, layers/NAME, obsm/NAME, varm/NAME, obsp/NAME, varp/NAME or uns/PATH; in a MuData,
+mod/rna/X is of a modality. `obs` or `var` alone takes every column of a .csv or .parquet file.
+
 Input files, by suffix:
   .npy      an array; dtype kept exactly
   .npz      a sparse matrix from scipy.sparse.save_npz, or numpy.savez with one array (or one of the element's name)
@@ -98,12 +127,16 @@ Rows are matched by name, in any order, if the file has a column named `_index`,
 Otherwise rows are taken in order.
 
 In .csv, empty fields and NA, N/A, NaN, nan, <NA>, NULL, null are missing values. As anndata does, text columns of .csv
-with fewer distinct values than rows become categorical, with sorted categories; other text stays text.
+with fewer distinct values than rows become categorical, with sorted categories; other text stays text.";
+
+/// Add an element from a file of values. What is there already is refused; `set` replaces it.
+#[derive(clap::Args, Debug)]
+#[command(after_help = format!("{VALUES}
 
 Examples:
   adshadow add cells.h5ad obsm/X_umap --from umap.npy
   adshadow add cells.h5ad obs/doublet --from doublets.csv --dry-run
-  adshadow add cells.h5ad layers/counts --from counts.npz")]
+  adshadow add cells.h5ad layers/counts --from counts.npz"))]
 pub(crate) struct AddArgs {
     /// File or Zarr directory; may end inside it (`x.h5mu/mod/rna`).
     pub(crate) path: PathBuf,
@@ -112,9 +145,176 @@ pub(crate) struct AddArgs {
     /// File with the values: .npy, .npz, .csv or .parquet.
     #[arg(long, value_name = "FILE")]
     pub(crate) from: PathBuf,
-    /// Check names, shapes and values against the file as readers see it, and say what would be added; write nothing.
+    #[command(flatten)]
+    pub(crate) how: WriteArgs,
+}
+
+/// Set an element from a file of values, in place of what is there or as a new one.
+#[derive(clap::Args, Debug)]
+#[command(after_help = format!("{VALUES}
+
+In an HDF5 file, what is replaced leaves unused bytes, which the receipt counts.
+
+Examples:
+  adshadow set cells.h5ad obs/louvain --from labels.csv
+  adshadow set cells.zarr obsm/X_umap --from umap.npy --dry-run"))]
+pub(crate) struct SetArgs {
+    /// File or Zarr directory; may end inside it (`x.h5mu/mod/rna`).
+    pub(crate) path: PathBuf,
+    /// Path of the element inside the AnnData.
+    pub(crate) element: String,
+    /// File with the values: .npy, .npz, .csv or .parquet.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) from: PathBuf,
+    #[command(flatten)]
+    pub(crate) how: WriteArgs,
+}
+
+/// Remove elements, all in one transaction.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "\
+Examples:
+  adshadow rm cells.h5ad layers/old obs/tmp_score
+  adshadow rm cells.zarr raw --dry-run
+  adshadow rm study.h5mu mod/atac")]
+pub(crate) struct RmArgs {
+    /// File or Zarr directory; may end inside it (`x.h5mu/mod/rna`).
+    pub(crate) path: PathBuf,
+    /// Paths of the elements inside the AnnData: obsm/X_pca, obs/NAME, X, raw, uns/a/b; of a MuData, mod/NAME.
+    #[arg(required = true)]
+    pub(crate) elements: Vec<String>,
+    #[command(flatten)]
+    pub(crate) how: WriteArgs,
+}
+
+/// Give an element another path, without reading or writing its data.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "\
+An element keeps its slot; only X and layers may become one another. A column keeps its place among the others.
+
+Examples:
+  adshadow mv cells.h5ad obsm/X_pca obsm/X_pca_old
+  adshadow mv cells.h5ad X layers/counts
+  adshadow mv study.h5mu mod/rna mod/gex")]
+pub(crate) struct MvArgs {
+    /// File or Zarr directory; may end inside it (`x.h5mu/mod/rna`).
+    pub(crate) path: PathBuf,
+    /// Path of the element inside the AnnData.
+    pub(crate) old: String,
+    /// Its new path.
+    pub(crate) new: String,
+    #[command(flatten)]
+    pub(crate) how: WriteArgs,
+}
+
+const CHANGES: &str = "\
+A file of changes is a list, made in its order:
+
+  [[change]]
+  add = \"obsm/X_umap\"          # or set, which replaces
+  from = \"umap.npy\"            # from where the list lies
+
+  [[change]]
+  rm = [\"layers/old\", \"obs/tmp_score\"]
+
+  [[change]]
+  mv = \"obsm/X_pca\"
+  to = \"obsm/X_pca_old\"";
+
+/// Make several changes in one transaction: all of them, or none.
+#[derive(clap::Args, Debug)]
+#[command(after_help = format!("{CHANGES}
+
+Example:
+  adshadow apply cells.h5ad changes.toml"))]
+pub(crate) struct ApplyArgs {
+    /// File or Zarr directory; may end inside it (`x.h5mu/mod/rna`).
+    pub(crate) path: PathBuf,
+    /// The list of changes, a .toml file.
+    pub(crate) changes: PathBuf,
+    #[command(flatten)]
+    pub(crate) how: WriteArgs,
+}
+
+/// Say what `apply` would change; write nothing.
+#[derive(clap::Args, Debug)]
+#[command(after_help = format!("{CHANGES}
+
+Example:
+  adshadow diff cells.h5ad changes.toml"))]
+pub(crate) struct DiffArgs {
+    /// File or Zarr directory; may end inside it (`x.h5mu/mod/rna`).
+    pub(crate) path: PathBuf,
+    /// The list of changes, a .toml file.
+    pub(crate) changes: PathBuf,
+    /// Take no lock.
+    #[arg(long)]
+    pub(crate) no_lock: bool,
+}
+
+/// Look for what is wrong with a file; changes nothing.
+///
+/// Damage is what is lost, contradicts the format or keeps readers from the file; stale is what readers may be told that is
+/// not so any more, as by old consolidated metadata; all else is a note. Without --deep, of data only what is small is read.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "\
+Exit codes: 0 nothing but notes, 1 damaged or stale, 2 could not look.
+
+Examples:
+  adshadow verify cells.h5ad
+  adshadow verify cells.zarr --deep
+  adshadow verify study.h5mu --json | jq '.findings[] | select(.severity == \"damage\")'")]
+pub(crate) struct VerifyArgs {
+    /// File or Zarr directory; may end inside it (`x.h5mu/mod/rna`).
+    pub(crate) path: PathBuf,
+    /// Read all data, in blocks: indices and codes out of range, names that stand there twice, chunks that do not decode.
+    #[arg(long)]
+    pub(crate) deep: bool,
+    /// One JSON document with severity, path, words and repair of every finding.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Mend what has one right answer: renew consolidated metadata, finish or undo interrupted writes.
+///
+/// Says what it will do, and what it leaves because there is no one right answer; asks before it begins. Elements are never
+/// touched.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "\
+Exit codes: 0 nothing damaged or stale is left, 1 something is, or it failed.
+
+Examples:
+  adshadow repair cells.zarr --dry-run
+  adshadow repair cells.zarr --yes")]
+pub(crate) struct RepairArgs {
+    /// File or Zarr directory.
+    pub(crate) path: PathBuf,
+    /// Do not ask.
+    #[arg(long)]
+    pub(crate) yes: bool,
+    /// Say what would be done, and change nothing.
     #[arg(long)]
     pub(crate) dry_run: bool,
+    /// Take no lock, on file systems that have none: nobody else may have the file open.
+    #[arg(long)]
+    pub(crate) no_lock: bool,
+}
+
+/// End what interrupted writes have left: carry out what was complete, forget the rest.
+///
+/// Opening a file to change it does the same; this is for files that are only read from then on, as on a disk that is to become
+/// read-only.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "Example:\n  adshadow recover cells.h5ad")]
+pub(crate) struct RecoverArgs {
+    /// File or Zarr directory.
+    pub(crate) path: PathBuf,
+    /// Say what is left, and change nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Take no lock, on file systems that have none: nobody else may have the file open.
+    #[arg(long)]
+    pub(crate) no_lock: bool,
 }
 
 /// Renew or create the consolidated metadata of a Zarr store.

@@ -37,6 +37,8 @@ pub(crate) enum Failure {
         /// Why not, and what to do.
         why: String,
     },
+    /// The user did not agree.
+    Declined(String),
     /// The terminal or pipe cannot be written to.
     Output(io::Error),
 }
@@ -60,6 +62,7 @@ impl fmt::Display for Failure {
             Self::Refused { from, what, error } => write!(f, "{error} (from `{}`, {what})", from.display()),
             Self::File { path, why } => write!(f, "`{}`: {why}", path.display()),
             Self::Element { file, path, why } => write!(f, "`{path}` in `{}`: {why}", file.display()),
+            Self::Declined(why) => f.write_str(why),
             Self::Output(error) => write!(f, "standard output: {error}"),
         }
     }

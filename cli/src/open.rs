@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anndata_shadow::{AnnDataShadow, Error, MuDataShadow, OpenOptions};
+use anndata_shadow::{AnnDataShadow, Change, Error, MuDataShadow, OpenOptions, Receipt, WriteOptions};
 
 use crate::failure::{Failure, Outcome};
 
@@ -38,15 +38,15 @@ impl Object {
 
     /// The object that an element path leads into, and the rest of the path: in a MuData, `mod/rna/X` is X of a modality,
     /// everything else global.
-    pub(crate) fn holding(self, element: &str) -> Outcome<(AnnDataShadow, String)> {
+    pub(crate) fn holding(&self, element: &str) -> Outcome<(AnnDataShadow, String)> {
         let element = element.trim_matches('/');
         match self {
-            Self::AnnData(shadow) => Ok((shadow, element.to_owned())),
+            Self::AnnData(shadow) => Ok((shadow.clone(), element.to_owned())),
             Self::MuData(mdata) => {
                 let (head, below) = element.split_once('/').unwrap_or((element, ""));
                 let (name, rest) = match (head, below.split_once('/')) {
                     ("mod", Some((name, rest))) => (name, rest),
-                    ("mod" | "X" | "layers" | "raw", _) => return Err(Self::ask_for_modality(&mdata, element)),
+                    ("mod" | "X" | "layers" | "raw", _) => return Err(Self::ask_for_modality(mdata, element)),
                     // As in `x.h5mu/rna`.
                     _ if mdata.modalities().iter().any(|m| m == head) && !below.is_empty() => (head, below),
                     _ => return Ok((mdata.global().clone(), element.to_owned())),
@@ -54,5 +54,29 @@ impl Object {
                 Ok((mdata.modality(name)?, rest.to_owned()))
             }
         }
+    }
+
+    /// The MuData and the name of its modality that an element path names, if it names a whole one: `mod/rna`.
+    pub(crate) fn modality<'e>(&self, element: &'e str) -> Option<(&MuDataShadow, &'e str)> {
+        match (self, element.trim_matches('/').split_once('/')) {
+            (Self::MuData(mdata), Some(("mod", name))) if !name.contains('/') => Some((mdata, name)),
+            _ => None,
+        }
+    }
+
+    /// What would be written.
+    pub(crate) fn changes(&self) -> Vec<Change> {
+        match self {
+            Self::AnnData(shadow) => shadow.changes(),
+            Self::MuData(mdata) => mdata.changes(),
+        }
+    }
+
+    /// Writes everything pending in one transaction.
+    pub(crate) fn write(&self, options: WriteOptions) -> Outcome<Receipt> {
+        Ok(match self {
+            Self::AnnData(shadow) => shadow.write(options)?,
+            Self::MuData(mdata) => mdata.write(options)?,
+        })
     }
 }

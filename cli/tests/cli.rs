@@ -1,89 +1,17 @@
-//! Runs the built program on copies of the files in `data/`.
+//! Looking, cutting and adding from the shell.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+mod bench;
+
+use std::path::Path;
+use std::process::Command;
 
 use anndata_shadow::{AnnDataShadow, Array, Element, Select, Sparse, Table};
+use bench::{Bench, STORES, bytes_below};
 use polars::prelude::{CsvReadOptions, DataFrame, DataType, ParquetReader, SerReader};
-use tempfile::TempDir;
 
-/// The same object in every container.
-const STORES: &[&str] = &["pbmc68k_reduced.h5ad", "pbmc68k_reduced_v2.zarr", "pbmc68k_reduced_v3.zarr"];
-
-fn copy(from: &Path, to: &Path) {
-    if from.is_dir() {
-        std::fs::create_dir_all(to).unwrap();
-        for entry in std::fs::read_dir(from).unwrap() {
-            let entry = entry.unwrap();
-            copy(&entry.path(), &to.join(entry.file_name()));
-        }
-    } else {
-        std::fs::copy(from, to).unwrap();
-    }
-}
-
-/// One test at a time: a program that another thread starts holds, until it has begun, every file open in this process,
-/// and with it the lock on a store that was just closed.
-static ALONE: Mutex<()> = Mutex::new(());
-
-/// A copy of a store in a directory of its own.
-struct Bench {
-    _alone: MutexGuard<'static, ()>,
-    dir: TempDir,
-    store: PathBuf,
-}
-
-impl Bench {
-    fn new(name: &str) -> Self {
-        let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-        let dir = TempDir::new().unwrap();
-        let store = dir.path().join(name);
-        copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../data").join(name), &store);
-        Self { _alone: alone, dir, store }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
-    }
-
-    /// Runs `adshadow COMMAND STORE ARGS…` in the directory.
-    fn run(&self, command: &str, args: &[&str]) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_adshadow"))
-            .current_dir(self.dir.path())
-            .arg(command)
-            .arg(self.store.file_name().unwrap())
-            .args(args)
-            .output()
-            .unwrap()
-    }
-
-    fn ok(&self, command: &str, args: &[&str]) -> String {
-        let out = self.run(command, args);
-        assert!(out.status.success(), "{command} {args:?}: {}", String::from_utf8_lossy(&out.stderr));
-        String::from_utf8(out.stdout).unwrap()
-    }
-
-    /// Runs what must fail with exit code 1, and checks that the message holds all of `parts`.
-    fn fails(&self, command: &str, args: &[&str], parts: &[&str]) {
-        let out = self.run(command, args);
-        let message = String::from_utf8(out.stderr).unwrap();
-        assert_eq!(out.status.code(), Some(1), "{command} {args:?}: {message}");
-        assert!(message.starts_with("adshadow: error: "), "{message}");
-        assert!(!message.contains("panicked"), "{message}");
-        for part in parts {
-            assert!(message.contains(part), "`{part}` not in: {message}");
-        }
-    }
-
-    fn shadow(&self) -> AnnDataShadow {
-        AnnDataShadow::open(&self.store).unwrap()
-    }
-
-    fn frame(&self, name: &str) -> DataFrame {
-        read_frame(&self.path(name))
-    }
+fn frame(bench: &Bench, name: &str) -> DataFrame {
+    read_frame(&bench.path(name))
 }
 
 fn read_frame(path: &Path) -> DataFrame {
@@ -209,7 +137,7 @@ fn rows_and_columns_of_every_slot() {
                 None => at(&s.split(',').map(|t| t.parse().unwrap()).collect::<Vec<_>>()),
             };
             let expected = distances.take(Some(&resolve(rows)), Some(&resolve(cols))).to_dense().unwrap();
-            let got = bench.frame("d.csv");
+            let got = frame(&bench, "d.csv");
             assert_eq!([got.height(), got.width() - 1], expected.shape());
             let column: Vec<f64> = got.columns()[1].f64().unwrap().iter().map(Option::unwrap).collect();
             let first = expected.take(&[anndata_shadow::Rows::All(expected.shape()[0]), at(&[0])]);
@@ -217,7 +145,7 @@ fn rows_and_columns_of_every_slot() {
         }
         bench.ok("get", &["raw/X", "--rows", "3,1", "--cols", "SSU72,HES4", "-o", "r.csv"]);
         let expected = raw.take(Some(&at(&[3, 1])), Some(&at(&[2, 0]))).to_dense().unwrap();
-        let got = bench.frame("r.csv");
+        let got = frame(&bench, "r.csv");
         assert_eq!(got.get_column_names()[1..], ["SSU72", "HES4"]);
         let items: Vec<f64> = expected.to_f64().unwrap();
         let close = |a: Option<f64>, b: f64| (a.unwrap() - b).abs() < 1e-6;
@@ -234,21 +162,21 @@ fn frames_and_columns_to_tables() {
         let names = shadow.obs_names().unwrap();
         for file in ["obs.csv", "obs.parquet"] {
             bench.ok("get", &["obs", "-o", file]);
-            let got = bench.frame(file);
+            let got = frame(&bench, file);
             assert_eq!(got.get_column_names()[0], "index");
             assert_eq!(texts(&got, "index"), names);
             let expected = shadow.obs().read().unwrap();
             assert_eq!(texts(&got, "bulk_labels"), texts(&expected, "bulk_labels"));
             assert_eq!(texts(&got, "n_genes"), texts(&expected, "n_genes"));
         }
-        let coded = bench.frame("obs.parquet");
+        let coded = frame(&bench, "obs.parquet");
         assert!(matches!(coded.column("louvain").unwrap().dtype(), DataType::Enum(..) | DataType::Categorical(..)));
         bench.ok("get", &["obs/phase", "--rows", "louvain=3", "-o", "phase.csv"]);
-        assert_eq!(bench.frame("phase.csv").get_column_names(), ["index", "phase"]);
+        assert_eq!(frame(&bench, "phase.csv").get_column_names(), ["index", "phase"]);
         bench.ok("get", &["obs", "--cols", "phase,n_genes", "--rows", "0:3", "-o", "two.csv"]);
-        assert_eq!(bench.frame("two.csv").get_column_names(), ["index", "phase", "n_genes"]);
+        assert_eq!(frame(&bench, "two.csv").get_column_names(), ["index", "phase", "n_genes"]);
         bench.ok("get", &["obsm/X_umap", "-o", "umap.parquet"]);
-        let umap = bench.frame("umap.parquet");
+        let umap = frame(&bench, "umap.parquet");
         assert_eq!(umap.get_column_names(), ["index", "0", "1"]);
         let expected: Array = shadow.obsm().read("X_umap").unwrap();
         let first: Vec<f64> = umap.column("0").unwrap().f64().unwrap().iter().map(Option::unwrap).collect();
@@ -333,15 +261,6 @@ fn rows_are_matched_by_name() {
         let bare: Array = bench.shadow().member("obs/bare").unwrap().read().unwrap();
         assert_eq!(bare.to_f64().unwrap()[..2], [0.5, 1.5]);
     }
-}
-
-fn bytes_below(path: &Path) -> Vec<(PathBuf, Vec<u8>)> {
-    if path.is_file() {
-        return vec![(path.to_owned(), std::fs::read(path).unwrap())];
-    }
-    let mut all: Vec<_> = std::fs::read_dir(path).unwrap().flat_map(|e| bytes_below(&e.unwrap().path())).collect();
-    all.sort();
-    all
 }
 
 #[test]
@@ -500,9 +419,9 @@ fn nested_lists_are_shown_and_saved() {
         let found = json["elements"].as_array().unwrap().iter().find(|e| e["path"] == "obsm/clones").unwrap();
         assert_eq!((&found["kind"], &found["dtype"]), (&"awkward".into(), &"var * int32".into()));
         bench.ok("get", &["obsm/clones", "--rows", "4:1:-1", "-o", "few.csv"]);
-        assert_eq!(texts(&bench.frame("few.csv"), "clones"), ["[0]", "[]", "[0, 1]"]);
+        assert_eq!(texts(&frame(&bench, "few.csv"), "clones"), ["[0]", "[]", "[0, 1]"]);
         bench.ok("get", &["obsm/clones", "-o", "all.parquet"]);
-        let column = bench.frame("all.parquet").column("clones").unwrap().clone();
+        let column = frame(&bench, "all.parquet").column("clones").unwrap().clone();
         assert_eq!(column.dtype(), &DataType::List(Box::new(DataType::Int32)));
         assert_eq!(column.list().unwrap().get_as_series(5).unwrap().len(), 2);
         bench.fails("get", &["obsm/clones", "-o", "all.npy"], &["obsm/clones", "awkward"]);
@@ -537,7 +456,7 @@ fn structured_arrays_are_tables() {
         assert_eq!(found["kind"], "records");
         for file in ["names.csv", "names.parquet"] {
             bench.ok("get", &["uns/rank_genes_groups/names", "-o", file]);
-            let frame = bench.frame(file);
+            let frame = frame(&bench, file);
             let columns: Vec<&str> = frame.get_column_names().into_iter().map(|n| n.as_str()).collect();
             assert_eq!(columns[1..], fields, "the row numbers, then the fields");
             assert_eq!(frame.height(), 100);

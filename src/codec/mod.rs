@@ -197,6 +197,11 @@ static ENCODINGS: &[Encoding] = &[
     Encoding { name: "raw", version: "0.1.0", describe: dict::describe_anndata, decode: dict::decode },
 ];
 
+/// The version of an encoding that readers know; `None` if nobody knows the encoding.
+pub(crate) fn version_of(name: &str) -> Option<&'static str> {
+    ENCODINGS.iter().find(|encoding| encoding.name == name).map(|encoding| encoding.version)
+}
+
 /// Nodes without tags, as old and hand-made files have them: groups are dicts, arrays arrays (format, section 3.5).
 static UNTAGGED_GROUP: Encoding =
     Encoding { name: "dict", version: "", describe: dict::describe, decode: dict::decode };

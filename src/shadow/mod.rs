@@ -17,7 +17,7 @@ mod phase;
 mod raw;
 mod repr;
 mod root;
-mod slots;
+pub(crate) mod slots;
 mod take_out;
 mod view;
 

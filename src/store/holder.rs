@@ -4,7 +4,7 @@ use std::path::Path;
 
 /// The processes that hold or wait for a lock on `path`, as `process 123 (python3)`; `None` where the system does not tell.
 #[cfg(target_os = "linux")]
-pub(super) fn holders(path: &Path) -> Option<String> {
+pub(crate) fn holders(path: &Path) -> Option<String> {
     use std::os::unix::fs::MetadataExt;
     let inode = std::fs::metadata(path).ok()?.ino();
     // proc_locks(5): number, kind, mode, access, pid, major:minor:inode, range. Devices are named differently by some file
@@ -32,7 +32,7 @@ pub(super) fn holders(path: &Path) -> Option<String> {
 
 /// As above: this system does not tell.
 #[cfg(not(target_os = "linux"))]
-pub(super) fn holders(_path: &Path) -> Option<String> {
+pub(crate) fn holders(_path: &Path) -> Option<String> {
     None
 }
 

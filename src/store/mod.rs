@@ -24,8 +24,11 @@ pub use meter::IoStats;
 pub use open::{Format, Opened, left_over, open_read, open_read_with, open_write, open_write_with, recover};
 pub use zarr::{Flavour, ZarrStore};
 
+pub(crate) use holder::holders;
 pub(crate) use meter::Meter;
+pub(crate) use open::{Found, find};
 pub(crate) use planned::{Op, Planned};
+pub(crate) use zarr::{Audit, Chunks, FlawKind};
 
 /// Attributes of a node. HDF5 attributes are mapped to JSON: strings, numbers, booleans, and (nested) lists of these; an
 /// object reference becomes the text of the path it points to; what has no JSON form is left out.

@@ -51,10 +51,14 @@ pub struct Opened<S> {
     pub format: Format,
 }
 
-struct Found {
-    format: Format,
-    root: PathBuf,
-    inner: ElemPath,
+/// Where a path leads.
+pub(crate) struct Found {
+    /// The container.
+    pub(crate) format: Format,
+    /// The file or directory that it is.
+    pub(crate) root: PathBuf,
+    /// The rest of the path below that root.
+    pub(crate) inner: ElemPath,
 }
 
 /// Opens `path` for reading; it may end inside the store (`x.h5mu/mod/rna`, `s.zarr/tables/table`).
@@ -146,7 +150,7 @@ fn patiently<S>(open: impl Fn() -> Result<S>) -> Result<S> {
 }
 
 /// Finds the store that holds `path`: the file on the way down, or the topmost Zarr group on the way up.
-fn find(path: &Path) -> Result<Found> {
+pub(crate) fn find(path: &Path) -> Result<Found> {
     let at = || Place::new(path.display(), "");
     let io = |source| Error::Io { at: at(), source };
     // The longest prefix that exists; the rest lies inside a file, or is missing from a Zarr store.

@@ -7,9 +7,11 @@
 //! Writes are transactions: what is new waits in a directory of its own (`write`, `stage`); publishing (`publish`) finds out how every
 //! node gets to its place (`route`) and what the maps will say (`future`), records the steps (`intent`) and carries them out (`run`).
 //! Whoever opens a store later ends what was interrupted (`open`, `recover`); whoever reads notices that it changed (`watch`).
+//! `audit` looks for what is wrong.
 
 mod archive;
 mod array;
+mod audit;
 mod codec;
 mod consolidated;
 mod dialect;
@@ -52,6 +54,7 @@ use source::{Fault, Source};
 use watch::{Watch, changed};
 use write::Writer;
 
+pub(crate) use audit::{Audit, Chunks, FlawKind};
 pub(super) use open::{left_over, recover};
 
 /// The dialects of new stores.

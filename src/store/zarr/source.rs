@@ -146,6 +146,9 @@ impl Source {
 
     /// Names of the symbolic links below `at`, sorted.
     pub(super) fn links(&self, at: &ElemPath) -> Result<Vec<String>> {
+        if self.archive.is_some() {
+            return Ok(Vec::new());
+        }
         self.names(at, |entry, _| entry.file_type().is_ok_and(|t| t.is_symlink()))
     }
 

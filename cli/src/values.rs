@@ -1,60 +1,38 @@
-//! `adshadow add`: a new element from a file.
+//! Elements for an AnnData from a file of values: what its columns and rows are, by name or in order.
 
 use std::collections::{HashMap, HashSet};
-use std::io::{self, Write};
 use std::path::Path;
 
-use anndata_shadow::{AnnDataShadow, Array, Element, Error, Mode, OpenOptions, Rows, Table, WriteOptions};
+use anndata_shadow::{AnnDataShadow, Array, Element, Rows, Table};
 use polars::prelude::{Column, DataFrame, DataType, Series};
 
-use crate::args::AddArgs;
 use crate::failure::{Failure, Outcome};
 use crate::files::{self, Content, Kind, table};
-use crate::open::Object;
 use crate::target::Axis;
 
-pub(crate) fn run(args: &AddArgs) -> Outcome<()> {
-    files::kind(&args.from)?;
-    let mode = if args.dry_run { Mode::Read } else { Mode::ReadWrite };
-    let object = Object::open(&args.path, &OpenOptions::default().mode(mode))?;
-    let (shadow, path) = object.holding(&args.element)?;
-    let path = path.as_str();
+/// The elements that the file `from` holds for `path`, by their paths inside the AnnData: one, or (`obs` and `var` alone)
+/// one for every column.
+///
+/// # Errors
+/// What is wrong with the file or the path, naming it.
+pub(crate) fn read(shadow: &AnnDataShadow, path: &str, from: &Path) -> Outcome<Vec<(String, Element)>> {
+    files::kind(from)?;
     let (slot, name) = path.split_once('/').unwrap_or((path, ""));
     if slot == "raw" {
-        return Err(Failure::element(&args.path, path, "elements of raw cannot be added"));
+        return Err(Failure::element(shadow.path(), path, "elements of raw cannot be taken from a file"));
     }
     if matches!(path, "layers" | "obsm" | "varm" | "obsp" | "varp" | "uns") {
-        return Err(Failure::element(&args.path, path, format!("say which element: `{slot}/NAME`")));
+        return Err(Failure::element(shadow.path(), path, format!("say which element: `{slot}/NAME`")));
     }
     let (axis, _) = axes(slot);
-    let index_names = index_names(&shadow, axis)?;
+    let index_names = index_names(shadow, axis)?;
     let last = path.rsplit('/').next().unwrap_or(path);
-    let content = files::read(&args.from, last, &index_names)?;
-    let plan = Plan { shadow: &shadow, from: &args.from, slot, name, axis, index_names };
-    for (name, element) in plan.elements(content)? {
-        let what = described(&element);
-        put(&shadow, slot, &name, element).map_err(|error| Failure::Refused {
-            from: args.from.clone(),
-            what,
-            error: Box::new(error),
-        })?;
-    }
-    let mut out = io::stdout().lock();
-    if args.dry_run {
-        for change in shadow.changes() {
-            writeln!(out, "{change}")?;
-        }
-        writeln!(out, "dry run: nothing written")?;
-    } else {
-        let receipt = shadow.write(WriteOptions::default())?;
-        writeln!(out, "{receipt}")?;
-    }
-    Ok(())
-}
-
-fn described(element: &Element) -> String {
-    let shape = crate::text::shape(&element.shape());
-    if shape.is_empty() { element.describe() } else { format!("{} of shape {shape}", element.describe()) }
+    let content = files::read(from, last, &index_names)?;
+    let plan = Plan { shadow, from, slot, name, axis, index_names };
+    let below = |(name, element): (String, Element)| {
+        (if name.is_empty() { slot.to_owned() } else { format!("{slot}/{name}") }, element)
+    };
+    Ok(plan.elements(content)?.into_iter().map(below).collect())
 }
 
 /// What the rows and the columns of the elements of a slot are aligned to.
@@ -84,26 +62,6 @@ fn index_names(shadow: &AnnDataShadow, axis: Axis<'_>) -> Outcome<Vec<String>> {
     Ok(names)
 }
 
-/// Hands an element to the slot that checks it.
-fn put(shadow: &AnnDataShadow, slot: &str, name: &str, element: Element) -> Result<(), Error> {
-    match (slot, name) {
-        ("X", "") => shadow.x().set(element),
-        ("obs", name) => shadow.obs().insert_element(name, element),
-        ("var", name) => shadow.var().insert_element(name, element),
-        ("layers", name) => shadow.layers().insert(name, element),
-        ("obsm", name) => shadow.obsm().insert(name, element),
-        ("varm", name) => shadow.varm().insert(name, element),
-        ("obsp", name) => shadow.obsp().insert(name, element),
-        ("varp", name) => shadow.varp().insert(name, element),
-        ("uns", name) => shadow.uns().insert(name, element),
-        // The library's message for paths that lead nowhere; `run` has sent away those into raw.
-        (slot, name) => {
-            let path = if name.is_empty() { slot.to_owned() } else { format!("{slot}/{name}") };
-            shadow.member(&path)?.set(element)
-        }
-    }
-}
-
 struct Plan<'a> {
     shadow: &'a AnnDataShadow,
     from: &'a Path,
@@ -114,13 +72,13 @@ struct Plan<'a> {
 }
 
 impl Plan<'_> {
-    /// The elements to add, by name below the slot.
+    /// The elements, by name below the slot.
     fn elements(&self, content: Content) -> Outcome<Vec<(String, Element)>> {
         let whole_frame = matches!(self.slot, "obs" | "var") && self.name.is_empty();
         let one = |element: Element| Ok(vec![(self.name.to_owned(), element)]);
         let (frame, kind) = match content {
             Content::Array(_) | Content::Sparse(_) if whole_frame => {
-                let why = format!("it has no named columns; add it as `{}/NAME`", self.slot);
+                let why = format!("it has no named columns; say which: `{}/NAME`", self.slot);
                 return Err(self.bad(why));
             }
             Content::Array(array) => return one(Element::Array(array)),

@@ -1,0 +1,121 @@
+//! Changes to a file, each command one transaction: `add`, `set`, `rm` and `mv`, and several of these in one with `apply`.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use anndata_shadow::store::open_read;
+use anndata_shadow::{Element, Format, Locking, Mode, OpenOptions, Safety, WriteOptions};
+
+use crate::args::{Safely, WriteArgs};
+use crate::failure::{Failure, Outcome};
+use crate::open::Object;
+use crate::values;
+
+/// One change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Edit {
+    /// A new element, from a file of values.
+    Add { path: String, from: PathBuf },
+    /// An element from a file of values, whether there is one already or not.
+    Set { path: String, from: PathBuf },
+    /// An element goes.
+    Remove { path: String },
+    /// An element gets another path.
+    Move { old: String, new: String },
+}
+
+/// Makes all changes to the file at `path`, or none; or only says what they would be.
+///
+/// # Errors
+/// The first change that cannot be made; then the file is as it was.
+pub(crate) fn run(path: &Path, edits: &[Edit], how: &WriteArgs) -> Outcome<()> {
+    let mode = if how.dry_run { Mode::Read } else { Mode::ReadWrite };
+    if how.dry_run {
+        check_writable(path)?;
+    }
+    let locking = if how.no_lock { Locking::Off } else { Locking::On };
+    let object = Object::open(path, &OpenOptions::default().mode(mode).locking(locking))?;
+    edits.iter().try_for_each(|edit| make(&object, path, edit))?;
+    let mut out = io::stdout().lock();
+    if how.dry_run {
+        for change in object.changes() {
+            writeln!(out, "{change}")?;
+        }
+        writeln!(out, "dry run: nothing written")?;
+    } else {
+        let safety = match how.safety {
+            Safely::Journal => Safety::Journal,
+            Safely::Copy => Safety::Copy,
+        };
+        writeln!(out, "{}", object.write(WriteOptions::default().safety(safety))?)?;
+    }
+    Ok(())
+}
+
+/// Refuses what a write would be refused for, without opening anything for writing.
+fn check_writable(path: &Path) -> Outcome<()> {
+    let opened = open_read(path)?;
+    let refused = match opened.format {
+        Format::ZarrZip => return Err(Failure::file(&opened.root, "a zip archive is only read; unpack it to write")),
+        Format::Zarr => std::fs::metadata(&opened.root).map(|m| m.permissions().readonly()),
+        _ => std::fs::OpenOptions::new().write(true).open(&opened.root).map(|_| false),
+    };
+    match refused {
+        Ok(false) => Ok(()),
+        Ok(true) => Err(Failure::file(&opened.root, io::Error::from(io::ErrorKind::PermissionDenied))),
+        Err(error) => Err(Failure::file(&opened.root, error)),
+    }
+}
+
+fn make(object: &Object, file: &Path, edit: &Edit) -> Outcome<()> {
+    match edit {
+        Edit::Add { path, from } => put(object, file, path, from, true),
+        Edit::Set { path, from } => put(object, file, path, from, false),
+        Edit::Remove { path } => match object.modality(path) {
+            Some((mdata, name)) => Ok(mdata.remove_modality(name)?),
+            None => {
+                let (shadow, path) = object.holding(path)?;
+                Ok(shadow.remove(&path)?)
+            }
+        },
+        Edit::Move { old, new } => match (object.modality(old), object.modality(new)) {
+            (Some((mdata, old)), Some((_, new))) => Ok(mdata.rename_modality(old, new)?),
+            (None, None) => {
+                let (shadow, path) = object.holding(old)?;
+                let (_, to) = object.holding(new)?;
+                // What stands before them leads to the object of a MuData.
+                let object_of =
+                    |element: &str, rest: &str| element.trim_matches('/').strip_suffix(rest).map(str::to_owned);
+                if object_of(old, &path) != object_of(new, &to) {
+                    return Err(Failure::element(file, old, format!("it cannot move into another object, as `{new}`")));
+                }
+                Ok(shadow.rename(&path, &to)?)
+            }
+            _ => Err(Failure::element(file, new, format!("`{old}` cannot become this: one of the two is a modality"))),
+        },
+    }
+}
+
+/// Takes values from a file to where they are to stand.
+fn put(object: &Object, file: &Path, element: &str, from: &Path, is_new: bool) -> Outcome<()> {
+    let (shadow, path) = object.holding(element)?;
+    for (path, value) in values::read(&shadow, &path, from)? {
+        let what = described(&value);
+        let member = shadow.member(&path).map_err(|error| refused(from, &what, error))?;
+        if is_new && member.exists()? {
+            let why = format!("it exists already; `adshadow set` replaces it (from `{}`, {what})", from.display());
+            return Err(Failure::element(file, &path, why));
+        }
+        member.set(value).map_err(|error| refused(from, &what, error))?;
+    }
+    Ok(())
+}
+
+fn refused(from: &Path, what: &str, error: anndata_shadow::Error) -> Failure {
+    Failure::Refused { from: from.to_owned(), what: what.to_owned(), error: Box::new(error) }
+}
+
+fn described(element: &Element) -> String {
+    let shape = crate::text::shape(&element.shape());
+    if shape.is_empty() { element.describe() } else { format!("{} of shape {shape}", element.describe()) }
+}
