@@ -20,6 +20,7 @@ use std::time::Instant;
 use anndata_shadow::Mode;
 use stores::copy;
 use trials::disk::{self, Loss, Op};
+use trials::recording;
 use trials::reference::{Count, Reference, child};
 use trials::witness::Witness;
 use trials::{Container, Edit, Held, Verdict, folder, in_one_thread, visible};
@@ -53,7 +54,7 @@ fn lose_everywhere(
     let _ = std::fs::remove_dir_all(&trial);
     copy(&reference.before, &trial);
     let store = trial.join(container.file());
-    let recording = disk::record(&child(container, edit.name(), &store), &trial);
+    let recording = recording::record(&child(container, edit.name(), &store), &trial);
     let (mut known, mut seen) = (HashSet::new(), HashMap::new());
     let hasher = RandomState::new();
     let (mut trials, mut without, mut ours) = (0, Count::default(), Count::default());
