@@ -50,7 +50,7 @@ impl Container {
         let wanted = std::env::var("ADSHADOW_EDITS").unwrap_or_default();
         let fits = move |edit: Edit| match self {
             Self::H5mu => true,
-            Self::Plain => matches!(edit, Edit::ReplaceEmbedding | Edit::RenameColumn | Edit::All),
+            Self::Plain | Self::H5adCopied => matches!(edit, Edit::ReplaceEmbedding | Edit::RenameColumn | Edit::All),
             _ => edit != Edit::RemoveModality,
         };
         Edit::EVERY.into_iter().filter(move |e| fits(*e) && (wanted.is_empty() || wanted.contains(e.name())))
