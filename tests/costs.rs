@@ -4,6 +4,7 @@
 mod stores;
 
 use anndata_shadow::ndarray::Array2;
+use anndata_shadow::polars::prelude::{NamedFrom, Series};
 use anndata_shadow::sprs::CsMat;
 use anndata_shadow::store::{Style, WriteStore, ZarrStore};
 use anndata_shadow::{AnnDataShadow, Array, ElemPath, Element, IoStats, Mode, Sparse, SparseFormat, WriteOptions};
@@ -142,6 +143,57 @@ fn adding_an_embedding_writes_its_bytes_and_little_more() {
         assert!(receipt.bytes_written >= grown, "{name}: the receipt says {}, the disk {grown}", receipt.bytes_written);
         assert_eq!(copy.open().obsm().read::<Array2<f32>>("X_new").unwrap(), embedding);
         println!("{name}: {} bytes for a payload of {payload}", receipt.bytes_written);
+    }
+}
+
+/// A layer of so many rows that it has ten thousand chunks, in a copy of a store.
+fn with_ten_thousand_chunks(name: &str) -> Copy {
+    let copy = Copy::of(name);
+    let python = std::env::var_os("ADSHADOW_PYTHON").unwrap_or_else(|| data("../.venv/bin/python").into());
+    let code = "
+import sys, h5py, numpy as np, zarr
+path = sys.argv[1]
+store = h5py.File(path, 'r+') if path.endswith('h5ad') else zarr.open_group(path, mode='r+', use_consolidated=False)
+big = store.create_array if hasattr(store, 'create_array') else store.create_dataset
+big = big('uns/big', shape=(1000, 1000), dtype='f4', chunks=(10, 10))
+big[...] = np.arange(1_000_000, dtype='f4').reshape(1000, 1000) + 1
+big.attrs.update({'encoding-type': 'array', 'encoding-version': '0.2.0'})
+";
+    let done = std::process::Command::new(python).args(["-W", "ignore", "-c", code]).arg(&copy.path).status();
+    assert!(done.is_ok_and(|s| s.success()), "no Python with zarr: run `make test`, or tools/setup.sh");
+    if !name.ends_with("h5ad") {
+        ZarrStore::open_write(&copy.path).unwrap().consolidate().unwrap();
+    }
+    copy
+}
+
+#[test]
+fn an_edit_of_a_store_of_ten_thousand_chunks_writes_little_more_than_its_values() {
+    for name in &CELLS[..3] {
+        let copy = with_ten_thousand_chunks(name);
+        let chunks = grid(&copy.open(), "uns/big").iter().product::<u64>();
+        assert!(chunks >= 10_000, "{name}: {chunks}");
+        let noise = |cols: usize, salt: u32| {
+            Array2::from_shape_fn((700, cols), |(r, c)| {
+                f32::from_bits(0x3f80_0000 | (((r * cols + c) as u32 + salt).wrapping_mul(2_654_435_761) >> 9))
+            })
+        };
+        let edit = |what: &str, payload: u64, set: &dyn Fn(&AnnDataShadow)| {
+            let shadow = copy.open_to_write();
+            set(&shadow);
+            let receipt = shadow.write(WriteOptions::default()).unwrap();
+            shadow.close().unwrap();
+            println!("{name}: {what}: {} bytes for a payload of {payload}", receipt.bytes_written);
+            assert!(receipt.bytes_written < payload + 65_536, "{name}: {what}: {receipt}");
+        };
+        edit("an embedding", 700 * 50 * 4, &|shadow| shadow.obsm().insert("X_new", noise(50, 1)).unwrap());
+        edit("the same in another shape", 700 * 51 * 4, &|shadow| shadow.obsm().insert("X_new", noise(51, 2)).unwrap());
+        edit("a column", 700 * 4, &|shadow| {
+            let values = noise(1, 3).into_raw_vec_and_offset().0;
+            shadow.obs().insert(Series::new("score".into(), values)).unwrap();
+        });
+        edit("a column's new name", 0, &|shadow| shadow.obs().rename("score", "points").unwrap());
+        edit("the removal of the layer", 0, &|shadow| shadow.remove("uns/big").unwrap());
     }
 }
 

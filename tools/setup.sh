@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Puts what building and testing need into the checkout: `.venv` (CMake for HDF5, and the Python packages that the tests
-# compare with) and, with --fixtures, the fixture stores in `target/fixtures`. Does nothing that is done already.
+# compare with) and, with --fixtures, the fixture stores in `target/fixtures`, and strace, with which the tests kill writers,
+# onto the system. Does nothing that is done already.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -24,4 +25,14 @@ if [ "${1:-}" = --fixtures ] && ! cat tests/python/make_codecs.py tests/python/m
     echo "writing arrays in every codec"
     .venv/bin/python -B tests/python/make_codecs.py target/codecs
     cat tests/python/make_codecs.py tests/python/make_fixtures.py > target/codecs.made-by
+fi
+
+if [ "${1:-}" = --fixtures ] && [ "$(uname -s)" = Linux ] && ! command -v strace > /dev/null; then
+    echo "installing strace"
+    if [ "$(id -u)" = 0 ] && command -v apt-get > /dev/null; then
+        apt-get install --yes --quiet strace > /dev/null || { apt-get update --quiet > /dev/null && apt-get install --yes --quiet strace > /dev/null; }
+    else
+        echo "the tests that kill writers need strace: install it (apt-get install strace, dnf install strace, …)" >&2
+        exit 1
+    fi
 fi

@@ -12,7 +12,7 @@ use super::view::{Upgrade, View};
 use crate::error::{Error, Result};
 use crate::index::Rows;
 use crate::path::ElemPath;
-use crate::store::{Attrs, IoStats, Node, NodeKind, ReadStore, Safety, Style, WriteStore, read_all};
+use crate::store::{Attrs, IoStats, Node, NodeKind, Planned, ReadStore, Safety, Style, WriteStore, read_all};
 use crate::value::{Array, Records};
 
 /// Links can lead in circles; no slot nests this deep, or has so many nodes.
@@ -25,6 +25,8 @@ pub(crate) struct WriteLens {
     lens: Lens,
     /// What is made real by what is staged.
     made: Mutex<BTreeSet<ElemPath>>,
+    /// What is staged to go or to move: what is shown is what is published.
+    planned: Mutex<Planned>,
     /// Parts of what is to be made real that go: they are not copied.
     without: Mutex<BTreeSet<ElemPath>>,
     /// Held by who reads, so that what is shown and what is stored do not part in between.
@@ -37,6 +39,7 @@ impl WriteLens {
             lens: Lens::new(store.clone()),
             store,
             made: Mutex::default(),
+            planned: Mutex::default(),
             without: Mutex::default(),
             gate: RwLock::default(),
         }
@@ -156,6 +159,7 @@ impl WriteLens {
     fn done(&self) {
         self.made.lock().clear();
         self.without.lock().clear();
+        *self.planned.lock() = Planned::default();
         self.lens.forget();
     }
 }
@@ -214,6 +218,12 @@ impl WriteStore for WriteLens {
     }
 
     fn remove(&self, at: &ElemPath) -> Result<()> {
+        if self.planned.lock().origin(at).is_some_and(|home| home != *at) {
+            // What was renamed is as it is stored.
+            self.store.remove(at)?;
+            self.planned.lock().remove(at);
+            return Ok(());
+        }
         if self.is_part(at)? {
             self.lens.node(at)?.ok_or_else(|| self.lens.not_found(at))?;
             self.without.lock().insert(at.clone());
@@ -247,6 +257,7 @@ impl WriteStore for WriteLens {
                 }
             }
         }
+        self.planned.lock().remove(at);
         // What comes in its place is today's.
         self.made.lock().insert(at.clone());
         Ok(())
@@ -259,16 +270,20 @@ impl WriteStore for WriteLens {
 
     fn rename(&self, from: &ElemPath, to: &ElemPath) -> Result<()> {
         for parent in [from, to].into_iter().filter_map(ElemPath::parent) {
-            self.prepare(&parent)?;
+            let home = self.planned.lock().origin(&parent);
+            self.prepare(&home.unwrap_or(parent))?;
         }
-        let view = self.lens.view(from)?.ok_or_else(|| self.lens.not_found(from))?;
-        let is_group = view.group().is_some_and(|g| g.upgrade.is_some() || g.at.as_ref() != Some(from));
-        let is_elsewhere = view.group().is_none() && view.stored() != Some(from);
-        if (is_group || is_elsewhere) && !self.made.lock().iter().any(|made| from.starts_with(made)) {
+        let home = self.planned.lock().origin(from).ok_or_else(|| self.lens.not_found(from))?;
+        let view = self.lens.view(&home)?.ok_or_else(|| self.lens.not_found(from))?;
+        let is_group = view.group().is_some_and(|g| g.upgrade.is_some() || g.at.as_ref() != Some(&home));
+        let is_elsewhere = view.group().is_none() && view.stored() != Some(&home);
+        if (is_group || is_elsewhere) && !self.made.lock().iter().any(|made| home.starts_with(made)) {
             let what = "it is put together from other parts of a file of old, and cannot be renamed".into();
             return Err(Error::Unsupported { at: self.lens.place(from), what });
         }
-        self.store.rename(from, to)
+        self.store.rename(from, to)?;
+        self.planned.lock().rename(from, to);
+        Ok(())
     }
 
     fn publish_with(&self, safety: Safety) -> Result<()> {

@@ -137,6 +137,23 @@ pub fn recover(path: &Path, locking: Locking) -> Result<Vec<String>> {
     }
 }
 
+/// Rewrites the file that holds `path` without the holes that replaced and removed elements have left, and puts it in its place
+/// in one step: at every instant there is the old file or the new one. `progress` is told what is done of how much, both in
+/// bytes. Gives the length of the file before and after.
+///
+/// # Errors
+/// As [`open_write_with`]; [`Error::Unsupported`] for Zarr, which has no holes; after an error the file is as it was.
+pub fn compact(path: &Path, locking: Locking, progress: &dyn Fn(u64, u64)) -> Result<(u64, u64)> {
+    let Found { format, root, .. } = find(path)?;
+    match format {
+        Format::Hdf5 => Hdf5Store::compact(&root, locking, progress),
+        Format::Zarr | Format::ZarrZip => Err(Error::Unsupported {
+            at: Place::new(root.display(), ""),
+            what: "a Zarr store has no holes: what is replaced or removed is gone from the disk".into(),
+        }),
+    }
+}
+
 /// Opens, trying again for a second while somebody else has the file: most are done by then, and a process that another
 /// thread is just starting holds every lock of this one for a moment.
 fn patiently<S>(open: impl Fn() -> Result<S>) -> Result<S> {

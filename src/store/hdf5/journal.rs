@@ -206,7 +206,7 @@ fn complete<'a>(first: &[u8; FIRST], rest: &'a [u8]) -> Option<&'a [u8]> {
 
 /// The changes in a complete second part; `None` if they leave the file or overlap.
 fn parse(piece: &[u8], base: u64) -> Option<Changes> {
-    let length = Some(number(&piece[8..])).filter(|&length| i64::try_from(length).is_ok())?;
+    let length = Some(number(&piece[8..])).filter(|&length| i64::try_from(length.max(base)).is_ok())?;
     let (count, mut rest, mut runs, mut last) = (number(&piece[16..]), &piece[24..], Vec::new(), 0);
     while !rest.is_empty() {
         let (place, bytes) = rest.split_at_checked(16)?;

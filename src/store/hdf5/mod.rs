@@ -6,6 +6,7 @@ mod attrs;
 mod beside;
 mod bytes;
 mod claim;
+mod compact;
 mod copy;
 mod decode;
 mod error;
@@ -108,7 +109,7 @@ impl Hdf5Store {
             held::lock(&file, path, true, Locking::On)?;
             let claim = Claim::new(path, true).ok_or_else(|| error::busy(path, true))?;
             let volume = Volume::fresh(path.canonicalize().map_err(&io_error)?, file).shared();
-            let file = ffi::create_in(path, &volume).map_err(|f| error::writing(root_of(path), &f))?;
+            let file = ffi::create_in(path, &volume, None).map_err(|f| error::writing(root_of(path), &f))?;
             volume.lock().closing();
             drop(file);
             volume.lock().publish(Safety::default()).map_err(&io_error)?;
@@ -120,6 +121,17 @@ impl Hdf5Store {
             let _ = beside::remove(path);
         }
         made
+    }
+
+    /// Writes all objects of a file anew, without the holes that removed and replaced ones have left, and puts the new file in
+    /// the place of the old one in one step; whatever happens on the way, there is the one or the other. `progress` is told now
+    /// and then how many bytes of how many there are at most. Gives the length before and after.
+    ///
+    /// # Errors
+    /// As [`open_write`](Self::open_write); [`Error::Unsupported`] if there is something in the file that HDF5 does not copy
+    /// faithfully; [`Error::Io`] if there is no room for a second file. Then the file is what it was.
+    pub fn compact(path: &Path, locking: Locking, progress: &dyn Fn(u64, u64)) -> Result<(u64, u64)> {
+        compact::compact(path, locking, progress)
     }
 
     fn open(path: &Path, write: bool, volume: impl FnOnce() -> Result<Volume>) -> Result<Self> {

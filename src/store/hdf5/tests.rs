@@ -1,6 +1,8 @@
 //! The store contract on files, and what only HDF5 can get wrong.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failing check is a panic")]
 
+mod transactions;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 

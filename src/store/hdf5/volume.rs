@@ -3,7 +3,7 @@
 
 use std::fs::File;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -287,6 +287,21 @@ impl Volume {
             let read = |at: u64, out: &mut [u8]| read_at(&self.file, at, out);
             self.pages.write(run.at, &run.new, read)
         })
+    }
+
+    /// From now on, nothing is written; whoever holds the file goes on holding it.
+    pub(super) fn freeze(&mut self) {
+        self.mode = Mode::Refuse;
+    }
+
+    /// Under its real name.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The file, for what its owner and permissions are, and for another handle of it.
+    pub(super) fn file(&self) -> &File {
+        &self.file
     }
 
     /// Whether the library may write.

@@ -109,6 +109,10 @@ impl Staged {
                 None => tops.push((at, object)),
             }
         }
+        if !self.planned.is_empty() {
+            // New items go to the end of the file before space in it becomes free: what is written there goes to the journal.
+            ffi::flush(file)?;
+        }
         let freed = self.planned.ops().iter().try_fold(0, |freed, op| carry_out(file, op).map(|more| freed + more))?;
         for (at, object) in tops {
             ffi::link(object, &parent(file, at)?, at.name())?;

@@ -22,6 +22,9 @@ use crate::store::{LeftOver, Locking, holder};
 /// How long a reader waits for a writer that is just publishing.
 const PATIENCE: Duration = Duration::from_secs(1);
 
+/// A process that another thread is just starting holds every lock of this one for a moment.
+const FORKING: Duration = Duration::from_millis(200);
+
 impl ZarrStore {
     /// Opens the Zarr group in the directory `path` for reading: of a store with consolidated metadata, one document is
     /// read.
@@ -99,9 +102,6 @@ impl ZarrStore {
         let root = ElemPath::root();
         check_dir(&source)?;
         let lock = lock(&source, locking)?;
-        if fs::metadata(path).is_ok_and(|m| m.permissions().readonly()) {
-            return Err(source.io(&root)(ErrorKind::PermissionDenied.into()));
-        }
         files::check_writable(path).map_err(source.io(&root))?;
         if Document::read(&source, &root)?.is_none_or(|doc| doc.is_array) {
             let why = "the directory is not a Zarr group (no `zarr.json` or `.zgroup`)".into();
@@ -192,15 +192,20 @@ fn lock(source: &Source, locking: Locking) -> Result<Option<File>> {
         Err(e) if cfg!(unix) => return Err(source.io(&root)(e)),
         Err(e) => return Err(unsupported(e)),
     };
-    match dir.try_lock() {
-        Ok(()) => Ok(Some(dir)),
-        Err(TryLockError::WouldBlock) => {
-            let holders = holder::holders(&source.root).unwrap_or_else(|| "another process, or another shadow".into());
-            let why = format!("{holders} has it open for writing; try again when it is done");
-            Err(Error::Busy { at: source.place(&root), why })
+    let started = Instant::now();
+    loop {
+        match dir.try_lock() {
+            Ok(()) => return Ok(Some(dir)),
+            Err(TryLockError::WouldBlock) if started.elapsed() < FORKING => {
+                std::thread::sleep(Duration::from_millis(5))
+            }
+            Err(TryLockError::WouldBlock) => break,
+            Err(TryLockError::Error(e)) => return Err(unsupported(e)),
         }
-        Err(TryLockError::Error(e)) => Err(unsupported(e)),
     }
+    let holders = holder::holders(&source.root).unwrap_or_else(|| "another process, or another shadow".into());
+    let why = format!("{holders} has it open for writing; try again when it is done");
+    Err(Error::Busy { at: source.place(&root), why })
 }
 
 fn check_dir(source: &Source) -> Result<()> {

@@ -9,6 +9,8 @@
 //! 4. Maps change or come back, those of inner groups first, that of the root last.
 //! 5. What goes, goes.
 //!
+//! (In version 2 attributes of the root lie in a file beside the map, and change a moment before it.)
+//!
 //! The first step always changes a document of the root, so that readers of this crate notice (`watch`).
 
 use std::cmp::Reverse;
@@ -154,7 +156,8 @@ fn steps_of(stage: &Stage, source: &Source, shelf: &mut Shelf) -> Result<Vec<Ste
         maps.iter().rev().try_for_each(|map| plan.take_map(map))?;
     }
     plan.move_nodes(stage, routes.steps.clone(), &routes)?;
-    for (at, attrs) in &stage.attrs {
+    // Inner ones first: a list names what is ready.
+    for (at, attrs) in stage.attrs.iter().rev() {
         let Some(now) = future.origin(at) else { continue };
         // Where the document holds a map, both change at once.
         if !maps.iter().any(|map| map.now == now && is_inline(map.name)) {

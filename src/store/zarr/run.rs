@@ -56,7 +56,15 @@ impl<'a> Run<'a> {
 
     /// Carries out what is left to do.
     pub(super) fn forward(&mut self) -> Result<()> {
-        while let Some(unit) = self.units.get(self.done).cloned() {
+        loop {
+            // Not before the record says that it is done, and not later: what lies elsewhere by now has lost its marker before.
+            for number in self.last_unit().unwrap_or_default() {
+                match &self.intent.steps[number] {
+                    Step::Swap { b, .. } if self.path(b).is_ok() => self.unmark(number, b)?,
+                    _ => {}
+                }
+            }
+            let Some(unit) = self.units.get(self.done).cloned() else { break };
             for number in unit.clone() {
                 if !self.is_done(number)? {
                     self.carry_out(number)?;
@@ -65,15 +73,14 @@ impl<'a> Run<'a> {
             self.sync(unit)?;
             self.record(self.done + 1)?;
         }
-        for (number, step) in self.intent.steps.iter().enumerate() {
-            if let Step::Swap { a, b } = step {
-                // A marker that stays does no harm.
-                let _ = [a, b].map(|spot| self.path(spot).map(|dir| files::remove_file(&dir.join(marker(number)))));
-            }
-        }
         files::rename(&self.dir.join(record_name(self.done)), &self.dir.join(DONE))
             .and_then(|()| files::sync_dir(&self.dir))
             .map_err(self.source.io(&ElemPath::root()))
+    }
+
+    /// The last unit that is known to be done.
+    fn last_unit(&self) -> Option<Range<usize>> {
+        self.units.get(self.done.checked_sub(1)?).cloned()
     }
 
     /// Takes back what is done, from the last step to the first, and then the record.
@@ -89,7 +96,7 @@ impl<'a> Run<'a> {
             }
             self.sync(unit)?;
         }
-        while let Some(unit) = self.done.checked_sub(1).and_then(|last| self.units.get(last).cloned()) {
+        while let Some(unit) = self.last_unit() {
             for number in unit.clone() {
                 if let Step::Swap { b, .. } = &self.intent.steps[number] {
                     self.mark(number, b)?;
@@ -100,11 +107,6 @@ impl<'a> Run<'a> {
                 self.take_back(number)?;
             }
             self.sync(unit)?;
-        }
-        for (number, step) in self.intent.steps.iter().enumerate() {
-            if let Step::Swap { a, b } = step {
-                let _ = [a, b].map(|spot| self.path(spot).map(|dir| files::remove_file(&dir.join(marker(number)))));
-            }
         }
         let record = self.dir.join(record_name(0));
         if files::exists(&record) {
@@ -209,15 +211,20 @@ impl<'a> Run<'a> {
             }
             // Never carried out: somebody else was faster.
             Step::Move { .. } => Ok(()),
-            Step::Swap { .. } if files::exists(&aside) => {
-                // Two of the three renames at most: back by the same way.
-                let new_is_there = files::exists(&there);
-                let back = if new_is_there { files::rename(&there, &here) } else { Ok(()) };
-                back.and_then(|()| files::rename(&aside, &there)).map_err(self.io(&b))
+            Step::Swap { .. } => {
+                if files::exists(&aside) {
+                    // Two of the three renames at most: back by the same way.
+                    let new_is_there = files::exists(&there);
+                    let back = if new_is_there { files::rename(&there, &here) } else { Ok(()) };
+                    back.and_then(|()| files::rename(&aside, &there)).map_err(self.io(&b))?;
+                } else if self.is_done(number)? {
+                    self.exchange(number, &there, &here).map_err(self.io(&b))?;
+                }
+                self.unmark(number, &a)
             }
             Step::Document { .. } if files::exists(&aside) => files::rename(&aside, &there).map_err(self.io(&b)),
-            _ if self.is_done(number)? => self.exchange(number, &there, &here).map_err(self.io(&b)),
-            _ => Ok(()),
+            Step::Document { .. } if self.is_done(number)? => self.exchange(number, &there, &here).map_err(self.io(&b)),
+            Step::Document { .. } => Ok(()),
         }
     }
 
@@ -251,6 +258,11 @@ impl<'a> Run<'a> {
             return Ok(());
         }
         files::write_file(self.source, &marker, b"").and_then(|()| files::sync_dir(&dir)).map_err(self.io(spot))
+    }
+
+    fn unmark(&self, number: usize, spot: &Spot) -> Result<()> {
+        let marker = self.path(spot)?.join(marker(number));
+        if files::exists(&marker) { files::remove_file(&marker).map_err(self.io(spot)) } else { Ok(()) }
     }
 
     /// Takes to the disk which entries the directories have that the steps have changed.

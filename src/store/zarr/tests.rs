@@ -1,6 +1,8 @@
 //! Tests of the Zarr store.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failing check is a panic")]
 
+mod company;
+mod transactions;
 pub(super) mod trial;
 
 use std::collections::BTreeMap;

@@ -561,7 +561,7 @@ pub(in super::super) fn write_members(items: Items<'_>, dtype: &Type, columns: &
 
 /// Items in memory, of whatever type; what HDF5 allocated for them is given back when they are dropped.
 #[derive(Debug)]
-struct Held {
+pub(super) struct Held {
     dtype: Type,
     space: Space,
     count: usize,
@@ -570,7 +570,7 @@ struct Held {
 }
 
 impl Held {
-    fn read(from: Items<'_>, dtype: Type) -> Outcome<Self> {
+    pub(super) fn read(from: Items<'_>, dtype: Type) -> Outcome<Self> {
         check_heaps(&from, &dtype)?;
         let (count, space) = (from.len()?, from.space()?);
         let bytes = count.checked_mul(dtype.size()).ok_or_else(|| Failure::new("too many items"))?;
@@ -581,6 +581,23 @@ impl Held {
             unsafe { from.read(&dtype, items.as_mut_ptr().cast()) }?;
         }
         Ok(Self { dtype, space, count, items })
+    }
+
+    pub(super) fn dtype(&self) -> &Type {
+        &self.dtype
+    }
+
+    pub(super) fn space(&self) -> &Space {
+        &self.space
+    }
+
+    /// Writes the items to a place of this type and space.
+    pub(super) fn write(&self, to: Items<'_>) -> Outcome<()> {
+        if self.items.is_empty() {
+            return Ok(());
+        }
+        // SAFETY: the items were read with this type, as many as the space has.
+        unsafe { to.write(&self.dtype, self.items.as_ptr().cast()) }
     }
 
     fn bytes(&self) -> &[u8] {

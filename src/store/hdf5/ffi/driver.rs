@@ -307,11 +307,11 @@ pub(super) fn end_of(file: &Id) -> Outcome<u64> {
     Ok(end)
 }
 
-/// Makes an HDF5 file in an empty volume.
-pub(in super::super) fn create_in(name: &Path, volume: &Shared) -> Outcome<Id> {
-    let (name, access) = (path_text(name)?, access(volume)?);
+/// Makes an HDF5 file in an empty volume, with creation properties if there are any.
+pub(in super::super) fn create_in(name: &Path, volume: &Shared, creation: Option<&Id>) -> Outcome<Id> {
+    let (name, access, creation) = (path_text(name)?, access(volume)?, creation.map_or(H5P_DEFAULT, Id::raw));
     // SAFETY: as above.
-    check(|| unsafe { H5Fcreate(name.as_ptr(), H5F_ACC_TRUNC, H5P_DEFAULT, access.raw()) }).map(Id::from_raw)
+    check(|| unsafe { H5Fcreate(name.as_ptr(), H5F_ACC_TRUNC, creation, access.raw()) }).map(Id::from_raw)
 }
 
 /// The volume of an open file, which [`open_volume`] or [`create_in`] has opened: there is no other way to one here.
