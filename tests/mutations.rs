@@ -21,7 +21,9 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use anndata_shadow::ndarray::Array2;
-use anndata_shadow::{AnnDataShadow, Error, Mode, MuDataShadow, OpenOptions, Result, WriteOptions};
+use anndata_shadow::{
+    AnnDataShadow, Error, Mode, MuDataShadow, OpenOptions, Result, VerifyOptions, WriteOptions, verify,
+};
 use mutate::{Random, Seed};
 
 /// Inputs of an ordinary run.
@@ -227,11 +229,23 @@ fn exercise(path: &Path, input: usize) -> std::result::Result<Seen, String> {
     let mut seen = Seen::default();
     let mut random = random(input);
     let file = path.file_name().unwrap().to_str().unwrap();
+    let report = verify(path, &VerifyOptions::default().deep(true));
+    if let Err(error) = &report
+        && matches!(error, Error::StoreChanged { .. } | Error::Busy { .. })
+    {
+        return Err(format!("looked at alone, {error}"));
+    }
+    let is_sound = report.as_ref().is_ok_and(|report| report.findings.is_empty());
+    seen.note(file, report)?;
     for inner in mutate::inner_objects(file) {
         let at = if inner.is_empty() { path.to_owned() } else { path.join(inner) };
         let Some(shadow) = seen.note(file, AnnDataShadow::open(&at))? else { continue };
         seen.opened = true;
+        let before = seen.errors;
         read_all(&mut seen, file, &shadow)?;
+        if is_sound && seen.errors > before {
+            return Err("the doctor finds nothing where reading fails".to_owned());
+        }
         drop(shadow);
         if random.below(6) == 0 {
             write_to(&mut seen, file, &at)?;

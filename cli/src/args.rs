@@ -25,6 +25,7 @@ pub(crate) enum Command {
     Verify(VerifyArgs),
     Repair(RepairArgs),
     Recover(RecoverArgs),
+    Compact(CompactArgs),
     Consolidate(ConsolidateArgs),
 }
 
@@ -310,6 +311,23 @@ pub(crate) struct RecoverArgs {
     /// File or Zarr directory.
     pub(crate) path: PathBuf,
     /// Say what is left, and change nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Take no lock, on file systems that have none: nobody else may have the file open.
+    #[arg(long)]
+    pub(crate) no_lock: bool,
+}
+
+/// Rewrite an HDF5 file without the holes that replaced and removed elements have left.
+///
+/// The new file is written beside the old one and put in its place in one step: it takes as much room for that time. Data are
+/// copied as they are stored, not decoded.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "Example:\n  adshadow compact cells.h5ad")]
+pub(crate) struct CompactArgs {
+    /// The HDF5 file.
+    pub(crate) path: PathBuf,
+    /// Say what would be rewritten, and change nothing.
     #[arg(long)]
     pub(crate) dry_run: bool,
     /// Take no lock, on file systems that have none: nobody else may have the file open.

@@ -3,6 +3,7 @@
 mod args;
 mod ask;
 mod changes;
+mod compact;
 mod consolidate;
 mod delta;
 mod failure;
@@ -56,6 +57,7 @@ fn main() -> ExitCode {
         }
         Command::Verify(args) => verify::run(&args),
         Command::Repair(args) => verify::repair(&args),
+        Command::Compact(args) => compact::run(&args).map(done),
         Command::Recover(args) => verify::recover(&args).map(done),
         Command::Consolidate(args) => consolidate::run(&args).map(done),
     };

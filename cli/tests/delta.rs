@@ -207,3 +207,26 @@ fn what_is_changed_is_sound() {
         assert!(matches!(element, Element::Categorical(_)));
     }
 }
+
+#[test]
+fn holes_are_counted_and_given_back() {
+    let bench = Bench::new(STORES[0]);
+    let shown = bench.ok("rm", &["X"]);
+    let hole = shown.lines().last().unwrap();
+    assert!(hole.contains("bytes of the file are unused now") && hole.contains("compact"), "{hole}");
+    let before = std::fs::metadata(&bench.store).unwrap().len();
+    let file = std::fs::read(&bench.store).unwrap();
+    bench.ok("compact", &["--dry-run"]);
+    assert!(std::fs::read(&bench.store).unwrap() == file);
+    let said = bench.ok("compact", &[]);
+    let after = std::fs::metadata(&bench.store).unwrap().len();
+    assert!(after < before, "{before} {after}");
+    assert_eq!(said, format!("{before} bytes before, {after} after: {} given back\n", before - after));
+    bench.ok("verify", &["--deep"]);
+    let said = python("a = anndata.read_h5ad(path); print(a.X is None, a.shape, a.obsm['X_pca'].shape)", &bench.store);
+    assert_eq!(said.trim(), "True (700, 765) (700, 50)");
+    drop(bench);
+    let zarr = Bench::new(STORES[1]);
+    zarr.fails("compact", &[], &[STORES[1], "no holes"]);
+    zarr.fails("compact", &["--dry-run"], &[STORES[1], "no holes"]);
+}

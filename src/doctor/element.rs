@@ -7,7 +7,8 @@ use super::look::{Look, Task};
 use crate::codec::{self, Info, Kind};
 use crate::error::Error;
 use crate::path::ElemPath;
-use crate::store::{Node, NodeKind, ReadStore};
+use crate::store::{ArrayMeta, Node, NodeKind, ReadStore};
+use crate::value::DType;
 
 /// Links of HDF5 can lead in circles; no honest file nests this deep, or has so many nodes.
 const MAX_DEPTH: usize = 64;
@@ -41,7 +42,9 @@ impl Examiner {
             Kind::Table => drop(self.frame(store, at)),
             Kind::Awkward => {
                 self.below(store, at, &node);
-                self.task(at, Look::Awkward, 0);
+                if self.deep {
+                    self.push(Task { at: at.clone(), look: Look::Awkward, weight: 0 });
+                }
             }
             Kind::AnnData if node.text("encoding-type") == Some("anndata") => drop(self.object(store, at)),
             Kind::Mapping | Kind::AnnData => self.below(store, at, &node),
@@ -72,7 +75,7 @@ impl Examiner {
         if let NodeKind::Array(meta) = &node.kind
             && self.deep
         {
-            self.tasks.push(Task::decode(at, meta));
+            self.push(Task::decode(at, meta));
         }
     }
 
@@ -136,9 +139,7 @@ impl Examiner {
             self.absent(&categories, why);
         }
         self.element_of(store, &categories);
-        let Some(meta) = self.sound(&codes, store.node(&codes)).flatten().and_then(|node| node.array().cloned()) else {
-            return;
-        };
+        let Some(meta) = self.part(store, &codes) else { return };
         self.note_absent(&codes, true);
         if meta.dtype.is_some_and(|dtype| !dtype.is_integer()) {
             return self.damage(&codes, format!("codes are {}, not integers", meta.stored));
@@ -149,23 +150,31 @@ impl Examiner {
     fn nullable(&mut self, store: &dyn ReadStore, at: &ElemPath, info: &Info) {
         let (values, mask) = (at.child("values"), at.child("mask"));
         self.element_of(store, &values);
-        let found = self.sound(&mask, store.node(&mask));
-        match found.flatten().as_ref().and_then(Node::array) {
-            None => self.damage(at, "its mask is missing or no array"),
-            Some(meta) if meta.shape != info.shape => {
-                self.damage(at, format!("its mask has shape {:?}, its values {:?}", meta.shape, info.shape));
-            }
-            Some(meta) if meta.dtype.is_some_and(|d| d != crate::value::DType::Bool && !d.is_integer()) => {
-                self.damage(&mask, format!("the mask is {}, not boolean", meta.stored));
-            }
-            Some(_) => drop(self.element_of_mask(store, &mask)),
+        let Some(meta) = self.part(store, &mask) else { return };
+        self.note_absent(&mask, true);
+        if meta.shape != info.shape {
+            self.damage(at, format!("its mask has shape {:?}, its values {:?}", meta.shape, info.shape));
+        } else if meta.dtype.is_some_and(|dtype| dtype != DType::Bool && !dtype.is_integer()) {
+            self.damage(&mask, format!("the mask is {}, not boolean", meta.stored));
+        } else if self.deep {
+            self.push(Task::decode(&mask, &meta));
         }
     }
 
-    fn element_of_mask(&mut self, store: &dyn ReadStore, at: &ElemPath) -> Option<()> {
-        let node = self.sound(at, store.node(at))??;
-        self.leaf(at, &node, true);
-        Some(())
+    /// An array that is a part of an element, which must be there.
+    fn part(&mut self, store: &dyn ReadStore, at: &ElemPath) -> Option<ArrayMeta> {
+        let described = self.sound(at, codec::describe(store, at))?;
+        let node = self.sound(at, store.node(at))?;
+        let (Some(info), Some(node)) = (described, node) else {
+            self.damage(at, "it is missing");
+            return None;
+        };
+        self.tags(store, at, &node, &info);
+        let meta = node.array().cloned();
+        if meta.is_none() {
+            self.damage(at, "it is a group, not an array");
+        }
+        meta
     }
 
     /// A part that must be there.
@@ -244,18 +253,24 @@ impl Examiner {
         }
     }
 
-    /// Notes a task that reads all data, if all is to be read.
-    pub(super) fn task(&mut self, at: &ElemPath, look: Look, weight: u64) {
-        if self.deep {
-            self.tasks.push(Task { at: at.clone(), look, weight });
-        }
-    }
-
     /// Notes a task, unless it is a large one and not all is to be read.
     pub(super) fn small(&mut self, task: Task) {
         const SMALL: u64 = 1 << 20;
         if self.deep || task.weight <= SMALL {
-            self.tasks.push(task);
+            self.push(task);
         }
+    }
+
+    /// Notes a task. What the metadata promise may be beyond all that the store can hold: to look at so many fill values would
+    /// take for ever.
+    pub(super) fn push(&mut self, task: Task) {
+        /// The most that deflate makes of a byte; what takes a few seconds is looked at anyway.
+        const RATIO: u64 = 1000;
+        const LITTLE: u64 = 256 << 20;
+        if task.weight > self.stored.saturating_mul(RATIO).saturating_add(LITTLE) {
+            let what = "far more is promised than a store of this size can hold, but for fill values: its data are not looked at";
+            return self.note(&task.at, what);
+        }
+        self.tasks.push(task);
     }
 }

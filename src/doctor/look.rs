@@ -8,7 +8,7 @@ use super::blocks::{Blocks, array_bytes};
 use super::sparse::Matrix;
 use super::{Examiner, Severity};
 use crate::codec;
-use crate::error::Result;
+use crate::error::{Error, Place, Result};
 use crate::index::Rows;
 use crate::path::ElemPath;
 use crate::store::{ArrayMeta, ReadStore, array_meta};
@@ -46,6 +46,8 @@ pub(super) type Tell<'a> = &'a mut dyn FnMut(u64) -> ControlFlow<()>;
 
 /// How many rows of an index are taken at a time, at least.
 const ROWS: usize = 1 << 16;
+/// Chunks beyond this are not looked at.
+const MAX_BLOCK: u64 = 4 << 30;
 /// Awkward arrays beyond this are not looked at as a whole.
 const MAX_AWKWARD: u64 = 256 << 20;
 
@@ -215,6 +217,11 @@ pub(super) fn each_block(
     let fields: Vec<&str> = meta.fields.iter().map(|f| f.name.as_str()).collect();
     let one = ArrayMeta { shape: Vec::new(), ..meta.clone() };
     for rows in Blocks::new(&meta) {
+        if rows.iter().map(Rows::len).fold(array_bytes(&one), |n, len| n.saturating_mul(len as u64)) > MAX_BLOCK {
+            let what =
+                format!("its chunks of {:?} items are too large to be looked at", meta.chunks.unwrap_or_default());
+            return Err(Error::Unsupported { at: Place::new(store.location(), at), what });
+        }
         if fields.is_empty() {
             then(&rows, &store.read(at, &rows)?);
         } else {

@@ -172,6 +172,8 @@ struct Examiner {
     nodes: usize,
     /// Why looking on makes no sense.
     given_up: Option<Error>,
+    /// Bytes of the store on the disk.
+    stored: u64,
 }
 
 impl Examiner {
@@ -184,6 +186,7 @@ impl Examiner {
             is_old: false,
             nodes: 0,
             given_up: None,
+            stored: 0,
         }
     }
 

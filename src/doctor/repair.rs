@@ -39,7 +39,7 @@ impl Report {
     fn renew_maps(&self, locking: Locking) -> Result<Vec<String>> {
         let Found { format: Format::Zarr, root, .. } = find(&self.file)? else { return Ok(Vec::new()) };
         // As things are now: what was recovered before may have renewed them already.
-        let maps = ZarrStore::open_as_it_lies(&root, false)?.audit()?.maps;
+        let maps = ZarrStore::open_as_it_lies(&root, false)?.audit(false)?.maps;
         if maps.is_empty() {
             return Ok(Vec::new());
         }

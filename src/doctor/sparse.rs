@@ -48,7 +48,7 @@ impl Examiner {
         let weight = array_bytes(&indptr).saturating_mul(2).saturating_add(array_bytes(&indices));
         self.small(Task { at: at.clone(), look: Look::Sparse(matrix), weight });
         if self.deep {
-            self.tasks.push(Task::decode(&parts[2], &data));
+            self.push(Task::decode(&parts[2], &data));
         }
     }
 

@@ -46,6 +46,7 @@ impl Examiner {
 
     /// The store as it lies there; `None` if it is too damaged to be opened, which is a finding then.
     pub(super) fn open(&mut self, format: Format, root: &Path) -> Result<Option<Arc<dyn ReadStore>>> {
+        self.stored = std::fs::metadata(root).map_or(0, |found| found.len());
         let opened: Result<Arc<dyn ReadStore>> = match format {
             // Without a lock of its own nothing is recovered: what is to be rolled forward is read as if it were.
             Format::Hdf5 => Hdf5Store::open_read_with(root, Locking::Off).map(|store| Arc::new(store) as _),
@@ -63,8 +64,9 @@ impl Examiner {
 
     fn open_zarr(&mut self, root: &Path, is_zip: bool) -> Result<Arc<dyn ReadStore>> {
         let store = ZarrStore::open_as_it_lies(root, is_zip)?;
-        let audit = store.audit()?;
+        let audit = store.audit(self.deep)?;
         self.report(&audit, is_zip);
+        self.stored += audit.stored;
         self.chunks = audit.chunks;
         Ok(Arc::new(store))
     }

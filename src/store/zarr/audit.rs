@@ -70,6 +70,10 @@ pub(crate) struct Audit {
     pub(crate) chunks: BTreeMap<ElemPath, Chunks>,
     /// The groups whose consolidated metadata want renewing.
     pub(crate) maps: BTreeSet<ElemPath>,
+    /// Bytes of all chunk files, if these were asked for. (Not known of archives.)
+    pub(crate) stored: u64,
+    /// Whether they were.
+    sizes: bool,
 }
 
 /// How many names a message lists.
@@ -89,12 +93,12 @@ impl ZarrStore {
         Ok(Self { source, access: Access::Read(Box::new(reader)), shard: false })
     }
 
-    /// Looks at every document, every directory and the name of every chunk file.
+    /// Looks at every document, every directory and the name (if asked for, the size) of every chunk file.
     ///
     /// # Errors
     /// [`Error::Io`] if the store's own directory cannot be read; what cannot be read further down is a flaw.
-    pub(crate) fn audit(&self) -> Result<Audit> {
-        let mut audit = Audit::default();
+    pub(crate) fn audit(&self, sizes: bool) -> Result<Audit> {
+        let mut audit = Audit { sizes, ..Audit::default() };
         audit.node(&self.source, &ElemPath::root(), 0);
         Ok(audit)
     }
@@ -142,8 +146,9 @@ impl Audit {
     fn strangers(&mut self, source: &Source, at: &ElemPath) {
         let mut stray = Vec::new();
         for (name, kind) in entries(&source.dir(at)) {
-            // What begins so is told by those who leave it.
-            if DOCUMENTS.contains(&name.as_str()) || name.starts_with(OURS) {
+            // Directories of ours in the root are told as what interrupted writes have left.
+            let is_left = name.starts_with(OURS) && at.is_root() && kind.is_dir();
+            if DOCUMENTS.contains(&name.as_str()) || is_left {
                 continue;
             }
             let path = source.dir(at).join(&name);
@@ -189,6 +194,9 @@ impl Audit {
         let mut present: HashSet<Vec<usize>> = HashSet::new();
         let (mut outside, mut stray) = (Vec::new(), Vec::new());
         for name in files.names {
+            if self.sizes {
+                self.stored += fs::symlink_metadata(source.dir(at).join(&name)).map_or(0, |found| found.len());
+            }
             let chunk = if lengths.is_empty() { Some(Vec::new()) } else { position(&name) };
             match chunk.filter(|chunk| chunk.len() == lengths.len() && keys.key(chunk) == name) {
                 Some(chunk) if chunk.iter().zip(&counts).all(|(i, n)| i < n) => {
@@ -377,7 +385,7 @@ impl Files {
         let found = entries(dir);
         self.empty_directories |= found.is_empty() && !above.is_empty();
         for (name, kind) in found {
-            if above.is_empty() && (DOCUMENTS.contains(&name.as_str()) || name.starts_with(OURS)) {
+            if above.is_empty() && DOCUMENTS.contains(&name.as_str()) {
                 continue;
             }
             if kind.is_dir() && depth > 0 {
