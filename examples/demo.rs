@@ -5,7 +5,7 @@ use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anndata_shadow::ndarray::{Array2, Axis};
+use anndata_shadow::ndarray::{Array2, Axis, s};
 use anndata_shadow::polars::prelude::{ChunkCompareEq, NamedFrom, Series};
 use anndata_shadow::sprs::CsMat;
 use anndata_shadow::{AnnDataShadow, Format, IoStats, Mode, WriteOptions};
@@ -71,6 +71,16 @@ fn session(path: &Path) -> Outcome {
     println!("{receipt}\n{}", shadow.obsm());
     meter.tell("reopen(r+), write, reopen(r)");
 
+    let scaled: Array2<f32> = shadow.obsm().read("X_scaled")?;
+    shadow.obsm().insert("X_scaled", scaled.slice(s![.., ..2]).to_owned())?;
+    shadow.obs().remove("n_counts")?;
+    shadow.obs().rename("bulk_labels", "labels")?;
+    println!("{}\n{}", shadow.obsm(), shadow.obs());
+    let receipt = shadow.reopen(Mode::ReadWrite)?.write(WriteOptions::default().clear_cache(true))?;
+    shadow.reopen(Mode::Read)?;
+    println!("{receipt}");
+    meter.tell("an embedding replaced, a column removed, one renamed: one transaction");
+
     let out = Command::new(adshadow()?).arg("get").arg(path).args(["obsm/X_scaled", "--rows", "0:2"]).output()?;
     println!("another process, `adshadow get … obsm/X_scaled --rows 0:2`:\n{}", told(&out)?);
     let out = Command::new(".venv/bin/python").arg("examples/demo_reader.py").arg(path).output()?;
@@ -91,7 +101,7 @@ impl<'a> Meter<'a> {
 
     fn tell(&mut self, step: &str) {
         let now = self.shadow.io_stats();
-        let IoStats { documents, chunks, bytes_read, bytes_written } = now - self.before;
+        let IoStats { documents, chunks, bytes_read, bytes_written, .. } = now - self.before;
         self.before = now;
         let metadata = match self.shadow.format() {
             Format::Hdf5 => "HDF5's own metadata not counted".to_owned(),
