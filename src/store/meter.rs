@@ -11,7 +11,7 @@ pub struct IoStats {
     pub chunks: u64,
     /// Bytes read: exact for Zarr; for HDF5 the stored size of the chunks and spans, without HDF5's own metadata.
     pub bytes_read: u64,
-    /// Bytes written: exact for Zarr; for HDF5 the growth of the file plus changed attributes.
+    /// Bytes written to disk, journals included.
     pub bytes_written: u64,
     /// Bytes that removed and replaced elements have left as holes inside the file, until it is compacted (HDF5).
     pub bytes_freed: u64,

@@ -159,7 +159,8 @@ impl Changes {
 pub(super) fn look(path: &Path, file: &File) -> io::Result<Option<Left>> {
     let journal = match File::open(path) {
         Ok(journal) => journal,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        // Beside a file with so long a name there can be none.
+        Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidFilename) => return Ok(None),
         Err(e) => return Err(e),
     };
     let misfit = |why: &str| Ok(Some(Left::Misfit(why.to_owned())));

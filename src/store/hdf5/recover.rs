@@ -4,6 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::claim::Claim;
 use super::journal::{self, Left};
 use super::volume::Volume;
 use super::{beside, error, held};
@@ -126,6 +127,7 @@ pub(in crate::store) fn left_over(path: &Path) -> Result<Vec<LeftOver>> {
 /// [`Error::Unsupported`] where there are no locks.
 #[cfg_attr(not(test), allow(dead_code, reason = "for `open`, which dispatches"))]
 pub(in crate::store) fn recover(path: &Path, locking: Locking) -> Result<Vec<String>> {
+    let _claim = Claim::new(path, true).ok_or_else(|| error::busy(path, true))?;
     let mut done = Vec::new();
     open_write(path, locking, &mut done)?;
     Ok(done)

@@ -49,7 +49,7 @@ pub(super) struct Volume {
     failed: Option<io::Error>,
     /// Whether what was appended is to be forgotten, and could not be cut off.
     uncut: bool,
-    /// Published changes of which some are made, and the rest cannot be.
+    /// Changes that are in the journal, of which some are made, and which are to be taken back.
     stuck: Option<Changes>,
     written: u64,
 }
@@ -242,11 +242,10 @@ impl Volume {
             return error;
         }
         self.stuck = Some(changes.clone());
-        let journal = beside::journal_of(&self.path);
         let what = format!(
-            "{error}; some pages are changed and cannot be changed back, but all changes are in the journal `{}`: keep it, \
-             and open the file again, which makes them",
-            journal.display()
+            "{error}; some pages are changed and could not be changed back yet. The next write tries that again; if this \
+             process ends before, the next opening makes all changes from the journal `{}`",
+            beside::journal_of(&self.path).display()
         );
         io::Error::new(error.kind(), what)
     }
@@ -276,24 +275,26 @@ impl Volume {
 
     /// After the library has closed the file: forgets all that it has written since the last publishing.
     pub(super) fn forget(&mut self) -> io::Result<()> {
-        if let Some(changes) = self.stuck.take() {
-            // The journal stays. This is the state that it will bring about.
-            self.start(changes.length.max(changes.base));
-            self.overlay(&changes)?;
-            self.mode = Mode::Refuse;
-            return Ok(());
-        }
         if self.mode == Mode::Refuse {
             return Ok(());
         }
         self.start(self.pages.base());
+        for run in self.stuck.iter().flat_map(|changes| &changes.runs) {
+            // As long as they are in the file, they are not to be seen.
+            self.pages.write(run.at, &run.old, |at, out| read_at(&self.file, at, out))?;
+        }
         self.cut()
     }
 
-    /// Cuts off what was appended, and ends the journal. Until this succeeds, nothing can be appended.
+    /// Takes back pages that could not be taken back before, cuts off what was appended, and ends the journal. Until this
+    /// succeeds, nothing can be appended.
     fn cut(&mut self) -> io::Result<()> {
         let Some(journal) = &self.journal else { return Ok(()) };
         self.uncut = true;
+        if let Some(changes) = &self.stuck {
+            changes.take_back(&self.file)?;
+            self.stuck = None;
+        }
         // As long as there is a tail, it is known whose it is.
         journal.uncommit()?;
         self.file.set_len(self.pages.base())?;

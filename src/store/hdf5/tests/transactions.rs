@@ -361,6 +361,23 @@ fn copies_of_the_dead_are_swept() {
 }
 
 #[test]
+fn a_name_too_long_for_a_journal_is_read_and_not_written() {
+    let written = written(0);
+    let long = written.temp.path.with_file_name("x".repeat(250));
+    fs::rename(&written.temp.path, &long).unwrap();
+    assert_eq!(state(&Hdf5Store::open_read(&long).unwrap()), "new");
+    let store = Hdf5Store::open_write(&long).unwrap();
+    let error = store.create_array(&path("vast"), &ints(100_000), PLAIN, &Attrs::new()).unwrap_err();
+    assert!(matches!(error, Error::Io { .. }) && error.to_string().contains("the journal"), "{error}");
+    store.abandon().unwrap();
+    store.create_group(&path("small"), &Attrs::new()).unwrap();
+    assert!(store.publish().is_err());
+    assert_eq!(state(&store), "new");
+    drop(store);
+    assert!(fs::read(&long).unwrap() == written.new);
+}
+
+#[test]
 fn a_reader_notices_that_its_file_has_changed() {
     let written = written(0);
     let changed = |result: Result<()>| assert!(matches!(result, Err(Error::StoreChanged { .. })), "{result:?}");
