@@ -26,6 +26,8 @@ pub(super) enum Step {
     /// A staged file and the one at `at` change places; the staged one is this long and has this CRC-32C, and the other is
     /// different.
     Document { staged: usize, at: ElemPath, len: u64, crc: u32 },
+    /// As `Document`, with the same content: done for those who watch the file. Once more does no harm.
+    Touch { staged: usize, at: ElemPath },
 }
 
 impl Step {
@@ -38,7 +40,9 @@ impl Step {
     pub(super) fn spots(&self) -> [Spot; 2] {
         match self {
             Self::Move { from: a, to: b } | Self::Swap { a, b } => [a.clone(), b.clone()],
-            Self::Document { staged, at, .. } => [Spot::Staged(*staged), Spot::Stored(at.clone())],
+            Self::Document { staged, at, .. } | Self::Touch { staged, at } => {
+                [Spot::Staged(*staged), Spot::Stored(at.clone())]
+            }
         }
     }
 
@@ -74,6 +78,7 @@ impl Intent {
             Step::Document { staged, at, len, crc } => {
                 json!({"document": [staged, at.as_str()], "bytes": len, "crc32c": crc})
             }
+            Step::Touch { staged, at } => json!({"touch": [staged, at.as_str()]}),
         };
         json!({"version": 1, "locked": self.locked, "steps": self.steps.iter().map(step).collect::<Vec<_>>()})
     }
@@ -101,6 +106,9 @@ fn parse_step(step: &Value) -> Option<Step> {
     }
     if let Some((a, b)) = pair("swap") {
         return Some(Step::Swap { a, b });
+    }
+    if let Some((Spot::Staged(staged), Spot::Stored(at))) = pair("touch") {
+        return Some(Step::Touch { staged, at });
     }
     let (Spot::Staged(staged), Spot::Stored(at)) = pair("document")? else { return None };
     let crc = u32::try_from(step.get("crc32c")?.as_u64()?).ok()?;
@@ -131,6 +139,7 @@ mod tests {
                 Step::Move { from: Spot::Staged(1), to: stored("obsm/X") },
                 Step::Swap { a: stored("a"), b: stored("7") },
                 Step::document(3, ElemPath::parse("zarr.json").unwrap(), b"{}"),
+                Step::Touch { staged: 4, at: ElemPath::parse(".zgroup").unwrap() },
             ],
         };
         let bytes = intent.to_json().to_string().into_bytes();

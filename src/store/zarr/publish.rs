@@ -15,9 +15,8 @@
 
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 
-use parking_lot::RwLock;
 use serde_json::{Map, Value};
 
 use super::consolidated::{self, is_inline};
@@ -29,45 +28,27 @@ use super::route::{Moves, Routes, forward};
 use super::run::Run;
 use super::source::Source;
 use super::stage::{Shelf, Stage, to_bytes};
+use super::write::Writer;
 use crate::error::{Error, Result};
 use crate::path::ElemPath;
 use crate::store::Attrs;
 
-/// Makes it all visible, or nothing of it. `gate` keeps the readers of this handle out meanwhile. If it fails and cannot be taken
-/// back either, what is there is `unfinished`, and whoever opens the store next finishes it.
-pub(super) fn publish(
-    mut stage: Stage,
-    source: &Source,
-    locked: bool,
-    gate: &RwLock<()>,
-    unfinished: &AtomicBool,
-) -> Result<()> {
+/// Makes it all visible, or nothing of it. If it fails and cannot be taken back either, what is there is unfinished, and whoever
+/// opens the store next finishes it.
+pub(super) fn publish(mut stage: Stage, source: &Source, writer: &Writer) -> Result<()> {
     let mut shelf = std::mem::take(&mut stage.shelf);
     let steps = if stage.is_empty() { Ok(Vec::new()) } else { steps_of(&stage, source, &mut shelf) };
-    carry_out(steps, shelf, source, locked, gate, unfinished)
+    carry_out(steps, shelf, source, writer)
 }
 
 /// Renews all consolidated metadata of the store, making those of the root if there are none.
-pub(super) fn consolidate(
-    version: Version,
-    source: &Source,
-    locked: bool,
-    gate: &RwLock<()>,
-    unfinished: &AtomicBool,
-) -> Result<()> {
+pub(super) fn consolidate(version: Version, source: &Source, writer: &Writer) -> Result<()> {
     let mut shelf = Shelf::default();
     let steps = consolidation(version, source, &mut shelf);
-    carry_out(steps, shelf, source, locked, gate, unfinished)
+    carry_out(steps, shelf, source, writer)
 }
 
-fn carry_out(
-    steps: Result<Vec<Step>>,
-    mut shelf: Shelf,
-    source: &Source,
-    locked: bool,
-    gate: &RwLock<()>,
-    unfinished: &AtomicBool,
-) -> Result<()> {
+fn carry_out(steps: Result<Vec<Step>>, mut shelf: Shelf, source: &Source, writer: &Writer) -> Result<()> {
     let io = source.io(&ElemPath::root());
     let done = steps.and_then(|steps| {
         if steps.is_empty() {
@@ -75,15 +56,15 @@ fn carry_out(
         }
         let dir = shelf.dir(source).map_err(&io)?;
         files::sync_dir(&source.root).map_err(&io)?;
-        let _closed = gate.write();
-        let mut run = Run::new(source, &dir, Intent { locked, steps }, 0);
+        let _closed = writer.gate.write();
+        let mut run = Run::new(source, &dir, Intent { locked: writer.lock.is_some(), steps }, 0);
         let done = run.commit().map_err(&io).and_then(|()| run.forward());
         if done.is_err() && run.back().is_err() {
-            unfinished.store(true, Relaxed);
+            writer.unfinished.store(true, Relaxed);
         }
         done
     });
-    if !unfinished.load(Relaxed) {
+    if !writer.unfinished.load(Relaxed) {
         // Left-overs are invisible and swept later, and what is published stays published.
         let _ = shelf.clear();
     }
@@ -215,12 +196,10 @@ impl Plan<'_> {
     fn touch_root(&mut self) -> Result<()> {
         let root = ElemPath::root();
         for name in ["zarr.json", ".zgroup"] {
-            if let Some(mut bytes) = self.source.document(&root, name)? {
-                match bytes.last() {
-                    Some(b'\n') => drop(bytes.pop()),
-                    _ => bytes.push(b'\n'),
-                }
-                return self.replace(&root, name, &bytes);
+            if let Some(bytes) = self.source.document(&root, name)? {
+                let staged = self.shelf.put(self.source, &bytes).map_err(self.source.io(&root))?;
+                self.steps.push(Step::Touch { staged, at: root.child(name) });
+                return Ok(());
             }
         }
         Err(self.source.not_found(&root))

@@ -30,7 +30,7 @@ impl Routes {
     pub(super) fn disturb(&self) -> bool {
         self.steps.iter().any(|step| match step {
             Step::Move { from, .. } => matches!(from, Spot::Stored(_)),
-            Step::Swap { .. } | Step::Document { .. } => true,
+            Step::Swap { .. } | Step::Document { .. } | Step::Touch { .. } => true,
         })
     }
 }
@@ -275,7 +275,7 @@ mod tests {
         told.extend(routes.steps.iter().map(|step| match step {
             Step::Move { from, to } => format!("{}>{}", spot(from), spot(to)),
             Step::Swap { a, b } => format!("{}<>{}", spot(a), spot(b)),
-            Step::Document { .. } => unreachable!("routes know no documents"),
+            Step::Document { .. } | Step::Touch { .. } => unreachable!("routes know no documents"),
         }));
         told.extend(routes.outs.iter().map(|out| format!("-{out}")));
         Ok(told.join(" "))

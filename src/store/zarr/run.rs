@@ -178,6 +178,7 @@ impl<'a> Run<'a> {
                 let new = same_size && crc32c::crc32c(&fs::read(&path).map_err(self.source.io(at))?) == *crc;
                 Ok(new && !aside)
             }
+            Step::Touch { .. } => Ok(false),
         }
     }
 
@@ -194,7 +195,7 @@ impl<'a> Run<'a> {
                     self.mark(number, &a)?;
                 }
             }
-            Step::Document { .. } => {}
+            Step::Document { .. } | Step::Touch { .. } => {}
         }
         self.exchange(number, &here, &there).map_err(self.io(&b))
     }
@@ -222,9 +223,11 @@ impl<'a> Run<'a> {
                 }
                 self.unmark(number, &a)
             }
-            Step::Document { .. } if files::exists(&aside) => files::rename(&aside, &there).map_err(self.io(&b)),
+            Step::Document { .. } | Step::Touch { .. } if files::exists(&aside) => {
+                files::rename(&aside, &there).map_err(self.io(&b))
+            }
             Step::Document { .. } if self.is_done(number)? => self.exchange(number, &there, &here).map_err(self.io(&b)),
-            Step::Document { .. } => Ok(()),
+            Step::Document { .. } | Step::Touch { .. } => Ok(()),
         }
     }
 
@@ -232,7 +235,7 @@ impl<'a> Run<'a> {
     /// a moment: a document by another name, so that the place is never empty; a directory can only be moved.
     fn exchange(&self, number: usize, here: &Path, there: &Path) -> io::Result<()> {
         let aside = self.aside(number);
-        let is_document = matches!(self.intent.steps[number], Step::Document { .. });
+        let is_document = !matches!(self.intent.steps[number], Step::Swap { .. });
         if !files::exists(&aside) {
             if files::exchange(here, there)? {
                 return Ok(());

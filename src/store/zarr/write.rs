@@ -28,13 +28,13 @@ use crate::value::{Array, DType, Records, Scatter};
 pub(super) struct Writer {
     stage: Mutex<Stage>,
     /// Held shared while something is read, and alone while it is published.
-    gate: RwLock<()>,
+    pub(super) gate: RwLock<()>,
     /// The lock; dropping it unlocks.
-    lock: Option<File>,
+    pub(super) lock: Option<File>,
     /// The directory that was opened.
     root: Option<FileId>,
     /// A write failed and could not be taken back: what is on disk now is of two states, until the store is opened again.
-    unfinished: AtomicBool,
+    pub(super) unfinished: AtomicBool,
 }
 
 impl Writer {
@@ -282,7 +282,7 @@ impl WriteStore for ZarrStore {
             let _ = staged.shelf.clear();
             return Err(e);
         }
-        publish::publish(staged, &self.source, writer.lock.is_some(), &writer.gate, &writer.unfinished)
+        publish::publish(staged, &self.source, writer)
     }
 
     fn consolidate(&self) -> Result<()> {
@@ -290,7 +290,7 @@ impl WriteStore for ZarrStore {
         let _stage = writer.stage.lock();
         writer.check(&self.source)?;
         let root = self.document(&ElemPath::root())?.ok_or_else(|| self.source.not_found(&ElemPath::root()))?;
-        publish::consolidate(root.version, &self.source, writer.lock.is_some(), &writer.gate, &writer.unfinished)
+        publish::consolidate(root.version, &self.source, writer)
     }
 
     fn abandon(&self) -> Result<()> {
