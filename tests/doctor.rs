@@ -494,6 +494,32 @@ fn a_deep_look_can_be_followed_and_ended() {
 }
 
 #[test]
+fn company_is_an_error_and_no_damage() {
+    let copy = Copy::of(H5AD);
+    let writer = copy.open_to_write();
+    let busy = verify(&copy.path, &VerifyOptions::default());
+    assert!(matches!(&busy, Err(Error::Busy { .. })) && format!("{busy:?}").contains("process"), "{busy:?}");
+    drop(writer);
+    let reader = copy.open();
+    assert!(look(&copy.path, false).is_sound());
+    drop(reader);
+    let copy = Copy::of(V3);
+    let writer = copy.open_to_write();
+    assert!(look(&copy.path, false).is_sound(), "nothing is written yet");
+    let write = |_, _| {
+        if writer.changes().is_empty() {
+            writer.obsm().remove("X_pca").unwrap();
+            writer.write(Default::default()).unwrap();
+        }
+        ControlFlow::Continue(())
+    };
+    let changed = verify(&copy.path, &VerifyOptions::default().deep(true).progress(&write));
+    assert!(matches!(changed, Err(Error::StoreChanged { .. })), "{changed:?}");
+    drop(writer);
+    assert!(look(&copy.path, true).is_sound());
+}
+
+#[test]
 fn metadata_are_all_that_a_quick_look_reads_of_large_arrays() {
     // What is not looked at is not found: the chunk is only opened by a deep look.
     let copy = Copy::of(V3);
