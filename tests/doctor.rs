@@ -256,10 +256,17 @@ const CASES: &[Case] = &[
         "other names",
     ),
     // Consolidated metadata, in all dialects.
-    (V2, "shutil.rmtree(path + '/obsm/X_pca')", false, Stale, "", "not there: readers see them"),
-    (V3, "shutil.rmtree(path + '/obsm/X_pca')", false, Stale, "", "1 node that are not there"),
+    (V2, "shutil.rmtree(path + '/obsm/X_pca')", false, Stale, "", "list what is not there"),
+    (
+        V3,
+        "shutil.rmtree(path + '/obsm/X_pca')",
+        false,
+        Stale,
+        "",
+        "list what is not there; readers see it, arrays as fill values: `obsm/X_pca`",
+    ),
     (V013, "shutil.rmtree(path + '/obsm/X_pca')", false, Stale, "", "`obsm/X_pca`"),
-    (V2, "shutil.copytree(path + '/obsm/X_pca', path + '/obsm/more')", false, Stale, "", "missing from it"),
+    (V2, "shutil.copytree(path + '/obsm/X_pca', path + '/obsm/more')", false, Stale, "", "do not list what is there"),
     (V3, "shutil.copytree(path + '/obsm/X_pca', path + '/obsm/more')", false, Stale, "", "`obsm/more`"),
     (
         V3,
@@ -267,7 +274,7 @@ const CASES: &[Case] = &[
         false,
         Stale,
         "",
-        "as they were before a later change: `obs`",
+        "older than what is there: `obs`",
     ),
     (
         V2,
@@ -275,7 +282,7 @@ const CASES: &[Case] = &[
         false,
         Stale,
         "",
-        "as they were before a later change: `obs`",
+        "older than what is there: `obs`",
     ),
     (V3, APART, false, Damage, "", "siblings do not stand together"),
     (V3, "MAP: m = {'/' + k: v for k, v in m.items()}", false, Damage, "", "begin with a slash"),
