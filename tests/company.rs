@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use anndata_shadow::ndarray::Array2;
 use anndata_shadow::{AnnDataShadow, Error, Mode, OpenOptions, WriteOptions};
+use trials::disk::Dice;
 use trials::witness::Witness;
 use trials::{CELLS, Container, folder};
 
@@ -164,7 +165,7 @@ fn readers_in_other_processes_get_whole_states() {
                         .stderr(Stdio::piped())
                         .spawn()
                         .unwrap();
-                    let python = container.is_zarr().then(|| bystander(&path, seconds));
+                    let python = bystander(&path, seconds);
                     let until = Instant::now() + Duration::from_secs(seconds);
                     let (anew, kept) = std::thread::scope(|scope| {
                         let kept = scope.spawn(|| read_on(&path, true, until));
@@ -174,9 +175,8 @@ fn readers_in_other_processes_get_whole_states() {
                     let text = String::from_utf8_lossy(&wrote.stdout);
                     assert!(wrote.status.success(), "{text}\n{}", String::from_utf8_lossy(&wrote.stderr));
                     let states: usize = text.lines().find_map(|l| l.strip_prefix("states ")).unwrap().parse().unwrap();
-                    let python: BTreeMap<String, usize> = python.map_or_else(BTreeMap::new, |child| {
-                        serde_json::from_slice(&child.wait_with_output().unwrap().stdout).unwrap()
-                    });
+                    let python = python.wait_with_output().unwrap().stdout;
+                    let python: BTreeMap<String, usize> = serde_json::from_slice(&python).unwrap();
                     (container, states, anew, kept, python)
                 })
             })
@@ -195,7 +195,44 @@ fn readers_in_other_processes_get_whole_states() {
         let torn: usize = python.iter().filter(|(what, _)| what.ends_with("torn")).map(|(_, n)| n).sum();
         assert_eq!(torn, 0, "{container:?}: Python read what nobody wrote: {python:?}");
         let disturbed = python.keys().any(|what| what.starts_with("fixed") && what != "fixed whole");
+        assert!(python.get("pair whole").is_some_and(|n| *n > 5), "{container:?}: {python:?}");
         assert!(!disturbed, "{container:?}: an element that nobody edits: {python:?}");
+    }
+}
+
+/// Kills without regard to system calls, in the midst of them, too.
+#[test]
+fn writers_killed_at_any_time_leave_whole_states() {
+    let folder = folder();
+    let mut witness = Witness::new();
+    let mut dice = Dice(5);
+    for container in [Container::H5ad, Container::V2, Container::V3] {
+        let path = folder.path().join(container.file());
+        witness.make(container, &path);
+        write_on(&path, |stamp| stamp > 1);
+        let until = Instant::now() + Duration::from_secs(seconds().div_ceil(10));
+        let (mut kills, mut last, mut advanced) = (0, 0, 0);
+        while Instant::now() < until {
+            let mut writer = Command::new(std::env::current_exe().unwrap())
+                .args(["child_writes_on", "--exact", "--nocapture"])
+                .env("ADSHADOW_TEST_COMPANY", format!("{}|{}", seconds(), path.display()))
+                .stdout(Stdio::null())
+                .spawn()
+                .unwrap();
+            std::thread::sleep(Duration::from_millis(50 + dice.throw(300) as u64));
+            writer.kill().unwrap();
+            writer.wait().unwrap();
+            let mode = if dice.throw(2) == 0 { Mode::Read } else { Mode::ReadWrite };
+            let shadow = AnnDataShadow::open_with(&path, &OpenOptions::default().mode(mode)).unwrap();
+            let pair = ["pair_a", "pair_b"].map(|name| stamp_of(&shadow.obsm().read(name).unwrap(), name));
+            assert_eq!(pair[0], pair[1], "{container:?}: of two states");
+            assert_eq!(shadow.layers().element("scaled").unwrap().shape(), [CELLS, 40]);
+            advanced += usize::from(pair[0] != last);
+            last = pair[0];
+            kills += 1;
+        }
+        println!("{}: {kills} kills, {advanced} times another state than before", container.name());
+        assert!(kills > 5);
     }
 }
 

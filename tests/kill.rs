@@ -105,8 +105,7 @@ fn kill_all(container: Container) {
     let mut witness = Witness::new();
     let mut table = String::new();
     let mut faults = Vec::new();
-    let wanted = std::env::var("ADSHADOW_EDITS").unwrap_or_default();
-    for edit in Edit::EVERY.into_iter().filter(|e| wanted.is_empty() || wanted.contains(e.name())) {
+    for edit in container.edits() {
         let reference = Reference::new(container, edit, folder.path(), &mut witness);
         kill_everywhere(&reference, folder.path(), &mut witness, &mut table, &mut faults);
     }
@@ -199,6 +198,11 @@ fn zarr_of_version_2_survives_a_kill_at_every_call() {
 #[test]
 fn zarr_of_version_3_survives_a_kill_at_every_call() {
     kill_all(Container::V3);
+}
+
+#[test]
+fn zarr_without_a_map_survives_a_kill_at_every_call() {
+    kill_all(Container::Plain);
 }
 
 #[test]

@@ -30,7 +30,7 @@ fn child_edits() {
     let (container, edit, path) = (Container::named(container), Edit::named(edit), Path::new(path));
     in_one_thread();
     let held = again("opening", || Held::open(container, path, Mode::ReadWrite));
-    again("setting", || edit.apply(&held.cells()));
+    again("setting", || edit.apply(&held));
     let pending = format!("{:?}", held.changes());
     if let Err(error) = held.write(container) {
         failed("writing", &error);

@@ -20,6 +20,7 @@ use std::time::Instant;
 use anndata_shadow::Mode;
 use stores::copy;
 use trials::disk::{self, Loss, Op};
+use trials::recording;
 use trials::reference::{Count, Reference, child};
 use trials::witness::Witness;
 use trials::{Container, Edit, Held, Verdict, folder, in_one_thread, visible};
@@ -32,7 +33,7 @@ fn child_edits() {
     in_one_thread();
     let container = Container::named(container);
     let held = Held::open(container, Path::new(path), Mode::ReadWrite).unwrap();
-    Edit::named(edit).apply(&held.cells()).unwrap();
+    Edit::named(edit).apply(&held).unwrap();
     held.write(container).unwrap();
     println!("written");
     held.close().unwrap();
@@ -53,7 +54,7 @@ fn lose_everywhere(
     let _ = std::fs::remove_dir_all(&trial);
     copy(&reference.before, &trial);
     let store = trial.join(container.file());
-    let recording = disk::record(&child(container, edit.name(), &store), &trial);
+    let recording = recording::record(&child(container, edit.name(), &store), &trial);
     let (mut known, mut seen) = (HashSet::new(), HashMap::new());
     let hasher = RandomState::new();
     let (mut trials, mut without, mut ours) = (0, Count::default(), Count::default());
@@ -115,9 +116,8 @@ fn lose_all(container: Container) {
     let mut witness = Witness::new();
     let mut table = String::new();
     let mut faults = Vec::new();
-    let wanted =
-        std::env::var("ADSHADOW_EDITS").unwrap_or_else(|_| "both additions, replace embedding, all in one".into());
-    for edit in Edit::EVERY.into_iter().filter(|e| wanted.contains(e.name())) {
+    let few = [Edit::Add, Edit::ReplaceEmbedding, Edit::All];
+    for edit in container.edits().filter(|edit| few.contains(edit)) {
         let reference = Reference::new(container, edit, folder.path(), &mut witness);
         lose_everywhere(&reference, folder.path(), &mut witness, &mut table, &mut faults);
     }

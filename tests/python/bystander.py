@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Read a Zarr store with zarr-python and anndata while somebody else writes to it, for a while.
+"""Read a store with zarr-python, h5py and anndata while somebody else writes to it, for a while.
 
     python bystander.py PATH SECONDS
 
@@ -7,7 +7,8 @@
 everywhere and is never touched; whatever `obsm/new_…` is listed was added whole, one number in all items. Prints what was
 found, as JSON: answers that are whole, errors, and answers that were no one's: `torn`. A reader without any lock that is in the
 middle of an array while it is exchanged cannot know: such answers count as `overtaken`, told by the array's document, which is
-looked at before and after as a careful reader would.
+looked at before and after as a careful reader would. An h5ad is locked while it is written: what opens it gets one state, of
+which both of the pair are, or an error (`busy`).
 """
 from __future__ import annotations
 
@@ -17,6 +18,7 @@ import sys
 import time
 from collections import Counter
 
+import h5py
 import numpy as np
 import zarr
 from anndata.io import read_elem
@@ -47,10 +49,25 @@ def look(path: str, name: str, consolidated, counts: Counter) -> None:
     counts[f"{kind} {'whole' if whole else 'overtaken' if before != after else 'torn'}"] += 1
 
 
+def look_at_h5ad(path: str, counts: Counter) -> None:
+    try:
+        with h5py.File(path, "r") as f:
+            a, b, fixed = (np.asarray(read_elem(f[name])) for name in ("obsm/pair_a", "obsm/pair_b", "layers/fixed"))
+    except BlockingIOError:
+        counts["busy"] += 1
+        return
+    whole = a.flat[0] != 0 and bool((a == a.flat[0]).all()) and np.array_equal(a, b)
+    counts[f"pair {'whole' if whole else 'torn'}"] += 1
+    counts[f"fixed {'whole' if (fixed == 7).all() else 'torn'}"] += 1
+    time.sleep(0.1)  # the writer's turn
+
+
 def main(path: str, seconds: str) -> None:
     counts: Counter = Counter()
     until = time.monotonic() + float(seconds)
     consolidated = None
+    while path.endswith("h5ad") and time.monotonic() < until:
+        look_at_h5ad(path, counts)
     while time.monotonic() < until:
         consolidated = False if consolidated is None else None
         for name in ("layers/fixed", "obsm/pair_a", "obsm/pair_b"):

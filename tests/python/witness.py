@@ -8,13 +8,14 @@ standard output, so that the libraries are imported once.
                                                          what is in it after the edits: {element: digest}
   {"do": "read", "container": C, "path": P}               what every reader finds: {reader: {element: digest} or "error: …"}
 
-Containers: h5ad, h5ad_copied, v2, v3, v3_sharded, h5mu. `trials/mod.rs` has the same edits and the same numbers.
+Containers: h5ad, h5ad_copied, h5mu, v2, v3, v3_sharded, v3_plain. `trials/mod.rs` has the same edits and the same numbers.
 """
 from __future__ import annotations
 
 import hashlib
 import json
 import os
+import pathlib
 import sys
 import warnings
 
@@ -59,6 +60,11 @@ def make(container: str, path: str) -> None:
     else:
         shard = container == "v3_sharded"
         mf.write_zarr(cells(), path, int(container[1]), shard, convert_strings_to_categoricals=False, chunks=None if shard else (100, 20))
+        if container == "v3_plain":
+            for document in pathlib.Path(path).rglob("zarr.json"):
+                node = json.loads(document.read_text())
+                node.pop("consolidated_metadata", None)
+                document.write_text(json.dumps(node))
 
 
 def change(a: ad.AnnData, edit: str) -> None:

@@ -47,7 +47,7 @@ impl Witness {
     pub fn truth(&mut self, container: Container, path: &Path, edit: Edit) -> Picture {
         let edits: Vec<&str> = edit.parts().iter().map(|part| part.name()).collect();
         let job = json!({"do": "truth", "container": container.name(), "path": path, "edits": edits});
-        picture(&self.ask(&job)).unwrap()
+        picture(&self.ask(&job)).unwrap_or_else(|e| panic!("{edits:?}: {e}"))
     }
 
     /// What each reader finds in the store at `path`: a picture, or an error's text.

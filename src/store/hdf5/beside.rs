@@ -48,23 +48,28 @@ pub(super) fn dead_copies(path: &Path) -> Vec<PathBuf> {
 pub(super) fn create_like(path: &Path, model: &Metadata) -> io::Result<File> {
     remove(path)?;
     let file = OpenOptions::new().read(true).write(true).create_new(true).open(path)?;
-    // Only an administrator may give a file away; its group, its owner may set.
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::MetadataExt;
-        let _ = std::os::unix::fs::fchown(&file, None, Some(model.gid()));
-        let _ = std::os::unix::fs::fchown(&file, Some(model.uid()), None);
+    if let Err(error) = make_like(&file, model) {
+        let _ = remove(path);
+        return Err(error);
     }
-    let mut permissions = model.permissions();
-    #[cfg(unix)]
-    std::os::unix::fs::PermissionsExt::set_mode(
-        &mut permissions,
-        std::os::unix::fs::PermissionsExt::mode(&model.permissions()) | 0o600,
-    );
-    #[cfg(not(unix))]
-    permissions.set_readonly(false);
-    file.set_permissions(permissions)?;
     Ok(file)
+}
+
+#[cfg(unix)]
+fn make_like(file: &File, model: &Metadata) -> io::Result<()> {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
+    // Only an administrator may give a file away; its group, its owner may set.
+    let _ = fchown(file, None, Some(model.gid()));
+    let _ = fchown(file, Some(model.uid()), None);
+    let mut permissions = model.permissions();
+    // It must be possible to go on where one process has stopped.
+    permissions.set_mode(permissions.mode() | 0o600);
+    file.set_permissions(permissions)
+}
+
+#[cfg(not(unix))]
+fn make_like(_file: &File, _model: &Metadata) -> io::Result<()> {
+    Ok(())
 }
 
 /// Removes a file, if there is one.

@@ -47,6 +47,8 @@ pub(super) struct Volume {
     fresh: bool,
     /// The first failure to append. From then on what is staged is incomplete, and only good to be dropped.
     failed: Option<io::Error>,
+    /// Whether what was appended is to be forgotten, and could not be cut off.
+    uncut: bool,
     /// Published changes of which some are made, and the rest cannot be.
     stuck: Option<Changes>,
     written: u64,
@@ -78,7 +80,19 @@ impl Volume {
 
     fn new(path: PathBuf, file: File, length: u64, mode: Mode) -> Self {
         let (pages, journal, failed) = (Pages::new(length), None, None);
-        Self { path, file, pages, end: length, mode, journal, fresh: false, failed, stuck: None, written: 0 }
+        Self {
+            path,
+            file,
+            pages,
+            end: length,
+            mode,
+            journal,
+            fresh: false,
+            failed,
+            uncut: false,
+            stuck: None,
+            written: 0,
+        }
     }
 
     pub(super) fn shared(self) -> Shared {
@@ -144,6 +158,9 @@ impl Volume {
 
     /// Begins the journal, if it has not begun.
     fn begin(&mut self) -> io::Result<()> {
+        if self.uncut {
+            self.cut()?;
+        }
         if self.journal.is_none() && !self.fresh {
             let journal = Journal::begin(beside::journal_of(&self.path), &self.file, self.pages.base())?;
             self.journal = Some(journal);
@@ -266,18 +283,24 @@ impl Volume {
             self.mode = Mode::Refuse;
             return Ok(());
         }
-        let base = self.pages.base();
-        self.start(base);
-        let Some(journal) = &self.journal else { return Ok(()) };
-        // As long as there is a tail, it is known whose it is.
-        let cut = journal.uncommit().and_then(|()| self.file.set_len(base)).and_then(|()| self.file.sync_all());
-        let cut = cut.and_then(|()| journal.remove());
-        match cut {
-            Ok(()) => self.journal = None,
-            // The next opening tries again; until then, nothing is added.
-            Err(_) => self.mode = Mode::Refuse,
+        if self.mode == Mode::Refuse {
+            return Ok(());
         }
-        cut
+        self.start(self.pages.base());
+        self.cut()
+    }
+
+    /// Cuts off what was appended, and ends the journal. Until this succeeds, nothing can be appended.
+    fn cut(&mut self) -> io::Result<()> {
+        let Some(journal) = &self.journal else { return Ok(()) };
+        self.uncut = true;
+        // As long as there is a tail, it is known whose it is.
+        journal.uncommit()?;
+        self.file.set_len(self.pages.base())?;
+        self.file.sync_all()?;
+        journal.remove()?;
+        (self.journal, self.uncut) = (None, false);
+        Ok(())
     }
 
     /// Puts changes over the file that are not made yet.

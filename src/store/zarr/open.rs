@@ -139,7 +139,9 @@ impl ZarrStore {
 /// # Errors
 /// [`Error::Io`].
 pub(in crate::store) fn left_over(path: &Path) -> Result<Vec<LeftOver>> {
-    list(&Source::new(path))
+    // Not what a writer is at that has the lock.
+    let locked = File::open(path).is_ok_and(|dir| matches!(dir.try_lock(), Err(TryLockError::WouldBlock)));
+    list(&Source::new(path), locked)
 }
 
 /// Carries out the writes that were complete when they were interrupted, forgets the others, and removes what they have left. Gives

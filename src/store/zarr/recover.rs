@@ -104,11 +104,12 @@ pub(super) fn is_pending(source: &Source) -> Result<bool> {
     Ok(found.iter().any(|found| matches!(found.state, State::Unfinished(..))))
 }
 
-/// What is left, without changing anything.
-pub(super) fn list(source: &Source) -> Result<Vec<LeftOver>> {
+/// What is left, without changing anything. `in_use` says that somebody has the lock: what is of a process that is alive is not left.
+pub(super) fn list(source: &Source, in_use: bool) -> Result<Vec<LeftOver>> {
     let found = find(&source.root).map_err(source.io(&ElemPath::root()))?;
     let told = found.into_iter().filter_map(|Found { path, state, owner }| {
         let (what, committed) = match (state, owner) {
+            (_, Owner::Alive) if in_use => return None,
             (State::Unfinished(..), _) => ("a write that is complete and was interrupted while it was carried out", true),
             (State::Staged, Owner::Alive) => return None,
             (State::Staged, Owner::Dead) => ("a write that was interrupted before it was complete", false),

@@ -73,8 +73,8 @@ impl<'a> Run<'a> {
             self.sync(unit)?;
             self.record(self.done + 1)?;
         }
+        // Not synced: a record of which everything is done asks for nothing else.
         files::rename(&self.dir.join(record_name(self.done)), &self.dir.join(DONE))
-            .and_then(|()| files::sync_dir(&self.dir))
             .map_err(self.source.io(&ElemPath::root()))
     }
 
@@ -261,8 +261,13 @@ impl<'a> Run<'a> {
     }
 
     fn unmark(&self, number: usize, spot: &Spot) -> Result<()> {
-        let marker = self.path(spot)?.join(marker(number));
-        if files::exists(&marker) { files::remove_file(&marker).map_err(self.io(spot)) } else { Ok(()) }
+        let dir = self.path(spot)?;
+        let marker = dir.join(marker(number));
+        if !files::exists(&marker) {
+            return Ok(());
+        }
+        // On disk before the record goes, which alone knows of it.
+        files::remove_file(&marker).and_then(|()| files::sync_dir(&dir)).map_err(self.io(spot))
     }
 
     /// Takes to the disk which entries the directories have that the steps have changed.

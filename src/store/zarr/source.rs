@@ -63,7 +63,10 @@ impl Source {
 
     /// As it is now, for reading.
     pub(super) fn reading(root: &Path) -> Self {
-        Self { since: Some(SystemTime::now()), ..Self::new(root) }
+        // The clock of the file system may be ahead of ours.
+        let changed = fs::metadata(root).and_then(|found| found.modified());
+        let now = SystemTime::now();
+        Self { since: Some(changed.map_or(now, |changed| now.max(changed))), ..Self::new(root) }
     }
 
     /// The store inside a zip archive.

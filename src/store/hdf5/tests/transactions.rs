@@ -442,3 +442,49 @@ fn few_pages_change_for_what_is_added() {
     });
     assert!(bytes < 700 * 8 + 65_536);
 }
+
+#[test]
+fn compaction_refuses_what_it_cannot_keep() {
+    let temp = temp();
+    let obstacles: [&dyn Fn(&Id); 3] = [
+        // The root in itself; a group in itself, which is no obstacle; groups in groups in groups.
+        &|file| ffi::link(&ffi::open_object(file, "/").unwrap(), file, "again").unwrap(),
+        &|file| {
+            let group = ffi::new_group(file, false).unwrap();
+            ffi::link(&group, file, "self").unwrap();
+            ffi::link(&group, &group, "self").unwrap();
+        },
+        &|file| {
+            let mut group = ffi::open_object(file, "/").unwrap();
+            for _ in 0..300 {
+                let below = ffi::new_group(file, false).unwrap();
+                ffi::link(&below, &group, "g").unwrap();
+                group = below;
+            }
+        },
+    ];
+    for (i, (obstacle, refused)) in obstacles.into_iter().zip([true, false, true]).enumerate() {
+        let _ = fs::remove_file(&temp.path);
+        let store = Hdf5Store::create(&temp.path).unwrap();
+        store.create_group(&path("a"), &Attrs::new()).unwrap();
+        inside(&store, obstacle);
+        store.publish().unwrap();
+        drop(store);
+        let before = fs::read(&temp.path).unwrap();
+        match Hdf5Store::compact(&temp.path, Locking::On, &|_, _| ()) {
+            Err(error) if refused => {
+                assert!(matches!(error, Error::Unsupported { .. }), "{error}");
+                assert!(fs::read(&temp.path).unwrap() == before);
+            }
+            Ok(_) if !refused => {
+                let store = Hdf5Store::open_read(&temp.path).unwrap();
+                assert!(store.node(&path("self/self/self")).unwrap().is_some());
+            }
+            other => panic!("{i}: {other:?}"),
+        }
+        assert_eq!(fs::read_dir(temp.path.parent().unwrap()).unwrap().count(), 1, "no copy is left");
+    }
+    let reader = Hdf5Store::open_read(&temp.path).unwrap();
+    assert!(matches!(Hdf5Store::compact(&temp.path, Locking::On, &|_, _| ()), Err(Error::Busy { .. })));
+    drop(reader);
+}

@@ -231,6 +231,7 @@ fn a_reader_waits_for_a_writer_that_publishes() {
     let held = File::open(&dir).unwrap();
     held.lock().unwrap();
     assert!(matches!(ZarrStore::open_read(&dir), Err(Error::Busy { .. })));
+    assert!(left_over(&dir).unwrap().is_empty(), "the writer is at it");
     let reader = std::thread::scope(|scope| {
         let reader = scope.spawn(|| ZarrStore::open_read(&dir).unwrap());
         std::thread::sleep(std::time::Duration::from_millis(100));
