@@ -256,10 +256,17 @@ const CASES: &[Case] = &[
         "other names",
     ),
     // Consolidated metadata, in all dialects.
-    (V2, "shutil.rmtree(path + '/obsm/X_pca')", false, Stale, "", "not there: readers see them"),
-    (V3, "shutil.rmtree(path + '/obsm/X_pca')", false, Stale, "", "1 node that are not there"),
+    (V2, "shutil.rmtree(path + '/obsm/X_pca')", false, Stale, "", "list what is not there"),
+    (
+        V3,
+        "shutil.rmtree(path + '/obsm/X_pca')",
+        false,
+        Stale,
+        "",
+        "list what is not there; readers see it, arrays as fill values: `obsm/X_pca`",
+    ),
     (V013, "shutil.rmtree(path + '/obsm/X_pca')", false, Stale, "", "`obsm/X_pca`"),
-    (V2, "shutil.copytree(path + '/obsm/X_pca', path + '/obsm/more')", false, Stale, "", "missing from it"),
+    (V2, "shutil.copytree(path + '/obsm/X_pca', path + '/obsm/more')", false, Stale, "", "do not list what is there"),
     (V3, "shutil.copytree(path + '/obsm/X_pca', path + '/obsm/more')", false, Stale, "", "`obsm/more`"),
     (
         V3,
@@ -267,7 +274,7 @@ const CASES: &[Case] = &[
         false,
         Stale,
         "",
-        "as they were before a later change: `obs`",
+        "older than what is there: `obs`",
     ),
     (
         V2,
@@ -275,7 +282,7 @@ const CASES: &[Case] = &[
         false,
         Stale,
         "",
-        "as they were before a later change: `obs`",
+        "older than what is there: `obs`",
     ),
     (V3, APART, false, Damage, "", "siblings do not stand together"),
     (V3, "MAP: m = {'/' + k: v for k, v in m.items()}", false, Damage, "", "begin with a slash"),
@@ -491,6 +498,32 @@ fn a_deep_look_can_be_followed_and_ended() {
     let seen = seen.into_inner();
     assert!(seen.len() == 3 && seen.is_sorted() && seen.iter().all(|(done, total)| done <= total), "{seen:?}");
     assert!(look(&data(H5AD), true).complete);
+}
+
+#[test]
+fn company_is_an_error_and_no_damage() {
+    let copy = Copy::of(H5AD);
+    let writer = copy.open_to_write();
+    let busy = verify(&copy.path, &VerifyOptions::default());
+    assert!(matches!(&busy, Err(Error::Busy { .. })) && format!("{busy:?}").contains("process"), "{busy:?}");
+    drop(writer);
+    let reader = copy.open();
+    assert!(look(&copy.path, false).is_sound());
+    drop(reader);
+    let copy = Copy::of(V3);
+    let writer = copy.open_to_write();
+    assert!(look(&copy.path, false).is_sound(), "nothing is written yet");
+    let write = |_, _| {
+        if writer.changes().is_empty() {
+            writer.obsm().remove("X_pca").unwrap();
+            writer.write(Default::default()).unwrap();
+        }
+        ControlFlow::Continue(())
+    };
+    let changed = verify(&copy.path, &VerifyOptions::default().deep(true).progress(&write));
+    assert!(matches!(changed, Err(Error::StoreChanged { .. })), "{changed:?}");
+    drop(writer);
+    assert!(look(&copy.path, true).is_sound());
 }
 
 #[test]

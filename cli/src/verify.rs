@@ -121,7 +121,7 @@ fn summary(report: &Report, deep: bool) -> String {
         lines.push("data were not read but where they are small; --deep reads all".to_owned());
     }
     if !report.repairs().is_empty() {
-        lines.push("`adshadow repair` mends what a repair stands under".to_owned());
+        lines.push("`adshadow repair` does the repairs named here".to_owned());
     }
     lines.join("\n")
 }

@@ -23,7 +23,7 @@ impl Report {
 
     /// Mends what has one right answer: interrupted writes are carried out or forgotten, and consolidated metadata renewed from
     /// what is there. Elements are never touched. Gives a sentence for each thing that was done;
-    /// [`verify`](crate::verify()) tells what is left.
+    /// [`verify`](super::verify) tells what is left.
     ///
     /// # Errors
     /// Those of opening for writing and of writing; then the store is as it was, or mended in part.
