@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use anndata_shadow::ndarray::Array2;
 use anndata_shadow::{
-    AnnDataShadow, Array, Categorical, Element, Error, Kind, Mode, OpenOptions, Rows, Sparse, SparseFormat,
+    AnnDataShadow, Array, Categorical, ChangeKind, Element, Error, Kind, Mode, OpenOptions, Rows, Sparse, SparseFormat,
     WriteOptions,
 };
 use stores::copy;
@@ -33,7 +33,8 @@ const GENES: usize = 40;
 /// What an edit may name, by slot; the store has some of them from the beginning.
 const NAMES: [(&str, &[&str]); 6] = [
     ("obsm", &["X_pca", "X_umap", "a", "b"]),
-    ("layers", &["counts", "scaled", "a"]),
+    // X counts as one of the layers: an element may be renamed from the one to the other.
+    ("layers", &["counts", "scaled", "a", "X"]),
     ("varm", &["a", "b"]),
     ("obs", &["batch", "depth", "note", "a", "b"]),
     ("uns", &["a", "b"]),
@@ -70,7 +71,10 @@ impl Edit {
 
     fn random(dice: &mut Dice) -> Self {
         let (slot, names) = NAMES[dice.throw(NAMES.len())];
-        let mut path = || format!("{slot}/{}", names[dice.throw(names.len())]);
+        let mut path = || match names[dice.throw(names.len())] {
+            "X" => "X".to_owned(),
+            name => format!("{slot}/{name}"),
+        };
         let (one, other) = (path(), path());
         match dice.throw(5) {
             0 => Self::Remove(one),
@@ -102,7 +106,7 @@ fn value_of(path: &str, number: u64) -> Element {
         }
         // Of one chunk, or of more.
         "obsm" | "varm" => dense(rows, if kind == 1 { 135 } else { 1 + number as usize % 7 }),
-        "layers" if kind < 2 => {
+        "layers" | "X" if kind < 2 => {
             let per_row = 1 + number % 5;
             let indices = (0..CELLS as u64).flat_map(|r| (0..per_row).map(move |k| (r + k * 7) % GENES as u64));
             let mut rows: Vec<u64> = indices.collect();
@@ -111,7 +115,7 @@ fn value_of(path: &str, number: u64) -> Element {
             let indptr = (0..=CELLS as u64).map(|r| r * per_row).collect();
             Sparse::new(SparseFormat::Csr, [CELLS, GENES], values, rows, indptr).unwrap().into()
         }
-        "layers" => dense(CELLS, GENES),
+        "layers" | "X" => dense(CELLS, GENES),
         "obs" => match kind {
             0 => Array::from_vec((0..CELLS).map(|i| format!("t{}", i as u64 * number % 31)).collect::<Vec<_>>()).into(),
             1 => {
@@ -283,6 +287,21 @@ impl Case {
     }
 
     fn discard(&mut self) {
+        let (slot, names) = NAMES[self.dice.throw(NAMES.len())];
+        let path = format!("{slot}/{}", names[self.dice.throw(names.len())]);
+        // What was renamed is taken back by either path.
+        let is_renamed = self.shadow.changes().iter().any(|c| matches!(c.kind, ChangeKind::Renamed { .. }));
+        if self.dice.throw(2) == 0 && !is_renamed && path != "layers/X" {
+            self.tell(format!("discard {path}"));
+            let done = self.shadow.discard_at(&path);
+            assert!(matches!(done, Ok(()) | Err(Error::NotFound { .. })), "{done:?}");
+            match self.stored.get(&path) {
+                Some(element) => self.pending.insert(path, element.clone()),
+                None => self.pending.remove(&path),
+            };
+            compare("partly discarded", &elements_of(&self.shadow).unwrap(), &self.pending);
+            return;
+        }
         self.tell("discard");
         self.shadow.discard().unwrap();
         self.pending = self.stored.clone();

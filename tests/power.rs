@@ -149,6 +149,11 @@ fn an_h5ad_survives_a_loss_of_power() {
 }
 
 #[test]
+fn an_h5ad_that_is_copied_survives_a_loss_of_power() {
+    lose_all(Container::H5adCopied);
+}
+
+#[test]
 fn an_h5mu_survives_a_loss_of_power() {
     lose_all(Container::H5mu);
 }

@@ -7,10 +7,10 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-/// Calls that change files, directories, or what of them is on disk.
-const CALLS: &str = "write,pwrite64,writev,pwritev,pwritev2,rename,renameat,renameat2,unlink,unlinkat,rmdir,ftruncate,\
-    truncate,mkdir,mkdirat,link,linkat,symlink,symlinkat,fsync,fdatasync,sync_file_range,openat,open,creat,fallocate,\
-    copy_file_range,sendfile,ioctl,chmod,fchmod,fchmodat,chown,fchown,fchownat,utimensat,setxattr,fsetxattr,msync,mmap";
+/// Calls that change files, directories, or what of them is on disk. `?`: where there is such a call.
+const CALLS: &str = "write,pwrite64,writev,pwritev,?pwritev2,?rename,renameat,renameat2,?unlink,unlinkat,?rmdir,ftruncate,\
+    truncate,?mkdir,mkdirat,?link,linkat,?symlink,symlinkat,fsync,fdatasync,?sync_file_range,openat,?open,?creat,fallocate,\
+    copy_file_range,sendfile,ioctl,?chmod,fchmod,fchmodat,?chown,fchown,fchownat,utimensat,setxattr,fsetxattr,msync,mmap";
 
 /// A system call: the `nth` of its name.
 #[derive(Debug, Clone, PartialEq, Eq)]
