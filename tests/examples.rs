@@ -51,7 +51,7 @@ fn views() {
 #[test]
 fn add_embedding() {
     let text = run("add_embedding");
-    assert!(text.contains("2 elements written"), "{text}");
+    assert!(text.contains("2 changes written"), "{text}");
     assert!(text.contains("X_two") && text.contains("distance"), "{text}");
 }
 
@@ -65,8 +65,10 @@ fn demo() {
     }
     assert_eq!(text.matches("X_pcaᐁ, X_umap, X_scaled▲").count(), 4, "{text}");
     assert_eq!(text.matches("call reopen(Mode::ReadWrite) first").count(), 4, "{text}");
+    assert_eq!(text.matches("X_pca, X_scaled▼, X_umap").count(), 4, "{text}");
+    assert_eq!(text.matches("> obs/labels (was obs/bulk_labels)").count(), 4, "{text}");
     assert_eq!(
-        text.matches("X_scaled: (700, 50) float32, first -1.429; score: float64, first -7.940").count(),
+        text.matches("X_scaled: (700, 2) float32, first -1.429; score: float64, first -7.940").count(),
         4,
         "{text}"
     );

@@ -44,7 +44,6 @@ use crate::index::Rows;
 use crate::path::ElemPath;
 use crate::value::Array;
 
-#[cfg_attr(not(test), allow(unused_imports, reason = "for `open`, which dispatches"))]
 pub(super) use self::recover::{left_over, recover};
 
 /// A store in an HDF5 file. Dropping it closes the file; what is staged is forgotten.

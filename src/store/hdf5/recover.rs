@@ -88,7 +88,6 @@ fn misfit(journal: &Path, path: &Path, why: &str) -> Error {
 ///
 /// # Errors
 /// [`Error::Io`].
-#[cfg_attr(not(test), allow(dead_code, reason = "for `open`, which dispatches"))]
 pub(in crate::store) fn left_over(path: &Path) -> Result<Vec<LeftOver>> {
     let io_error = error::system(path);
     let real = path.canonicalize().map_err(&io_error)?;
@@ -125,7 +124,6 @@ pub(in crate::store) fn left_over(path: &Path) -> Result<Vec<LeftOver>> {
 /// # Errors
 /// [`Error::Io`]; [`Error::Busy`] if somebody has the file open; [`Error::Malformed`] for a journal that cannot be used;
 /// [`Error::Unsupported`] where there are no locks.
-#[cfg_attr(not(test), allow(dead_code, reason = "for `open`, which dispatches"))]
 pub(in crate::store) fn recover(path: &Path, locking: Locking) -> Result<Vec<String>> {
     let _claim = Claim::new(path, true).ok_or_else(|| error::busy(path, true))?;
     let mut done = Vec::new();
