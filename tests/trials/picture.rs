@@ -2,16 +2,23 @@
 //! after it.
 
 use std::collections::BTreeMap;
-use std::fmt;
-use std::hash::{DefaultHasher, Hasher};
 use std::path::Path;
+use std::sync::Arc;
 
-use anndata_shadow::{AnnDataShadow, Error, Frame, Mode};
+use anndata_shadow::{AnnDataShadow, Element, Error, Frame, Mode};
 
 use super::{Container, Edit, Held};
 
-/// Element by its path, as a digest of its value; frames column by column, with their order.
-pub type Picture = BTreeMap<String, String>;
+/// What is in a store, by path; frames column by column, with their order and names.
+pub type Picture = BTreeMap<String, Seen>;
+
+/// An element, or how it is told from others.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Seen {
+    Element(Arc<Element>),
+    /// A digest of it by Python, or names.
+    Text(String),
+}
 
 impl Held {
     /// Everything in it, read.
@@ -21,7 +28,7 @@ impl Held {
             Self::Cells(cells) => describe(cells, "", &mut picture)?,
             Self::Mu(mu) => {
                 for element in mu.elements()?.iter().filter(|e| !e.path.starts_with("mod/")) {
-                    picture.insert(element.path.clone(), digest(&*mu.member(&element.path)?.element()?));
+                    picture.insert(element.path.clone(), Seen::Element(mu.member(&element.path)?.element()?));
                 }
                 frames([mu.obs(), mu.var()], "", &mut picture)?;
                 for name in mu.modalities() {
@@ -36,7 +43,7 @@ impl Held {
 fn describe(cells: &AnnDataShadow, prefix: &str, picture: &mut Picture) -> Result<(), Error> {
     for element in cells.elements()? {
         if element.info.kind != anndata_shadow::Kind::Mapping {
-            picture.insert(format!("{prefix}{}", element.path), digest(&*cells.member(&element.path)?.element()?));
+            picture.insert(format!("{prefix}{}", element.path), Seen::Element(cells.member(&element.path)?.element()?));
         }
     }
     frames([cells.obs(), cells.var()], prefix, picture)
@@ -45,23 +52,10 @@ fn describe(cells: &AnnDataShadow, prefix: &str, picture: &mut Picture) -> Resul
 fn frames(frames: [Frame; 2], prefix: &str, picture: &mut Picture) -> Result<(), Error> {
     for frame in frames {
         let at = format!("{prefix}{}", frame.name());
-        picture.insert(format!("{at}/<names>"), digest(&frame.names()?));
-        picture.insert(format!("{at}/<order>"), frame.columns()?.join(" "));
+        picture.insert(format!("{at}/<names>"), Seen::Text(frame.names()?.join("\n")));
+        picture.insert(format!("{at}/<order>"), Seen::Text(frame.columns()?.join(" ")));
     }
     Ok(())
-}
-
-fn digest(value: &impl fmt::Debug) -> String {
-    struct Sink(DefaultHasher);
-    impl fmt::Write for Sink {
-        fn write_str(&mut self, text: &str) -> fmt::Result {
-            self.0.write(text.as_bytes());
-            Ok(())
-        }
-    }
-    let mut sink = Sink(DefaultHasher::new());
-    fmt::write(&mut sink, format_args!("{value:?}")).unwrap();
-    format!("{:016x}", sink.0.finish())
 }
 
 /// What opening, for reading, and reading everything gives.

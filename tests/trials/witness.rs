@@ -7,6 +7,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use serde_json::{Value, json};
 
+use super::picture::Seen;
 use super::{Container, Edit, Picture};
 
 pub struct Witness {
@@ -59,7 +60,9 @@ impl Witness {
 
 fn picture(answer: &Value) -> Result<Picture, String> {
     match answer {
-        Value::Object(map) => Ok(map.iter().map(|(k, v)| (k.clone(), v.as_str().unwrap().to_owned())).collect()),
+        Value::Object(map) => {
+            Ok(map.iter().map(|(k, v)| (k.clone(), Seen::Text(v.as_str().unwrap().to_owned()))).collect())
+        }
         other => Err(other.as_str().unwrap_or("no answer").to_owned()),
     }
 }
