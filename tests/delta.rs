@@ -318,6 +318,13 @@ fn what_is_refused_changes_nothing() {
         assert!(unsupported(shadow.rename("obsm/X_pca", "layers/x")) && unsupported(shadow.rename("obs/i8", "var/i8")));
         assert!(unsupported(shadow.rename("uns/deep", "uns/deep/er")));
         assert!(matches!(shadow.obsm().rename("X_pca", "a\\b"), Err(Error::BadName { .. })));
+        // Nothing is taken out of what is one element.
+        for part in ["layers/csr_i64/indptr", "obs/cat/codes", "obsm/frame/a"] {
+            assert!(unsupported(shadow.remove(part)) && shadow.rename(part, "layers/part").is_err(), "{part}");
+        }
+        shadow.uns().insert("whole", Element::from([("part", 1_i64)])).unwrap();
+        assert!(unsupported(shadow.discard_at("uns/whole/part")));
+        shadow.discard_at("uns/whole").unwrap();
         let view = shadow.select(0..2, ..).unwrap();
         for refused in
             [view.remove("obsm/X_pca"), view.rename("obsm/X_pca", "obsm/y"), view.discard(), view.remove_raw()]
@@ -373,6 +380,23 @@ fn changes_can_be_taken_back() {
 }
 
 #[test]
+fn what_is_set_while_closed_replaces_what_is_there() {
+    for name in ["main.h5ad", "main_v3.zarr"] {
+        let Copy { path, shadow, _keep } = copy(name);
+        let n = shadow.n_obs();
+        shadow.close().unwrap();
+        shadow.obsm().insert("X_pca", numbers(n, 1)).unwrap();
+        shadow.obsm().insert("new", numbers(n, 1)).unwrap();
+        shadow.reopen(Mode::ReadWrite).unwrap();
+        write(&shadow);
+        shadow.close().unwrap();
+        let again = AnnDataShadow::open(&path).unwrap();
+        assert_eq!(again.obsm().read::<Array2<i32>>("X_pca").unwrap().dim(), (n, 1));
+        assert!(again.obsm().contains("new").unwrap());
+    }
+}
+
+#[test]
 fn old_layouts_are_changed_too() {
     for name in ["legacy_07.h5ad", "legacy_06.h5ad", "legacy_07_v2.zarr"] {
         let Copy { path, shadow, _keep } = copy(name);
@@ -387,6 +411,13 @@ fn old_layouts_are_changed_too() {
         let column = Element::from(Array::from_vec(vec![2_i64; n]));
         shadow.obs().insert_element(&columns[0], column.clone()).unwrap();
         set(&mut wanted, &format!("obs/{}", columns[0]), &column);
+        if name != "legacy_07_v2.zarr" {
+            // A part of one structured array, or of several arrays, has no name of its own yet.
+            shadow.obs().rename(&columns[2], "renamed").unwrap();
+            let error = shadow.write(WriteOptions::default()).unwrap_err();
+            assert!(matches!(error, Error::Unsupported { .. }), "{error}");
+            shadow.discard_at(&format!("obs/{}", columns[2])).unwrap();
+        }
         write(&shadow);
         assert_same(name, &picture(&shadow), &wanted);
         shadow.close().unwrap();
@@ -425,8 +456,10 @@ fn modalities_are_removed_and_renamed() {
         assert_same(&format!("{name}, written"), &picture(&mdata.modality("renamed").unwrap()), &rna);
         assert_eq!(mdata.modalities()[0], "renamed");
         assert_eq!(mdata.modalities().len(), before.len());
-        // Removed.
+        // Removed; what somebody still holds of it is of no use.
+        let held = mdata.modality(&last).unwrap();
         mdata.remove_modality(&last).unwrap();
+        assert!(matches!(held.uns().insert("late", 1_i64), Err(Error::NotFound { .. })));
         let shape = mdata.shape();
         assert_eq!(mdata.obs().read().unwrap().height(), shape.0);
         mdata.write(WriteOptions::default()).unwrap();

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::overlay::{Edit, Entry, Was};
+use crate::overlay::{Delta, Edit, Entry, Was};
 use crate::path::ElemPath;
 
 /// What a write does with an element.
@@ -43,16 +43,16 @@ pub struct Change {
 
 impl Change {
     /// The change that a pending entry makes to the AnnData at `base`.
-    pub(crate) fn of(path: &ElemPath, entry: &Entry, base: &ElemPath) -> Self {
+    pub(crate) fn of(delta: &Delta, path: &ElemPath, entry: &Entry, base: &ElemPath) -> Self {
         let relative = |at: &ElemPath| at.strip_prefix(base).unwrap_or_default().to_string();
         let was = |was: &Was| (was.what.clone(), was.shape.clone());
         let (kind, (what, shape), bytes) = match &entry.edit {
-            Edit::Set { value, replaces } => {
-                let kind = if *replaces { ChangeKind::Replaced } else { ChangeKind::Added };
+            Edit::Set(value) => {
+                let kind = if entry.old.is_some() { ChangeKind::Replaced } else { ChangeKind::Added };
                 (kind, (value.describe(), value.shape()), value.nbytes())
             }
             Edit::Removed => (ChangeKind::Removed, entry.old.as_ref().map(was).unwrap_or_default(), 0),
-            Edit::Moved { from, what, .. } => (ChangeKind::Renamed { from: relative(from) }, was(what), 0),
+            Edit::Moved { from, what } => (ChangeKind::Renamed { from: relative(&delta.place(from)) }, was(what), 0),
         };
         Self { path: relative(path), kind, what, shape, bytes, old: entry.old.clone() }
     }

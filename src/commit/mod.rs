@@ -17,7 +17,7 @@ use plan::{Step, plan};
 /// The changes of the object at `base`.
 pub(crate) fn changes(delta: &Delta, base: &ElemPath) -> Vec<Change> {
     let entries = delta.entries().into_iter().filter(|(path, _)| path.starts_with(base));
-    entries.map(|(path, entry)| Change::of(path, entry, base)).collect()
+    entries.map(|(path, entry)| Change::of(delta, path, entry, base)).collect()
 }
 
 /// Pending changes that are staged: not visible yet, but all data are written.

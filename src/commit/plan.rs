@@ -41,7 +41,7 @@ pub(super) fn plan<'a>(store: &dyn ReadStore, objects: &[ElemPath], delta: &'a D
     let entries = delta.entries();
     let mut values: Vec<(&ElemPath, &'a Element)> = entries
         .iter()
-        .filter_map(|(path, e)| if let Edit::Set { value, .. } = &e.edit { Some((*path, &**value)) } else { None })
+        .filter_map(|(path, e)| if let Edit::Set(value) = &e.edit { Some((*path, &**value)) } else { None })
         .collect();
     // A parent sorts before what is below it; columns keep the order in which they were set.
     values.sort_by_key(|(path, _)| path.components().count());
@@ -101,7 +101,7 @@ fn moves(store: &dyn ReadStore, delta: &Delta) -> Result<Vec<Op>> {
         if !exists(&home)? {
             continue;
         }
-        if entry.old.is_none() {
+        if entry.old.is_none() && entry.sure {
             return Err(Error::Exists { at: Place::new(store.location(), path) });
         }
         going.push(home);

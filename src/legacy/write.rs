@@ -277,7 +277,7 @@ impl WriteStore for WriteLens {
         let view = self.lens.view(&home)?.ok_or_else(|| self.lens.not_found(from))?;
         let is_group = view.group().is_some_and(|g| g.upgrade.is_some() || g.at.as_ref() != Some(&home));
         let is_elsewhere = view.group().is_none() && view.stored() != Some(&home);
-        if (is_group || is_elsewhere) && !self.made.lock().iter().any(|made| home.starts_with(made)) {
+        if is_group || is_elsewhere {
             let what = "it is put together from other parts of a file of old, and cannot be renamed".into();
             return Err(Error::Unsupported { at: self.lens.place(from), what });
         }

@@ -133,7 +133,7 @@ mod tests {
     fn pending_changes_are_not_evicted_and_not_hidden() {
         let mut o = Overlay::new(100);
         o.remember(&path("uns/a"), bytes(10));
-        o.edit(&path("uns/a/new"), |d| d.set(&path("uns/a/new"), bytes(1000), None));
+        o.edit(&path("uns/a/new"), |d| d.set(&path("uns/a/new"), bytes(1000), Some(None)));
         assert!(matches!(o.lookup(&path("uns/a")), Lookup::Stored(_)), "what was cached lacks what is new");
         o.remember(&path("uns/a"), bytes(10));
         assert!(matches!(o.lookup(&path("uns/a")), Lookup::Stored(_)));

@@ -232,7 +232,7 @@ impl AnnDataShadow {
     pub fn remove_raw(&self) -> Result<()> {
         let at = self.root.at("raw")?;
         self.refuse_view(&at, "removing raw")?;
-        self.root.remove(&at)
+        self.root.remove(&at, false)
     }
 
     /// The element at a path inside the AnnData: `X`, `obsm/X_pca`, `obs/louvain`, `raw/X`, `uns/neighbors/params`. The

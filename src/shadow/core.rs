@@ -224,8 +224,8 @@ impl Core {
                 state.bound.insert(to.clone());
             }
             state.overlay.edit(&at, |delta| match edit {
-                PutEdit::Set { value, old } => delta.set(&at, value, old),
-                PutEdit::Remove { old } => drop(delta.remove(&at, Some(old))),
+                PutEdit::Set { value, old } => delta.set(&at, value, Some(old)),
+                PutEdit::Remove { old } => drop(delta.remove(&at, old)),
                 PutEdit::Rename { to, what } => delta.rename(&at, &to, what),
             });
         }
@@ -303,6 +303,13 @@ impl Core {
         let receipt = staged.publish(&*store, options.safety)?;
         let after = self.fingerprint();
         let mut state = self.state.write();
+        state.frames.retain(|at, (_, meta)| match delta.lookup(at) {
+            Lookup::Stored(_) => {
+                meta.columns = delta.order(at, std::mem::take(&mut meta.columns), Some(&meta.index));
+                true
+            }
+            _ => false,
+        });
         state.overlay.settle(&delta, options.clear_cache);
         state.generation += 1;
         // What somebody else wrote meanwhile makes stale what was read before.
@@ -347,6 +354,8 @@ impl Core {
         let mut state = self.state.write();
         state.link = link;
         state.fingerprint = arrived;
+        // Another program may have added one of the same name.
+        state.gone.clear();
         if changed {
             // Somebody else wrote meanwhile: what was read of the file may be stale.
             state.overlay.cache.clear();

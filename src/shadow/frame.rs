@@ -187,8 +187,7 @@ impl Frame {
             return Err(Error::Shape { at: root.place(&at), expected, got });
         }
         let aligned = self.aligned(&names, table.index_name())?;
-        root.set(&at, value, false, shape)?;
-        aligned.into_iter().try_for_each(|(member, frame)| member.set(frame))
+        root.set_all(with_aligned((at, value, false), aligned), shape)
     }
 
     /// Gives the rows other names: the index, and with it that of every frame in obsm (or varm), which must have the same. In
@@ -205,18 +204,17 @@ impl Frame {
             return Err(Error::Shape { at: root.place(&at.join(&index)?), expected, got });
         }
         let aligned = self.aligned(&names, Some(&*index).filter(|name| *name != "_index"))?;
-        let place = at.join(&index)?;
-        match root.held_index(&at, &index) {
+        let first = match root.held_index(&at, &index) {
             // The frame is pending as a whole.
             Some(_) => {
                 let table = self.table()?;
                 let whole = renamed(&table, table.index_name(), &names)
                     .map_err(|what| Error::Malformed { at: root.place(&at), what })?;
-                root.set(&at, Element::Table(whole), false, shape)?;
+                (at, Element::Table(whole), false)
             }
-            None => root.set(&place, Element::Array(Array::from_vec(names)), true, shape)?,
-        }
-        aligned.into_iter().try_for_each(|(member, frame)| member.set(frame))
+            None => (at.join(&index)?, Element::Array(Array::from_vec(names)), true),
+        };
+        root.set_all(with_aligned(first, aligned), shape)
     }
 
     /// The frames aligned to this one, as they are with these names of their rows under this name; none if they have these
@@ -302,6 +300,12 @@ impl Frame {
             None => self.member(name)?.element(),
         }
     }
+}
+
+/// An element to set and, with it, frames that are aligned to it.
+fn with_aligned(first: (ElemPath, Element, bool), aligned: Vec<(Member, Table)>) -> Vec<(ElemPath, Element, bool)> {
+    let aligned = aligned.into_iter().map(|(member, frame)| (member.at, Element::Table(frame), false));
+    std::iter::once(first).chain(aligned).collect()
 }
 
 /// The same frame with other row names.

@@ -27,12 +27,12 @@ pub(super) enum PutEdit {
         old: Option<Was>,
     },
     Remove {
-        old: Was,
+        old: Option<Was>,
     },
     /// To another place, where nothing is.
     Rename {
         to: ElemPath,
-        what: Was,
+        what: Option<Was>,
     },
 }
 
@@ -45,7 +45,7 @@ impl Put {
         Self { at, edit: PutEdit::Set { value: Arc::new(value), old: Some(Was::of(old)) } }
     }
 
-    pub(super) fn remove(at: ElemPath, old: Was) -> Self {
+    pub(super) fn remove(at: ElemPath, old: Option<Was>) -> Self {
         Self { at, edit: PutEdit::Remove { old } }
     }
 }

@@ -195,7 +195,7 @@ impl Member {
     pub fn remove(&self) -> Result<()> {
         self.shadow.refuse_view(&self.at, "removing an element")?;
         self.refuse_index("removed")?;
-        self.shadow.root.remove(&self.at)
+        self.shadow.root.remove(&self.at, self.spec.admits == Admits::Column)
     }
 
     /// Gives the element another path inside the AnnData, without reading or writing its data: another name in its slot, or

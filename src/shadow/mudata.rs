@@ -416,7 +416,7 @@ impl MuDataShadow {
                 if root.info(&to)?.is_some() {
                     return Err(Error::Exists { at: root.place(&to) });
                 }
-                let Some(what) = root.stored(&at)? else { continue };
+                let what = root.stored(&at)?;
                 puts.push(Put { at, edit: PutEdit::Rename { to, what } });
             }
             if root.core.put(puts, vec![(to.clone(), shape)], generation) {

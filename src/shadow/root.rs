@@ -321,15 +321,45 @@ impl Root {
     /// Sets an element to be written, in place of what the file has there. The caller has checked that it fits its slot; here,
     /// that it has a place: a dict above it (or, for a column, a frame). `shape` is the object's at the time of that check.
     pub(crate) fn set(&self, at: &ElemPath, value: Element, column: bool, shape: [usize; 2]) -> Result<()> {
-        let old = self.stored(at)?;
-        self.check_holds(at, column)?;
-        let mut state = self.core.state_mut();
-        self.check_free(&state, at)?;
-        let now = state.shapes.get(&self.base).map(|known| known.now);
-        if now != Some(shape) {
-            let (expected, got) = (format!("an object of {:?}", now.unwrap_or_default()), format!("one for {shape:?}"));
-            return Err(Error::Shape { at: self.place(at), expected, got });
+        self.set_all(vec![(at.clone(), value, column)], shape)
+    }
+
+    /// As [`set`](Self::set), several elements, all or none.
+    pub(crate) fn set_all(&self, elements: Vec<(ElemPath, Element, bool)>, shape: [usize; 2]) -> Result<()> {
+        let elements: Vec<(ElemPath, Arc<Element>, bool)> =
+            elements.into_iter().map(|(at, value, column)| (at, Arc::new(value), column)).collect();
+        loop {
+            let generation = self.core.generation();
+            let sure = self.core.mode().is_some();
+            let mut olds = Vec::new();
+            for (at, _, column) in &elements {
+                olds.push(self.stored(at)?);
+                self.check_holds(at, *column)?;
+            }
+            let mut state = self.core.state_mut();
+            if state.generation != generation {
+                // Others have changed something meanwhile: what was found belongs to that.
+                continue;
+            }
+            let now = state.shapes.get(&self.base).map(|known| known.now);
+            for (at, _, column) in &elements {
+                self.check_free(&state, at)?;
+                self.check_takes_in(&state, at, *column)?;
+                if now != Some(shape) {
+                    let expected = format!("an object of {:?}", now.unwrap_or_default());
+                    return Err(Error::Shape { at: self.place(at), expected, got: format!("one for {shape:?}") });
+                }
+            }
+            for ((at, value, _), old) in elements.iter().zip(olds) {
+                state.overlay.edit(at, |delta| delta.set(at, value.clone(), sure.then_some(old)));
+            }
+            state.generation += 1;
+            return Ok(());
         }
+    }
+
+    /// Refuses a place inside something that is pending and takes in no such thing.
+    fn check_takes_in(&self, state: &State, at: &ElemPath, column: bool) -> Result<()> {
         let takes_in = |above: &Element| match above {
             Element::Mapping(_) => true,
             Element::Table(_) => column,
@@ -337,31 +367,39 @@ impl Root {
         };
         let blocked =
             at.ancestors().find(|a| matches!(state.overlay.delta.lookup(a), Lookup::Value(whole) if !takes_in(&whole)));
-        if let Some(above) = blocked {
-            return Err(Error::BadName {
+        blocked.map_or(Ok(()), |above| {
+            Err(Error::BadName {
                 name: at.to_string(),
                 why: format!("`{above}` is pending and is no dict; take it back first"),
-            });
+            })
+        })
+    }
+
+    /// Removes an element (of a frame, a `column`): takes back a new one, and has a stored one removed by the next write.
+    pub(crate) fn remove(&self, at: &ElemPath, column: bool) -> Result<()> {
+        loop {
+            let generation = self.core.generation();
+            let old = match self.core.mode() {
+                None if !self.is_pending(at) => return Err(self.core.closed(at)),
+                _ => self.stored(at)?,
+            };
+            self.check_holds(at, column)?;
+            let done = self.core.edit(|state| {
+                if state.generation != generation {
+                    return Ok(None);
+                }
+                self.check_free(state, at)?;
+                Ok(Some(state.overlay.edit(at, |delta| delta.remove(at, old))))
+            })?;
+            match done {
+                Some(true) => return Ok(()),
+                Some(false) => return Err(self.not_found(at)),
+                None => {}
+            }
         }
-        state.overlay.edit(at, |delta| delta.set(at, Arc::new(value), old));
-        state.generation += 1;
-        Ok(())
     }
 
-    /// Removes an element: takes back a new one, and has a stored one removed by the next write.
-    pub(crate) fn remove(&self, at: &ElemPath) -> Result<()> {
-        let old = match self.core.mode() {
-            None if !self.is_pending(at) => return Err(self.core.closed(at)),
-            _ => self.stored(at)?,
-        };
-        let done = self.core.edit(|state| {
-            self.check_free(state, at)?;
-            Ok(state.overlay.edit(at, |delta| delta.remove(at, old)))
-        })?;
-        if done { Ok(()) } else { Err(self.not_found(at)) }
-    }
-
-    /// Gives an element another name, where there is nothing.
+    /// Gives an element (of a frame, a `column`) another name, where there is nothing.
     pub(crate) fn rename(&self, from: &ElemPath, to: &ElemPath, column: bool) -> Result<()> {
         if from == to {
             return self.info(from)?.map(drop).ok_or_else(|| self.not_found(from));
@@ -370,31 +408,43 @@ impl Root {
             let what = format!("it cannot become `{}`", self.relative(to));
             return Err(Error::Unsupported { at: self.place(from), what });
         }
-        let info = self.info(from)?.ok_or_else(|| self.not_found(from))?;
-        if self.info(to)?.is_some() {
-            return Err(Error::Exists { at: self.place(to) });
-        }
-        self.check_holds(to, column)?;
-        let was = Was { what: info.describe(), shape: info.shape };
-        self.core.edit(|state| {
-            self.check_free(state, from)?;
-            self.check_free(state, to)?;
-            let delta = &state.overlay.delta;
-            let whole = |at: &ElemPath| at.parent().is_some_and(|p| matches!(delta.lookup(&p), Lookup::Value(_)));
-            if !whole(from) && !whole(to) {
-                state.overlay.edit(from, |_| ());
-                state.overlay.edit(to, |delta| delta.rename(from, to, was));
+        loop {
+            let generation = self.core.generation();
+            if self.info(from)?.is_none() {
+                return Err(self.not_found(from));
+            }
+            if self.info(to)?.is_some() {
+                return Err(Error::Exists { at: self.place(to) });
+            }
+            self.check_holds(from, column)?;
+            self.check_holds(to, column)?;
+            let was = self.stored(from)?;
+            let done = self.core.edit(|state| {
+                if state.generation != generation {
+                    return Ok(false);
+                }
+                self.check_free(state, from)?;
+                self.check_free(state, to)?;
+                let delta = &state.overlay.delta;
+                if !delta.is_part(from) && !delta.is_part(to) {
+                    state.overlay.edit(from, |_| ());
+                    state.overlay.edit(to, |delta| delta.rename(from, to, was));
+                    return Ok(true);
+                }
+                // A part of something new is a value like any other.
+                self.check_takes_in(state, to, column)?;
+                let Lookup::Value(value) = state.overlay.delta.lookup(from) else {
+                    let what = format!("it is in the file, and `{to}` lies in something new: write() that first");
+                    return Err(Error::Unsupported { at: self.place(from), what });
+                };
+                state.overlay.edit(from, |delta| delta.remove(from, None));
+                state.overlay.edit(to, |delta| delta.set(to, value, Some(None)));
+                Ok(true)
+            })?;
+            if done {
                 return Ok(());
             }
-            // A part of something new is a value like any other.
-            let Lookup::Value(value) = state.overlay.delta.lookup(from) else {
-                let what = format!("it is in the file, and `{to}` lies in something new: write() that first");
-                return Err(Error::Unsupported { at: self.place(from), what });
-            };
-            state.overlay.edit(from, |delta| delta.remove(from, None));
-            state.overlay.edit(to, |delta| delta.set(to, value, None));
-            Ok(())
-        })
+        }
     }
 
     /// Takes back what is pending at and below `at`.
@@ -404,17 +454,23 @@ impl Root {
             return Ok(());
         }
         let done = self.core.edit(|state| {
-            if let Some(bound) = state.bound.iter().find(|bound| bound.starts_with(at)) {
+            if let Some(bound) = state.bound.iter().find(|b| b.starts_with(at) || at.starts_with(b)) {
                 return Err(self.is_bound(bound));
             }
-            self.check_free(state, at)?;
+            if state.overlay.delta.is_part(at) {
+                let what = "it is a part of something that is pending as a whole: remove it, or discard the whole";
+                return Err(Error::Unsupported { at: self.place(at), what: what.to_owned() });
+            }
             Ok(state.overlay.edit(at, |delta| delta.discard(at)))
         })?;
         if done || *at == self.base { Ok(()) } else { Err(self.not_found(at)) }
     }
 
-    /// Refuses what hangs together with other changes.
+    /// Refuses what hangs together with other changes, and what belongs to an object that is gone.
     fn check_free(&self, state: &State, at: &ElemPath) -> Result<()> {
+        if matches!(state.overlay.delta.lookup(&self.base), Lookup::Gone) {
+            return Err(Error::NotFound { at: self.here(), nearest: Vec::new() });
+        }
         if state.bound.contains(at) { Err(self.is_bound(at)) } else { Ok(()) }
     }
 

@@ -44,9 +44,8 @@ pub(super) fn plan(whole: &AnnDataShadow, modalities: &[Arc<Modality>], name: &s
         }
     }
     for at in gone {
-        if let Some(old) = whole.root.stored(&at)? {
-            puts.push(Put::remove(at, old));
-        }
+        let old = whole.root.stored(&at)?;
+        puts.push(Put::remove(at, old));
     }
     Ok((puts, shape))
 }
