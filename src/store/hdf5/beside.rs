@@ -13,34 +13,49 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
     path.with_file_name(name)
 }
 
-/// The journal of a file, under its real name: whatever links lead to it, there is one journal.
+/// The journal of a file, under its real name: whatever symbolic links lead to it, there is one journal. A hard link is a
+/// real name of its own: who opens the file by it does not find a journal that lies beside the other.
 pub(super) fn journal_of(path: &Path) -> PathBuf {
     beside(path, ".adshadow-journal")
 }
 
-/// What copies made on this computer end with: the process number follows, and means something only here.
-fn copy_suffix() -> String {
+/// What the names of copies end with: this, the computer, `-`, and the process number, which means something only there.
+const COPY: &str = ".adshadow-copy-";
+
+/// The name of this computer, or of this container.
+fn host() -> String {
     let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let host: String = host.trim().chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
-    format!(".adshadow-copy-{host}-")
+    host.trim().chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect()
 }
 
 /// The file that this process writes to put it in the place of `path`.
 pub(super) fn copy_of(path: &Path) -> PathBuf {
-    beside(path, &format!("{}{}", copy_suffix(), std::process::id()))
+    beside(path, &format!("{COPY}{}-{}", host(), std::process::id()))
 }
 
-/// Copies that processes of this computer have left which are gone, where the system tells.
+/// Copies whose writers are gone.
 pub(super) fn dead_copies(path: &Path) -> Vec<PathBuf> {
-    let (Some(dir), true) = (path.parent(), Path::new("/proc/self").exists()) else { return Vec::new() };
-    let start = beside(path, &copy_suffix());
-    let Some(start) = start.file_name().map(|name| name.as_encoded_bytes().to_owned()) else { return Vec::new() };
+    let start = beside(path, COPY);
+    let (Some(dir), Some(start)) = (path.parent(), start.file_name()) else { return Vec::new() };
     let names = fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.file_name());
     let dead = names.filter(|name| {
-        let pid = name.as_encoded_bytes().strip_prefix(&start[..]).and_then(|pid| std::str::from_utf8(pid).ok());
-        pid.and_then(|pid| pid.parse::<u32>().ok()).is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists())
+        let end = name.as_encoded_bytes().strip_prefix(start.as_encoded_bytes());
+        let parts = end.and_then(|end| std::str::from_utf8(end).ok()?.split_once('-'));
+        let writer = parts.and_then(|(host, pid)| Some((host, pid.parse().ok()?)));
+        writer.is_some_and(|(writer, pid)| (writer != host() || is_gone(pid)) && is_free(&dir.join(name)))
     });
     dead.map(|name| dir.join(name)).collect()
+}
+
+/// Whether there is no such process on this computer, where the system tells.
+fn is_gone(pid: u32) -> bool {
+    Path::new("/proc/self").exists() && !Path::new(&format!("/proc/{pid}")).exists()
+}
+
+/// Whether a file is known to be locked by nobody, as a copy is by its writer, wherever that runs.
+fn is_free(path: &Path) -> bool {
+    let is_file = fs::symlink_metadata(path).is_ok_and(|meta| meta.is_file());
+    is_file && OpenOptions::new().read(true).write(true).open(path).is_ok_and(|file| file.try_lock().is_ok())
 }
 
 /// Makes a new file for the eyes of those who may see a file like `model`. Whatever has the name goes: nothing is followed
@@ -72,9 +87,12 @@ fn make_like(_file: &File, _model: &Metadata) -> io::Result<()> {
     Ok(())
 }
 
-/// Removes a file, if there is one.
+/// Removes a file, if there is one. With too long a name there is none.
 pub(super) fn remove(path: &Path) -> io::Result<()> {
-    fs::remove_file(path).or_else(|e| if e.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(e) })
+    fs::remove_file(path).or_else(|e| match e.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::InvalidFilename => Ok(()),
+        _ => Err(e),
+    })
 }
 
 /// Makes names that were given or taken in the directory of `path` last.

@@ -47,7 +47,7 @@ pub(super) fn compact(path: &Path, locking: Locking, progress: &dyn Fn(u64, u64)
         })
     });
     match (placed, failed) {
-        (Ok((_, after)), _) => Ok((before, after)),
+        (Ok(copy), _) => copy.durable.map(|()| (before, copy.made)).map_err(error::system(path)),
         (Err(_), Some(error)) => Err(error),
         (Err(source), None) => Err(error::system(path)(source)),
     }

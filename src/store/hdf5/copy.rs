@@ -6,13 +6,24 @@ use std::io::{self, Seek};
 use std::path::Path;
 
 use super::beside;
+use super::faults::{self, Step};
 use super::journal::Changes;
 
-/// Copies the file, changes the copy, and puts it in the file's place. Gives the copy, locked, and the bytes written.
+/// A new file that has taken the place of an old one.
+pub(super) struct Placed<T> {
+    /// Locked.
+    pub file: File,
+    /// What its making gave.
+    pub made: T,
+    /// An error if the new file may give way to the old one again when the power fails.
+    pub durable: io::Result<()>,
+}
+
+/// Copies the file, changes the copy, and puts it in the file's place. Gives the bytes written.
 ///
 /// # Errors
 /// The system's; then the file is what it was.
-pub(super) fn replace(path: &Path, file: &File, changes: &Changes) -> io::Result<(File, u64)> {
+pub(super) fn replace(path: &Path, file: &File, changes: &Changes) -> io::Result<Placed<u64>> {
     let written = changes.length.max(changes.base);
     place(path, file, |copy| {
         clone(file, copy)?;
@@ -21,12 +32,11 @@ pub(super) fn replace(path: &Path, file: &File, changes: &Changes) -> io::Result
     })
 }
 
-/// Puts a file that `fill` makes in the place of another, whose owner and permissions it takes. Gives the new file, locked,
-/// and what `fill` gave.
+/// Puts a file that `fill` makes in the place of another, whose owner and permissions it takes.
 ///
 /// # Errors
 /// The system's, or those of `fill`; then the old file is where it was.
-pub(super) fn place<T>(path: &Path, old: &File, fill: impl FnOnce(&File) -> io::Result<T>) -> io::Result<(File, T)> {
+pub(super) fn place<T>(path: &Path, old: &File, fill: impl FnOnce(&File) -> io::Result<T>) -> io::Result<Placed<T>> {
     let temp = beside::copy_of(path);
     let model = old.metadata()?;
     let file = beside::create_like(&temp, &model)?;
@@ -41,9 +51,15 @@ pub(super) fn place<T>(path: &Path, old: &File, fill: impl FnOnce(&File) -> io::
     };
     match make() {
         Ok(made) => {
-            // The name leads to the new file: were this to fail, it would still be whole.
-            let _ = beside::sync_dir(path);
-            Ok((file, made))
+            let named = faults::pass(Step::Name).and_then(|()| beside::sync_dir(path));
+            let durable = named.map_err(|error| {
+                let what = format!(
+                    "the new file is in its place, but may not outlast a power failure, after which the old one could be \
+                     there again: its directory cannot be synced: {error}"
+                );
+                io::Error::new(error.kind(), what)
+            });
+            Ok(Placed { file, made, durable })
         }
         Err(error) => {
             let _ = beside::remove(&temp);

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 use super::beside;
 use super::bytes::{read_at, write_at};
+use super::faults::{self, Step};
 use super::pages::Run;
 
 const MAGIC: [u8; 8] = *b"ADSHJRNL";
@@ -82,6 +83,7 @@ impl Journal {
 
     /// Takes back the changes that were added, if any were.
     pub(super) fn uncommit(&self) -> io::Result<()> {
+        faults::pass(Step::Uncommit)?;
         self.file.set_len(FIRST as u64)?;
         self.file.sync_all()
     }
@@ -120,6 +122,7 @@ impl Changes {
     /// Makes them in a file that has been made long enough. Gives the bytes written.
     pub(super) fn apply(&self, file: &File) -> io::Result<u64> {
         for run in &self.runs {
+            faults::pass(Step::Make)?;
             write_at(file, run.at, &run.new)?;
         }
         file.sync_all()?;
@@ -133,6 +136,7 @@ impl Changes {
     /// Unmakes what [`apply`](Self::apply) has made when it fails.
     pub(super) fn take_back(&self, file: &File) -> io::Result<()> {
         for run in self.runs.iter().rev() {
+            faults::pass(Step::TakeBack)?;
             write_at(file, run.at, &run.old)?;
         }
         file.sync_all()

@@ -10,6 +10,7 @@ mod compact;
 mod copy;
 mod decode;
 mod error;
+mod faults;
 mod ffi;
 mod held;
 mod journal;
@@ -107,7 +108,11 @@ impl Hdf5Store {
         let make = || {
             held::lock(&file, path, true, Locking::On)?;
             let claim = Claim::new(path, true).ok_or_else(|| error::busy(path, true))?;
-            let volume = Volume::fresh(path.canonicalize().map_err(&io_error)?, file).shared();
+            let real = path.canonicalize().map_err(&io_error)?;
+            // One that a file of this name has left which is gone.
+            let journal = beside::journal_of(&real);
+            beside::remove(&journal).map_err(error::system(&journal))?;
+            let volume = Volume::fresh(real, file).shared();
             let file = ffi::create_in(path, &volume, None).map_err(|f| error::writing(root_of(path), &f))?;
             volume.lock().closing();
             drop(file);

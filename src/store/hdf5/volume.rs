@@ -49,8 +49,10 @@ pub(super) struct Volume {
     failed: Option<io::Error>,
     /// Whether what was appended is to be forgotten, and could not be cut off.
     uncut: bool,
-    /// Changes that are in the journal, of which some are made, and which are to be taken back.
+    /// Changes of which some are made, and which are to be taken back.
     stuck: Option<Changes>,
+    /// Whether there may be changes in the journal: whoever opens the file next would make them.
+    committed: bool,
     written: u64,
 }
 
@@ -91,6 +93,7 @@ impl Volume {
             failed,
             uncut: false,
             stuck: None,
+            committed: false,
             written: 0,
         }
     }
@@ -196,7 +199,8 @@ impl Volume {
         std::mem::take(&mut self.written)
     }
 
-    /// After the library has closed the file: makes all that it has written part of the file, all or nothing.
+    /// After the library has closed the file: makes all that it has written part of the file, all or nothing. What is left to
+    /// be undone after an error, [`forget`](Self::forget) undoes.
     pub(super) fn publish(&mut self, safety: Safety) -> io::Result<()> {
         if let Some(error) = self.failure() {
             return Err(error);
@@ -209,53 +213,47 @@ impl Volume {
             self.fresh = false;
             return self.settle();
         }
+        if self.uncut {
+            // Else what is in the file would pass for what was there before, also where it is half changed.
+            self.cut()?;
+        }
         let runs = self.pages.runs(length, |at, out| read_at(&self.file, at, out))?;
         if runs.is_empty() && length == base && self.journal.is_none() {
             return self.settle();
         }
         let changes = Changes { base, length, runs };
         match safety {
-            Safety::Journal => self.publish_here(&changes)?,
-            Safety::Copy => self.publish_copy(&changes)?,
+            Safety::Journal => self.publish_here(changes),
+            Safety::Copy => self.publish_copy(&changes),
         }
-        self.settle()
     }
 
-    fn publish_here(&mut self, changes: &Changes) -> io::Result<()> {
+    fn publish_here(&mut self, changes: Changes) -> io::Result<()> {
         self.begin()?;
         // Everything that may fail for want of room fails here.
         self.file.set_len(changes.length.max(changes.base))?;
         self.file.sync_all()?;
         if let Some(journal) = &mut self.journal {
+            self.committed = true;
             self.written += journal.commit(changes.length, &changes.runs)?;
         }
         match changes.apply(&self.file) {
             Ok(written) => self.written += written,
-            Err(error) => return Err(self.take_back(changes, error)),
+            Err(error) => {
+                self.stuck = Some(changes);
+                return Err(error);
+            }
         }
-        Ok(())
-    }
-
-    /// After an error in the middle of making the changes.
-    fn take_back(&mut self, changes: &Changes, error: io::Error) -> io::Error {
-        if changes.take_back(&self.file).is_ok() {
-            return error;
-        }
-        self.stuck = Some(changes.clone());
-        let what = format!(
-            "{error}; some pages are changed and could not be changed back yet. The next write tries that again; if this \
-             process ends before, the next opening makes all changes from the journal `{}`",
-            beside::journal_of(&self.path).display()
-        );
-        io::Error::new(error.kind(), what)
+        self.settle()
     }
 
     fn publish_copy(&mut self, changes: &Changes) -> io::Result<()> {
         self.begin()?;
-        let (file, written) = copy::replace(&self.path, &self.file, changes)?;
-        self.file = file;
-        self.written += written;
-        Ok(())
+        let copy = copy::replace(&self.path, &self.file, changes)?;
+        self.file = copy.file;
+        self.written += copy.made;
+        self.settle()?;
+        copy.durable
     }
 
     /// All is as it is to stay: the next changes count from here.
@@ -264,6 +262,7 @@ impl Volume {
             // One that stays behind is found to be carried out already.
             let _ = journal.remove();
         }
+        self.committed = false;
         self.start(self.file.metadata()?.len());
         Ok(())
     }
@@ -279,11 +278,17 @@ impl Volume {
             return Ok(());
         }
         self.start(self.pages.base());
+        let cut = self.cut();
         for run in self.stuck.iter().flat_map(|changes| &changes.runs) {
             // As long as they are in the file, they are not to be seen.
             self.pages.write(run.at, &run.old, |at, out| read_at(&self.file, at, out))?;
         }
-        self.cut()
+        cut
+    }
+
+    /// The journal, if there may be changes in it that were to be forgotten: the next opening would make them.
+    pub(super) fn committed_journal(&self) -> Option<PathBuf> {
+        self.committed.then(|| beside::journal_of(&self.path))
     }
 
     /// Takes back pages that could not be taken back before, cuts off what was appended, and ends the journal. Until this
@@ -297,6 +302,7 @@ impl Volume {
         }
         // As long as there is a tail, it is known whose it is.
         journal.uncommit()?;
+        self.committed = false;
         self.file.set_len(self.pages.base())?;
         self.file.sync_all()?;
         journal.remove()?;

@@ -178,6 +178,25 @@ impl Hdf5Store {
         forgotten.map_err(error::system(&self.path))
     }
 
+    /// After a failed write: forgets what it has done. Gives the error to report, which is the first one. Where forgetting
+    /// fails, the journal stays: as long as only its beginning is there, the next opening does what is missing here; if the
+    /// changes are in it, the next opening makes them, which must be said.
+    fn undo(&self, file: &mut Option<Id>, error: Error) -> Error {
+        let Err(second) = self.forget(file) else { return error };
+        match (error, second, self.volume.lock().committed_journal()) {
+            (Error::Io { at, source }, Error::Io { source: second, .. }, Some(journal)) => {
+                let what = format!(
+                    "{source}; the changes are in the journal `{}` and could not be taken back yet ({second}). The next write \
+                     and closing the file try that again; if they fail as well, or this process ends before, the next \
+                     opening makes the changes",
+                    journal.display()
+                );
+                Error::Io { at, source: std::io::Error::new(source.kind(), what) }
+            }
+            (error, ..) => error,
+        }
+    }
+
     fn open_again(&self, file: &mut Option<Id>) {
         self.meter.wrote(self.volume.lock().take_written());
         if file.is_none() {
@@ -280,10 +299,7 @@ impl WriteStore for Hdf5Store {
         }
         let mut file = self.file.write();
         let made = self.make(&mut file, changes, safety);
-        if made.is_err() {
-            // The journal stays where this fails, and the next opening does it. The error to report is the first.
-            let _ = self.forget(&mut file);
-        }
+        let made = made.map_err(|error| self.undo(&mut file, error));
         self.open_again(&mut file);
         made
     }

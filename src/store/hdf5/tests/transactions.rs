@@ -3,6 +3,7 @@
 use std::fs::File;
 
 use super::super::bytes::write_at;
+use super::super::faults::{Step, fail};
 use super::super::journal::{Changes, Journal, Left, look};
 use super::super::pages::Run;
 use super::*;
@@ -351,13 +352,113 @@ fn copies_of_the_dead_are_swept() {
     let text = name.to_str().unwrap();
     let dead = PathBuf::from(text.replace(&format!("-{}", std::process::id()), "-4194305"));
     let elsewhere = PathBuf::from(text.replace(".adshadow-copy-", ".adshadow-copy-elsewhere"));
-    for copy in [&name, &dead, &elsewhere] {
+    // Of a process elsewhere the lock tells, whatever lives under its number here.
+    let alive = PathBuf::from(text.replace(".adshadow-copy-", ".adshadow-copy-far"));
+    // Not what a copy is named.
+    let other = PathBuf::from(format!("{text}x"));
+    for copy in [&name, &dead, &elsewhere, &alive, &other] {
         fs::write(copy, "half a file").unwrap();
     }
-    let left = left_over(&written.temp.path).unwrap();
-    assert_eq!(left.iter().map(|left| &left.path).collect::<Vec<_>>(), [&dead]);
-    assert_eq!(recover(&written.temp.path, Locking::On).unwrap().len(), 1);
-    assert_eq!([&name, &dead, &elsewhere].map(|copy| copy.exists()), [true, false, true]);
+    let (held, dead_and_held) = (File::open(&alive).unwrap(), File::open(&dead).unwrap());
+    held.lock().unwrap();
+    dead_and_held.lock().unwrap();
+    let left = || {
+        let left = left_over(&written.temp.path).unwrap();
+        left.into_iter().map(|left| left.path).collect::<std::collections::BTreeSet<_>>()
+    };
+    assert_eq!(left(), [elsewhere.clone()].into());
+    drop(dead_and_held);
+    assert_eq!(left(), [dead.clone(), elsewhere.clone()].into());
+    assert_eq!(recover(&written.temp.path, Locking::On).unwrap().len(), 2);
+    let there = [&name, &dead, &elsewhere, &alive, &other].map(|copy| copy.exists());
+    assert_eq!(there, [true, false, false, true, true]);
+}
+
+/// What the next process would meet if this one died now: the file and its journal, in another place.
+fn after_death(written: &Written) -> Temp {
+    let later = temp();
+    fs::copy(&written.temp.path, &later.path).unwrap();
+    let journal = beside::journal_of(&later.path.canonicalize().unwrap());
+    fs::copy(written.journal(), journal).unwrap();
+    later
+}
+
+const MAKES_THEM: &str = "the next opening makes the changes";
+
+#[test]
+fn changes_that_are_half_made_are_taken_back_before_the_next() {
+    let written = written(0);
+    fs::write(&written.temp.path, &written.old).unwrap();
+    let store = Hdf5Store::open_write(&written.temp.path).unwrap();
+    stage(&store);
+    fail(&[(Step::Make, 1), (Step::TakeBack, 0)]);
+    let error = store.publish().unwrap_err().to_string();
+    assert!(error.contains("Make") && error.contains("TakeBack") && error.contains(MAKES_THEM), "{error}");
+    assert!(written.bytes()[..written.old.len()] != written.old, "some are made,");
+    assert_eq!(state(&store), "old", "and not seen");
+    assert_eq!(state(&Hdf5Store::open_read(&after_death(&written).path).unwrap()), "new");
+    // Refused, as long as they cannot be taken back.
+    store.create_group(&path("more"), &Attrs::new()).unwrap();
+    assert!(store.publish().is_err());
+    // Appends nothing, and fails in the middle as well.
+    store.remove(&path("g/9")).unwrap();
+    fail(&[(Step::Make, 1)]);
+    let error = store.publish().unwrap_err().to_string();
+    assert!(!error.contains(MAKES_THEM), "{error}");
+    assert!(written.bytes() == written.old && !written.journal().exists());
+    fail(&[]);
+    store.remove(&path("g/9")).unwrap();
+    store.publish().unwrap();
+    assert_eq!(store.children(&path("g")).unwrap().len(), 39);
+}
+
+#[test]
+fn changes_that_stay_in_the_journal_are_announced() {
+    let written = written(0);
+    fs::write(&written.temp.path, &written.old).unwrap();
+    let store = Hdf5Store::open_write(&written.temp.path).unwrap();
+    stage(&store);
+    fail(&[(Step::Make, 1), (Step::Uncommit, 0)]);
+    let error = store.publish().unwrap_err().to_string();
+    assert!(error.contains(MAKES_THEM) && error.contains("adshadow-journal"), "{error}");
+    assert!(written.bytes()[..written.old.len()] == written.old);
+    assert_eq!(state(&store), "old");
+    assert_eq!(state(&Hdf5Store::open_read(&after_death(&written).path).unwrap()), "new");
+    fail(&[]);
+    store.abandon().unwrap();
+    assert!(written.bytes() == written.old && !written.journal().exists());
+}
+
+#[test]
+fn a_copy_whose_name_may_not_last_is_in_place_and_an_error() {
+    let written = written(0);
+    fs::write(&written.temp.path, &written.old).unwrap();
+    let store = Hdf5Store::open_write(&written.temp.path).unwrap();
+    stage(&store);
+    fail(&[(Step::Name, 0)]);
+    let error = store.publish_with(Safety::Copy).unwrap_err().to_string();
+    assert!(error.contains("in its place") && error.contains("power failure"), "{error}");
+    assert_eq!(state(&store), "new");
+    store.create_group(&path("more"), &Attrs::new()).unwrap();
+    store.publish().unwrap();
+    drop(store);
+    let error = Hdf5Store::compact(&written.temp.path, Locking::On, &|_, _| ()).unwrap_err().to_string();
+    assert!(error.contains("in its place"), "{error}");
+    fail(&[]);
+    assert_eq!(Hdf5Store::open_write(&written.temp.path).unwrap().children(&ElemPath::root()).unwrap().len(), 3);
+    assert!(!written.journal().exists());
+}
+
+#[test]
+fn a_new_file_has_nothing_to_do_with_what_one_of_its_name_has_left() {
+    let written = written(0);
+    written.published(600);
+    fs::remove_file(&written.temp.path).unwrap();
+    drop(Hdf5Store::create(&written.temp.path).unwrap());
+    assert!(!written.journal().exists());
+    assert!(Hdf5Store::open_read(&written.temp.path).unwrap().children(&ElemPath::root()).unwrap().is_empty());
+    // Beside so long a name there can be none.
+    Hdf5Store::create(&written.temp.path.with_file_name("x".repeat(250))).unwrap();
 }
 
 #[test]
