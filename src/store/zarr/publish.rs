@@ -24,7 +24,7 @@ use super::files;
 use super::future::Future;
 use super::intent::{Intent, Spot, Step};
 use super::meta::{Document, Version, object};
-use super::route::{Moves, Routes, forward};
+use super::route::{Moves, Routes};
 use super::run::Run;
 use super::source::Source;
 use super::stage::{Shelf, Stage, to_bytes};
@@ -124,7 +124,7 @@ fn steps_of(stage: &Stage, source: &Source, shelf: &mut Shelf) -> Result<Vec<Ste
     }
     let mut maps = Vec::new();
     for group in &around {
-        maps.extend(MapFile::of_group(source, group, forward(&stage.planned, group))?);
+        maps.extend(MapFile::of_group(source, group, stage.planned.place(group))?);
     }
     maps.sort_by_key(MapFile::order);
 
