@@ -1,10 +1,10 @@
 //! Files and directories on the disk: written, synced, moved to free places and exchanged, each in one step.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Metadata};
 use std::io::{self, Write};
 use std::path::Path;
 
-use super::source::Source;
+use super::source::{Fault, Source};
 
 /// Called before each change, so that tests can let any of them be the last.
 fn moment() -> io::Result<()> {
@@ -15,11 +15,38 @@ fn moment() -> io::Result<()> {
 
 /// Writes a new file to the disk itself.
 pub(super) fn write_file(source: &Source, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    write_file_like(source, path, bytes, None)
+}
+
+/// As [`write_file`], with the mode, group and owner of another file: whoever may read that one may read this one.
+pub(super) fn write_file_like(source: &Source, path: &Path, bytes: &[u8], model: Option<&Metadata>) -> io::Result<()> {
     moment()?;
     let mut file = File::create(path)?;
+    if let Some(model) = model {
+        make_like(&file, model)?;
+    }
     file.write_all(bytes)?;
     file.sync_all()?;
     source.meter.wrote(bytes.len() as u64);
+    Ok(())
+}
+
+#[cfg(unix)]
+fn make_like(file: &File, model: &Metadata) -> io::Result<()> {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
+    let ours = file.metadata()?;
+    // Only an administrator may give a file away; its group, its owner may set.
+    if ours.gid() != model.gid() {
+        let _ = fchown(file, None, Some(model.gid()));
+    }
+    if ours.uid() != model.uid() {
+        let _ = fchown(file, Some(model.uid()), None);
+    }
+    if ours.mode() == model.mode() { Ok(()) } else { file.set_permissions(fs::Permissions::from_mode(model.mode())) }
+}
+
+#[cfg(not(unix))]
+fn make_like(_file: &File, _model: &Metadata) -> io::Result<()> {
     Ok(())
 }
 
@@ -47,7 +74,8 @@ pub(super) fn sync_below(dir: &Path) -> io::Result<()> {
 }
 
 /// Makes `to` another name for all files below `from`, with directories of their own; copies where files cannot have two names.
-pub(super) fn link_below(source: &Source, from: &Path, to: &Path) -> io::Result<()> {
+/// Refuses what is neither file nor directory: without it, the copy would read otherwise.
+pub(super) fn link_below(source: &Source, from: &Path, to: &Path) -> Result<(), Fault> {
     create_dir(to)?;
     for entry in fs::read_dir(from)? {
         let entry = entry?;
@@ -56,6 +84,11 @@ pub(super) fn link_below(source: &Source, from: &Path, to: &Path) -> io::Result<
             link_below(source, &old, &new)?;
         } else if entry.file_type()?.is_file() {
             link(source, &old, &new)?;
+        } else {
+            let old = old.display();
+            return Err(Fault::Unsupported(format!(
+                "`{old}` is neither a file nor a directory, and cannot be moved with it"
+            )));
         }
     }
     Ok(())
@@ -69,7 +102,7 @@ pub(super) fn link(source: &Source, from: &Path, to: &Path) -> io::Result<()> {
     }
     // By way of another name: what is half copied must not be taken for the whole.
     let part = to.with_extension("part");
-    write_file(source, &part, &fs::read(from)?)?;
+    write_file_like(source, &part, &fs::read(from)?, Some(&fs::metadata(from)?))?;
     rename(&part, to)
 }
 

@@ -23,8 +23,8 @@ pub(super) enum Step {
     Move { from: Spot, to: Spot },
     /// Two directories change places. A marker file goes with what was at `a`, so that it can be told whether they have.
     Swap { a: Spot, b: Spot },
-    /// A staged file and the one at `at` change places; the staged one is this long and has this CRC-32C, and the other is
-    /// different.
+    /// A staged file and the one at `at` change places; the staged one is this long and has this CRC-32C, and the one that is at
+    /// `at` when this step begins is different.
     Document { staged: usize, at: ElemPath, len: u64, crc: u32 },
     /// As `Document`, with the same content: done for those who watch the file. Once more does no harm.
     Touch { staged: usize, at: ElemPath },

@@ -15,6 +15,9 @@
 
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
+use std::fs;
+use std::io;
+use std::path::Path;
 use std::sync::atomic::Ordering::Relaxed;
 
 use serde_json::{Map, Value};
@@ -24,7 +27,7 @@ use super::files;
 use super::future::Future;
 use super::intent::{Intent, Spot, Step};
 use super::meta::{Document, Version, object};
-use super::route::{Moves, Routes, forward};
+use super::route::{Moves, Routes};
 use super::run::Run;
 use super::source::Source;
 use super::stage::{Shelf, Stage, to_bytes};
@@ -34,7 +37,7 @@ use crate::path::ElemPath;
 use crate::store::Attrs;
 
 /// Makes it all visible, or nothing of it. If it fails and cannot be taken back either, what is there is unfinished, and whoever
-/// opens the store next finishes it.
+/// opens the store next finishes it; the error says so.
 pub(super) fn publish(mut stage: Stage, source: &Source, writer: &Writer) -> Result<()> {
     let mut shelf = std::mem::take(&mut stage.shelf);
     let steps = if stage.is_empty() { Ok(Vec::new()) } else { steps_of(&stage, source, &mut shelf) };
@@ -58,17 +61,32 @@ fn carry_out(steps: Result<Vec<Step>>, mut shelf: Shelf, source: &Source, writer
         files::sync_dir(&source.root).map_err(&io)?;
         let _closed = writer.gate.write();
         let mut run = Run::new(source, &dir, Intent { locked: writer.lock.is_some(), steps }, 0);
-        let done = run.commit().map_err(&io).and_then(|()| run.forward());
-        if done.is_err() && run.back().is_err() {
-            writer.unfinished.store(true, Relaxed);
+        let Err(failed) = run.commit().map_err(&io).and_then(|()| run.forward()) else { return Ok(()) };
+        match run.back() {
+            // Without a record, nothing is left to be carried out.
+            Err(back) if files::exists(&run.record_path()) => {
+                writer.unfinished.store(true, Relaxed);
+                Err(unfinished(source, &failed, &back, &run.record_path()))
+            }
+            _ => Err(failed),
         }
-        done
     });
     if !writer.unfinished.load(Relaxed) {
         // Left-overs are invisible and swept later, and what is published stays published.
         let _ = shelf.clear();
     }
     done
+}
+
+/// A write failed, and taking it back failed too.
+fn unfinished(source: &Source, failed: &Error, back: &Error, record: &Path) -> Error {
+    let kind = if let Error::Io { source, .. } = failed { source.kind() } else { io::ErrorKind::Other };
+    let what = format!(
+        "the write stopped half-way ({failed}) and could not be taken back ({back}): its record stays at `{}`, and when the store is \
+         opened next, the write will be carried out",
+        record.display()
+    );
+    source.io(&ElemPath::root())(io::Error::new(kind, what))
 }
 
 /// A file with consolidated metadata.
@@ -124,7 +142,7 @@ fn steps_of(stage: &Stage, source: &Source, shelf: &mut Shelf) -> Result<Vec<Ste
     }
     let mut maps = Vec::new();
     for group in &around {
-        maps.extend(MapFile::of_group(source, group, forward(&stage.planned, group))?);
+        maps.extend(MapFile::of_group(source, group, stage.planned.place(group))?);
     }
     maps.sort_by_key(MapFile::order);
 
@@ -197,7 +215,7 @@ impl Plan<'_> {
         let root = ElemPath::root();
         for name in ["zarr.json", ".zgroup"] {
             if let Some(bytes) = self.source.document(&root, name)? {
-                let staged = self.shelf.put(self.source, &bytes).map_err(self.source.io(&root))?;
+                let staged = self.put(&root, name, &bytes)?;
                 self.steps.push(Step::Touch { staged, at: root.child(name) });
                 return Ok(());
             }
@@ -210,7 +228,7 @@ impl Plan<'_> {
         match &map.old {
             Some(json) if is_inline(map.name) => {
                 let bytes = to_bytes(self.source, &map.now, &consolidated::without(json.clone()))?;
-                self.replace(&map.now, map.name, &bytes)
+                self.replace(&map.now, &map.now, map.name, &bytes)
             }
             _ => {
                 self.take_out(map.now.child(map.name));
@@ -232,7 +250,7 @@ impl Plan<'_> {
         for (from, number) in &routes.copies {
             let io = self.source.io(from);
             let to = self.shelf.path(self.source, *number).map_err(&io)?;
-            files::link_below(self.source, &self.source.dir(from), &to).map_err(io)?;
+            files::link_below(self.source, &self.source.dir(from), &to).map_err(|f| f.at(self.source.place(from)))?;
         }
         let new = stage.tops().into_iter().chain(routes.copies.iter().cloned());
         for (at, number) in new {
@@ -253,14 +271,14 @@ impl Plan<'_> {
         };
         if let Some(json) = read("zarr.json")? {
             let bytes = to_bytes(source, at, &with_attrs(json, attrs).into())?;
-            return self.replace(at, "zarr.json", &bytes);
+            return self.replace(now, at, "zarr.json", &bytes);
         }
         let old = read(".zattrs")?;
         let is_there = old.is_some();
         let mut json = old.unwrap_or_default();
         json.extend(attrs.clone());
         let bytes = to_bytes(source, at, &json.into())?;
-        if is_there { self.replace(at, ".zattrs", &bytes) } else { self.add(at, ".zattrs", &bytes) }
+        if is_there { self.replace(now, at, ".zattrs", &bytes) } else { self.add(now, at, ".zattrs", &bytes) }
     }
 
     /// The new map of a group, with its new attributes where these lie in the same file; in place of a file that is there, or not.
@@ -273,22 +291,36 @@ impl Plan<'_> {
         let value = consolidated::rebuild(future, &map.then, map.name, map.old.as_ref(), json)?;
         let bytes = to_bytes(self.source, &map.then, &value)?;
         if is_there || is_inline(map.name) {
-            self.replace(&map.then, map.name, &bytes)
+            self.replace(&map.now, &map.then, map.name, &bytes)
         } else {
-            self.add(&map.then, map.name, &bytes)
+            self.add(&map.now, &map.then, map.name, &bytes)
         }
     }
 
-    fn replace(&mut self, at: &ElemPath, name: &str, bytes: &[u8]) -> Result<()> {
-        let staged = self.shelf.put(self.source, bytes).map_err(self.source.io(at))?;
-        self.steps.push(Step::document(staged, at.child(name), bytes));
+    /// A new document for a node that lies at `now` and will lie at `at` by then.
+    fn replace(&mut self, now: &ElemPath, at: &ElemPath, name: &str, bytes: &[u8]) -> Result<()> {
+        let staged = self.put(now, name, bytes)?;
+        let file = now.child(name);
+        let changes = |step: &Step| matches!(step, Step::Document { at, .. } if *at == file);
+        // One that an earlier step changes is another one by then.
+        let is_same = !self.steps.iter().any(changes) && fs::read(self.source.dir(&file)).is_ok_and(|old| old == bytes);
+        let at = at.child(name);
+        self.steps.push(if is_same { Step::Touch { staged, at } } else { Step::document(staged, at, bytes) });
         Ok(())
     }
 
-    fn add(&mut self, at: &ElemPath, name: &str, bytes: &[u8]) -> Result<()> {
-        let staged = self.shelf.put(self.source, bytes).map_err(self.source.io(at))?;
+    fn add(&mut self, now: &ElemPath, at: &ElemPath, name: &str, bytes: &[u8]) -> Result<()> {
+        let staged = self.put(now, name, bytes)?;
         self.steps.push(Step::Move { from: Spot::Staged(staged), to: Spot::Stored(at.child(name)) });
         Ok(())
+    }
+
+    /// Stages a document of a node that lies at `now`, for those who may read the one it replaces, or else the node.
+    fn put(&mut self, now: &ElemPath, name: &str, bytes: &[u8]) -> Result<usize> {
+        let dir = self.source.dir(now);
+        let models = [name, ".zgroup", ".zarray"].map(|name| dir.join(name));
+        let model = models.iter().find(|model| files::exists(model)).unwrap_or(&models[0]);
+        self.shelf.put(self.source, bytes, model).map_err(self.source.io(now))
     }
 
     fn take_out(&mut self, at: ElemPath) {

@@ -81,7 +81,7 @@ impl Moves<'_> {
             chain.add_steps(is_taken, next, &mut routes);
         }
         // What lies in something that goes, goes with it.
-        let later = |at: &ElemPath| Some(forward(self.planned, &at.parent()?)?.child(at.name()));
+        let later = |at: &ElemPath| Some(self.planned.place(&at.parent()?)?.child(at.name()));
         routes.outs = outs.iter().filter_map(later).collect();
         Ok(routes)
     }
@@ -100,13 +100,13 @@ impl Moves<'_> {
                 Op::Rename(from, to) => before.rename(from, to),
             }
             let Some(origin) = origin else { continue };
-            match forward(self.planned, &origin) {
+            match self.planned.place(&origin) {
                 Some(to) => {
                     let Some(key) = place(&to).filter(|key| *key != origin) else { continue };
                     graph.moved.insert(to);
                     graph.goes.insert(origin, key);
                 }
-                None if origin.parent().is_some_and(|above| forward(self.planned, &above).is_some()) => {
+                None if origin.parent().is_some_and(|above| self.planned.place(&above).is_some()) => {
                     graph.gone.insert(origin);
                 }
                 None => {}
@@ -115,14 +115,6 @@ impl Moves<'_> {
         graph.comes = self.new.iter().filter_map(|(at, &number)| Some((place(at)?, number))).collect();
         graph
     }
-}
-
-/// Where a published node will be; `None` if it goes.
-pub(super) fn forward(planned: &Planned, at: &ElemPath) -> Option<ElemPath> {
-    planned.ops().iter().try_fold(at.clone(), |here, op| match op {
-        Op::Remove(gone) => (!here.starts_with(gone)).then_some(here),
-        Op::Rename(from, to) => Some(here.strip_prefix(from).map(|rest| to.append(&rest)).unwrap_or(here)),
-    })
 }
 
 #[derive(Default)]

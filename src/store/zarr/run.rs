@@ -74,8 +74,7 @@ impl<'a> Run<'a> {
             self.record(self.done + 1)?;
         }
         // Not synced: a record of which everything is done asks for nothing else.
-        files::rename(&self.dir.join(record_name(self.done)), &self.dir.join(DONE))
-            .map_err(self.source.io(&ElemPath::root()))
+        files::rename(&self.record_path(), &self.dir.join(DONE)).map_err(self.source.io(&ElemPath::root()))
     }
 
     /// The last unit that is known to be done.
@@ -115,9 +114,14 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
+    /// Where the record is, while there is one.
+    pub(super) fn record_path(&self) -> PathBuf {
+        self.dir.join(record_name(self.done))
+    }
+
     fn record(&mut self, done: usize) -> Result<()> {
         let io = self.source.io(&ElemPath::root());
-        files::rename(&self.dir.join(record_name(self.done)), &self.dir.join(record_name(done))).map_err(&io)?;
+        files::rename(&self.record_path(), &self.dir.join(record_name(done))).map_err(&io)?;
         self.done = done;
         files::sync_dir(&self.dir).map_err(io)
     }
@@ -223,12 +227,31 @@ impl<'a> Run<'a> {
                 }
                 self.unmark(number, &a)
             }
-            Step::Document { .. } | Step::Touch { .. } if files::exists(&aside) => {
-                files::rename(&aside, &there).map_err(self.io(&b))
+            Step::Document { .. } | Step::Touch { .. } => {
+                let begun = files::exists(&aside);
+                if begun || self.is_done(number)? {
+                    self.put_back(number, &here, &there).map_err(self.io(&b))
+                } else {
+                    Ok(())
+                }
             }
-            Step::Document { .. } if self.is_done(number)? => self.exchange(number, &there, &here).map_err(self.io(&b)),
-            Step::Document { .. } | Step::Touch { .. } => Ok(()),
         }
+    }
+
+    /// Undoes the exchange of a document, or what there is of it: through the same states as [`exchange`](Self::exchange), so
+    /// that from each of them it can be done again, and the place is never empty.
+    fn put_back(&self, number: usize, here: &Path, there: &Path) -> io::Result<()> {
+        let aside = self.aside(number);
+        if !files::exists(&aside) {
+            if files::exchange(here, there)? {
+                return Ok(());
+            }
+            files::rename(here, &aside)?;
+        }
+        if !files::exists(here) {
+            files::link(self.source, there, here)?;
+        }
+        files::rename(&aside, there)
     }
 
     /// Exchanges what is at two places, or does the rest of that. Where the system cannot in one step, the second is put aside for

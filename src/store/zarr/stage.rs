@@ -2,7 +2,7 @@
 //! the store's root; the rest is kept in memory until then.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, Metadata};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -42,10 +42,11 @@ impl Shelf {
         Ok(self.dir(source)?.join(number.to_string()))
     }
 
-    /// Stages a file; gives its number.
-    pub(super) fn put(&mut self, source: &Source, bytes: &[u8]) -> io::Result<usize> {
+    /// Stages a file, for those who may read the file `model`; gives its number.
+    pub(super) fn put(&mut self, source: &Source, bytes: &[u8], model: &Path) -> io::Result<usize> {
         let number = self.next();
-        files::write_file(source, &self.path(source, number)?, bytes)?;
+        let model = fs::symlink_metadata(model).ok().filter(Metadata::is_file);
+        files::write_file_like(source, &self.path(source, number)?, bytes, model.as_ref())?;
         Ok(number)
     }
 

@@ -65,7 +65,8 @@ impl Watch {
         Self { root: root_of(source), seen: Mutex::default() }
     }
 
-    /// Whether the root is as it was: publishing begins and ends with a change of it.
+    /// Whether the root is as it was: publishing begins with a change of it. (A store that was opened in the middle of one is
+    /// told by [`is_pending`](super::recover::is_pending).)
     ///
     /// # Errors
     /// [`Error::StoreChanged`].

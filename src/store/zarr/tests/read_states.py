@@ -29,12 +29,19 @@ def walk(group, at, found):
 
 
 def read(path, consolidated):
+    """What is found, and whether consolidated metadata were there to be used."""
     found = {}
     try:
-        walk(zarr.open_group(path, mode="r", use_consolidated=consolidated), "", found)
+        group = zarr.open_group(path, mode="r", use_consolidated=consolidated)
+        walk(group, "", found)
     except Exception as e:  # noqa: BLE001
-        return {"!error": repr(e)}
-    return found
+        return {"!error": repr(e)}, True
+    return found, group.metadata.consolidated_metadata is not None
 
 
-print(json.dumps([[read(path, None), read(path, False)] for path in sys.stdin.read().splitlines()]))
+def both(path):
+    found, used = read(path, None)
+    return [found, read(path, False)[0] if used else found]
+
+
+print(json.dumps([both(path) for path in sys.stdin.read().splitlines()]))

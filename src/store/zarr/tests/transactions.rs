@@ -211,7 +211,7 @@ pub(super) fn copy(from: &Path, to: &Path) {
 }
 
 /// All files that are no left-overs.
-fn published(dir: &Path) -> BTreeMap<PathBuf, Option<Vec<u8>>> {
+pub(super) fn published(dir: &Path) -> BTreeMap<PathBuf, Option<Vec<u8>>> {
     let names = snapshot(dir).into_iter().map(|(path, bytes)| (path.strip_prefix(dir).unwrap().to_owned(), bytes));
     names.filter(|(path, _)| !path.to_string_lossy().contains(OURS)).collect()
 }
@@ -303,7 +303,8 @@ impl<'a> Case<'a> {
         Self { act, origin, temp, what, count, before: published(origin), after: published(done) }
     }
 
-    /// Ends the process at every change. Gives a copy of every different state that is left for others.
+    /// Ends the process at every change. Gives a copy of every different state that is left for others; the old and the new one,
+    /// which others are asked about anyway, only where they are the first of the trial.
     fn killed(&self, name: &str) -> Vec<PathBuf> {
         let (mut seen, mut left) = (BTreeSet::new(), BTreeSet::new());
         let mut copies = Vec::new();
@@ -316,8 +317,8 @@ impl<'a> Case<'a> {
             let now = published(&dir);
             let records = left_over(&dir).unwrap();
             let committed = records.iter().any(|left| left.committed);
-            if !seen.contains(&now) {
-                seen.insert(now.clone());
+            let is_known = name != "0" && (now == self.before || now == self.after);
+            if !is_known && seen.insert(now.clone()) {
                 copies.push(self.temp.join(format!("{name}-{last}-as-left.zarr")));
                 copy(&dir, copies.last().unwrap());
             }
@@ -382,8 +383,9 @@ fn trials(flavour: Flavour, maps: Maps) {
     for (number, act) in ACTS.iter().enumerate() {
         let new = temp.path().join(format!("{number}-new.zarr"));
         let case = Case::new(act, &origin, temp.path(), &new, format!("{flavour:?} {maps:?} {}", act.name));
-        // Once in either kind of store.
-        if (flavour == Flavour::V3) == (maps == Maps::Nested) {
+        // Each in one kind of store.
+        let kind = 2 * usize::from(flavour == Flavour::V3) + usize::from(maps == Maps::Nested);
+        if number % 4 == kind || act.name == "all at once" {
             case.failing();
         }
         let states = case.killed(&number.to_string());
@@ -408,7 +410,7 @@ fn trials(flavour: Flavour, maps: Maps) {
             }
         }
     }
-    assert!(count > 100, "{count} states looked at");
+    assert!(count > 30, "{count} states looked at");
 }
 
 #[test]
@@ -432,7 +434,9 @@ fn where_nothing_can_be_exchanged_it_is_old_or_new_when_opened() {
     for (number, act) in ACTS.iter().enumerate() {
         let case =
             Case::new(act, &origin, temp.path(), &temp.path().join(format!("{number}-new.zarr")), act.name.into());
-        case.failing();
+        if number % 3 == 0 || act.name == "all at once" {
+            case.failing();
+        }
         case.killed(&number.to_string());
     }
 }

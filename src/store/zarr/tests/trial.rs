@@ -12,6 +12,8 @@ pub(in super::super) enum Fate {
     Fails(usize),
     /// From this number on none is done any more.
     Killed(usize),
+    /// The first fails, and from the second on none is done any more.
+    Stuck(usize, usize),
 }
 
 thread_local! {
@@ -28,6 +30,7 @@ pub(in super::super) fn moment() -> io::Result<()> {
         Fate::Fine => false,
         Fate::Fails(at) => number == at,
         Fate::Killed(from) => number >= from,
+        Fate::Stuck(at, from) => number == at || number >= from,
     };
     if fails { Err(io::Error::other("a trial")) } else { Ok(()) }
 }
