@@ -21,7 +21,9 @@ use crate::value::{Array, DType, Records};
 pub use hdf5::Hdf5Store;
 pub use memory::MemoryStore;
 pub use meter::IoStats;
-pub use open::{Format, Opened, compact, left_over, open_read, open_read_with, open_write, open_write_with, recover};
+pub use open::{
+    Format, Opened, check_writable, compact, left_over, open_read, open_read_with, open_write, open_write_with, recover,
+};
 pub use zarr::{Flavour, ZarrStore};
 
 pub(crate) use holder::holders;
