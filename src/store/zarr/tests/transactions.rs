@@ -315,7 +315,7 @@ impl<'a> Case<'a> {
             trial::with(Fate::Killed(0), || drop(store));
             let now = published(&dir);
             let records = left_over(&dir).unwrap();
-            let committed = records.iter().any(|left| left.committed);
+            let committed = records.iter().any(|left| left.fate == crate::store::Fate::CarryOut);
             if !seen.contains(&now) {
                 seen.insert(now.clone());
                 copies.push(self.temp.join(format!("{name}-{last}-as-left.zarr")));
