@@ -81,15 +81,12 @@ fn make(object: &Object, file: &Path, edit: &Edit) -> Outcome<()> {
         Edit::Move { old, new } => match (object.modality(old), object.modality(new)) {
             (Some((mdata, old)), Some((_, new))) => Ok(mdata.rename_modality(old, new)?),
             (None, None) => {
-                let (shadow, path) = object.holding(old)?;
-                let (_, to) = object.holding(new)?;
-                // What stands before them leads to the object of a MuData.
-                let object_of =
-                    |element: &str, rest: &str| element.trim_matches('/').strip_suffix(rest).map(str::to_owned);
-                if object_of(old, &path) != object_of(new, &to) {
+                let ((from_object, _), (to_object, to)) = (object.resolve(old)?, object.resolve(new)?);
+                if from_object != to_object {
                     return Err(Failure::element(file, old, format!("it cannot move into another object, as `{new}`")));
                 }
-                Ok(shadow.rename(&path, &to)?)
+                let (shadow, path) = object.holding(old)?;
+                Ok(shadow.rename(&path, to)?)
             }
             _ => Err(Failure::element(file, new, format!("`{old}` cannot become this: one of the two is a modality"))),
         },
