@@ -3,12 +3,12 @@
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use anndata_shadow::store::open_read;
-use anndata_shadow::{Element, Format, Locking, Mode, OpenOptions, Safety, WriteOptions};
+use anndata_shadow::store::check_writable;
+use anndata_shadow::{Element, Mode, OpenOptions, Safety, WriteOptions};
 
 use crate::args::{Safely, WriteArgs};
 use crate::failure::{Failure, Outcome};
-use crate::open::Object;
+use crate::open::{Object, refuse_unfinished};
 use crate::values;
 
 /// One change.
@@ -32,9 +32,9 @@ pub(crate) fn run(path: &Path, edits: &[Edit], how: &WriteArgs) -> Outcome<()> {
     let mode = if how.dry_run { Mode::Read } else { Mode::ReadWrite };
     if how.dry_run {
         check_writable(path)?;
+        refuse_unfinished(path)?;
     }
-    let locking = if how.no_lock { Locking::Off } else { Locking::On };
-    let object = Object::open(path, &OpenOptions::default().mode(mode).locking(locking))?;
+    let object = Object::open(path, &OpenOptions::default().mode(mode).locking(how.lock.locking()))?;
     edits.iter().try_for_each(|edit| make(&object, path, edit))?;
     let mut out = io::stdout().lock();
     if how.dry_run {
@@ -50,21 +50,6 @@ pub(crate) fn run(path: &Path, edits: &[Edit], how: &WriteArgs) -> Outcome<()> {
         writeln!(out, "{}", object.write(WriteOptions::default().safety(safety))?)?;
     }
     Ok(())
-}
-
-/// Refuses what a write would be refused for, without opening anything for writing.
-fn check_writable(path: &Path) -> Outcome<()> {
-    let opened = open_read(path)?;
-    let refused = match opened.format {
-        Format::ZarrZip => return Err(Failure::file(&opened.root, "a zip archive is only read; unpack it to write")),
-        Format::Zarr => std::fs::metadata(&opened.root).map(|m| m.permissions().readonly()),
-        _ => std::fs::OpenOptions::new().write(true).open(&opened.root).map(|_| false),
-    };
-    match refused {
-        Ok(false) => Ok(()),
-        Ok(true) => Err(Failure::file(&opened.root, io::Error::from(io::ErrorKind::PermissionDenied))),
-        Err(error) => Err(Failure::file(&opened.root, error)),
-    }
 }
 
 fn make(object: &Object, file: &Path, edit: &Edit) -> Outcome<()> {

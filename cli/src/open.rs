@@ -2,9 +2,22 @@
 
 use std::path::Path;
 
+use anndata_shadow::store::{Fate, left_over};
 use anndata_shadow::{AnnDataShadow, Change, Error, MuDataShadow, OpenOptions, Receipt, WriteOptions};
 
 use crate::failure::{Failure, Outcome};
+
+/// Refuses a file with an interrupted write that is still to be carried out: opening it would do that, and who wants to have
+/// nothing written is to decide when.
+pub(crate) fn refuse_unfinished(path: &Path) -> Outcome<()> {
+    match left_over(path)?.into_iter().find(|left| left.fate == Fate::CarryOut) {
+        Some(left) => {
+            let why = format!("{}; opening the file would finish it: run `adshadow recover` first", left.what);
+            Err(Failure::file(path, why))
+        }
+        None => Ok(()),
+    }
+}
 
 /// What a file holds.
 pub(crate) enum Object {

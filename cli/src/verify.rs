@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anndata_shadow::store::{Fate, LeftOver, left_over, recover as recover_store};
-use anndata_shadow::{Finding, Locking, Report, Severity, VerifyOptions};
+use anndata_shadow::{Finding, Report, Severity, VerifyOptions};
 use serde_json::{Value, json};
 
 use crate::args::{RecoverArgs, RepairArgs, VerifyArgs};
@@ -47,10 +47,7 @@ pub(crate) fn repair(args: &RepairArgs) -> Outcome<ExitCode> {
         return Ok(if report.is_sound() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
     }
     ask::agree(args.yes, "mend this?")?;
-    report
-        .repair(if args.no_lock { Locking::Off } else { Locking::On })?
-        .iter()
-        .try_for_each(|line| writeln!(out, "{line}"))?;
+    report.repair(args.lock.locking())?.iter().try_for_each(|line| writeln!(out, "{line}"))?;
     // What could not be mended after all, and what came to light by mending.
     let after = look(&args.path, false)?;
     let new = |finding: &&Finding| {
@@ -85,9 +82,7 @@ pub(crate) fn recover(args: &RecoverArgs) -> Outcome<()> {
         }
         writeln!(out, "dry run: nothing changed")?;
     } else {
-        recover_store(&args.path, if args.no_lock { Locking::Off } else { Locking::On })?
-            .iter()
-            .try_for_each(|line| writeln!(out, "{line}"))?;
+        recover_store(&args.path, args.lock.locking())?.iter().try_for_each(|line| writeln!(out, "{line}"))?;
         for LeftOver { path, what, .. } in left_over(&args.path)? {
             writeln!(out, "left alone: `{}`: {what}", path.display())?;
         }
