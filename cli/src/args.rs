@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use anndata_shadow::Locking;
 use clap::{Parser, Subcommand, ValueEnum};
 
 /// Look into, cut and change AnnData files (.h5ad, .h5mu, Zarr) without loading them.
@@ -88,6 +89,20 @@ pub(crate) struct GetArgs {
     pub(crate) output: Option<PathBuf>,
 }
 
+/// Whether the file is locked against others.
+#[derive(clap::Args, Debug)]
+pub(crate) struct LockArgs {
+    /// Take no lock, on file systems that have none: nobody else may have the file open.
+    #[arg(long)]
+    no_lock: bool,
+}
+
+impl LockArgs {
+    pub(crate) fn locking(&self) -> Locking {
+        if self.no_lock { Locking::Off } else { Locking::On }
+    }
+}
+
 /// How to write. Whatever ends a command early (an error, Ctrl-C, a kill, a power cut), the file is as it was or has all changes.
 #[derive(clap::Args, Debug)]
 pub(crate) struct WriteArgs {
@@ -97,9 +112,8 @@ pub(crate) struct WriteArgs {
     /// How an HDF5 file is changed.
     #[arg(long, value_enum, default_value_t = Safely::Journal)]
     pub(crate) safety: Safely,
-    /// Take no lock, on file systems that have none: nobody else may have the file open.
-    #[arg(long)]
-    pub(crate) no_lock: bool,
+    #[command(flatten)]
+    pub(crate) lock: LockArgs,
 }
 
 /// What other programs may meet in an HDF5 file after a kill and before this one has opened it.
@@ -248,9 +262,8 @@ pub(crate) struct DiffArgs {
     pub(crate) path: PathBuf,
     /// The list of changes, a .toml file.
     pub(crate) changes: PathBuf,
-    /// Take no lock.
-    #[arg(long)]
-    pub(crate) no_lock: bool,
+    #[command(flatten)]
+    pub(crate) lock: LockArgs,
 }
 
 /// Look for what is wrong with a file; changes nothing.
@@ -296,9 +309,8 @@ pub(crate) struct RepairArgs {
     /// Say what would be done, and change nothing.
     #[arg(long)]
     pub(crate) dry_run: bool,
-    /// Take no lock, on file systems that have none: nobody else may have the file open.
-    #[arg(long)]
-    pub(crate) no_lock: bool,
+    #[command(flatten)]
+    pub(crate) lock: LockArgs,
 }
 
 /// End what interrupted writes have left: carry out what was complete, forget the rest.
@@ -313,9 +325,8 @@ pub(crate) struct RecoverArgs {
     /// Say what is left, and change nothing.
     #[arg(long)]
     pub(crate) dry_run: bool,
-    /// Take no lock, on file systems that have none: nobody else may have the file open.
-    #[arg(long)]
-    pub(crate) no_lock: bool,
+    #[command(flatten)]
+    pub(crate) lock: LockArgs,
 }
 
 /// Rewrite an HDF5 file without the holes that replaced and removed elements have left.
@@ -330,9 +341,8 @@ pub(crate) struct CompactArgs {
     /// Say what would be rewritten, and change nothing.
     #[arg(long)]
     pub(crate) dry_run: bool,
-    /// Take no lock, on file systems that have none: nobody else may have the file open.
-    #[arg(long)]
-    pub(crate) no_lock: bool,
+    #[command(flatten)]
+    pub(crate) lock: LockArgs,
 }
 
 /// Renew or create the consolidated metadata of a Zarr store.
@@ -341,4 +351,6 @@ pub(crate) struct CompactArgs {
 pub(crate) struct ConsolidateArgs {
     /// Zarr directory; the whole store is consolidated if the path ends inside it.
     pub(crate) path: PathBuf,
+    #[command(flatten)]
+    pub(crate) lock: LockArgs,
 }

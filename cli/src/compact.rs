@@ -2,16 +2,19 @@
 
 use std::io::{self, IsTerminal, Write};
 
-use anndata_shadow::store::{compact, open_read};
-use anndata_shadow::{Format, Locking};
+use anndata_shadow::Format;
+use anndata_shadow::store::{compact, open_read_with};
 
 use crate::args::CompactArgs;
 use crate::failure::{Failure, Outcome};
+use crate::open::refuse_unfinished;
 use crate::progress::Bar;
 
 pub(crate) fn run(args: &CompactArgs) -> Outcome<()> {
+    let locking = args.lock.locking();
     if args.dry_run {
-        let opened = open_read(&args.path)?;
+        refuse_unfinished(&args.path)?;
+        let opened = open_read_with(&args.path, locking)?;
         if opened.format != Format::Hdf5 {
             return Err(Failure::file(&args.path, "a Zarr store has no holes: nothing to compact"));
         }
@@ -19,7 +22,6 @@ pub(crate) fn run(args: &CompactArgs) -> Outcome<()> {
         writeln!(io::stdout().lock(), "dry run: {bytes} bytes would be rewritten; nothing changed")?;
         return Ok(());
     }
-    let locking = if args.no_lock { Locking::Off } else { Locking::On };
     let (before, after) = if io::stderr().is_terminal() {
         let bar = Bar::bytes();
         compact(&args.path, locking, &|done, total| bar.tell(done, total))?

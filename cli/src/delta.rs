@@ -3,12 +3,12 @@
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use anndata_shadow::store::open_read;
-use anndata_shadow::{Element, Format, Locking, Mode, OpenOptions, Safety, WriteOptions};
+use anndata_shadow::store::check_writable;
+use anndata_shadow::{Element, Mode, OpenOptions, Safety, WriteOptions};
 
 use crate::args::{Safely, WriteArgs};
 use crate::failure::{Failure, Outcome};
-use crate::open::Object;
+use crate::open::{Object, refuse_unfinished};
 use crate::values;
 
 /// One change.
@@ -32,9 +32,9 @@ pub(crate) fn run(path: &Path, edits: &[Edit], how: &WriteArgs) -> Outcome<()> {
     let mode = if how.dry_run { Mode::Read } else { Mode::ReadWrite };
     if how.dry_run {
         check_writable(path)?;
+        refuse_unfinished(path)?;
     }
-    let locking = if how.no_lock { Locking::Off } else { Locking::On };
-    let object = Object::open(path, &OpenOptions::default().mode(mode).locking(locking))?;
+    let object = Object::open(path, &OpenOptions::default().mode(mode).locking(how.lock.locking()))?;
     edits.iter().try_for_each(|edit| make(&object, path, edit))?;
     let mut out = io::stdout().lock();
     if how.dry_run {
@@ -52,21 +52,6 @@ pub(crate) fn run(path: &Path, edits: &[Edit], how: &WriteArgs) -> Outcome<()> {
     Ok(())
 }
 
-/// Refuses what a write would be refused for, without opening anything for writing.
-fn check_writable(path: &Path) -> Outcome<()> {
-    let opened = open_read(path)?;
-    let refused = match opened.format {
-        Format::ZarrZip => return Err(Failure::file(&opened.root, "a zip archive is only read; unpack it to write")),
-        Format::Zarr => std::fs::metadata(&opened.root).map(|m| m.permissions().readonly()),
-        _ => std::fs::OpenOptions::new().write(true).open(&opened.root).map(|_| false),
-    };
-    match refused {
-        Ok(false) => Ok(()),
-        Ok(true) => Err(Failure::file(&opened.root, io::Error::from(io::ErrorKind::PermissionDenied))),
-        Err(error) => Err(Failure::file(&opened.root, error)),
-    }
-}
-
 fn make(object: &Object, file: &Path, edit: &Edit) -> Outcome<()> {
     match edit {
         Edit::Add { path, from } => put(object, file, path, from, true),
@@ -81,15 +66,12 @@ fn make(object: &Object, file: &Path, edit: &Edit) -> Outcome<()> {
         Edit::Move { old, new } => match (object.modality(old), object.modality(new)) {
             (Some((mdata, old)), Some((_, new))) => Ok(mdata.rename_modality(old, new)?),
             (None, None) => {
-                let (shadow, path) = object.holding(old)?;
-                let (_, to) = object.holding(new)?;
-                // What stands before them leads to the object of a MuData.
-                let object_of =
-                    |element: &str, rest: &str| element.trim_matches('/').strip_suffix(rest).map(str::to_owned);
-                if object_of(old, &path) != object_of(new, &to) {
+                let ((from_object, _), (to_object, to)) = (object.resolve(old)?, object.resolve(new)?);
+                if from_object != to_object {
                     return Err(Failure::element(file, old, format!("it cannot move into another object, as `{new}`")));
                 }
-                Ok(shadow.rename(&path, &to)?)
+                let (shadow, path) = object.holding(old)?;
+                Ok(shadow.rename(&path, to)?)
             }
             _ => Err(Failure::element(file, new, format!("`{old}` cannot become this: one of the two is a modality"))),
         },

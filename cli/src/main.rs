@@ -52,7 +52,7 @@ fn main() -> ExitCode {
             changes::read(&args.changes).and_then(|edits| delta::run(&args.path, &edits, &args.how)).map(done)
         }
         Command::Diff(args) => {
-            let how = WriteArgs { dry_run: true, safety: Safely::Journal, no_lock: args.no_lock };
+            let how = WriteArgs { dry_run: true, safety: Safely::Journal, lock: args.lock };
             changes::read(&args.changes).and_then(|edits| delta::run(&args.path, &edits, &how)).map(done)
         }
         Command::Verify(args) => verify::run(&args),

@@ -2,9 +2,22 @@
 
 use std::path::Path;
 
+use anndata_shadow::store::{Fate, left_over};
 use anndata_shadow::{AnnDataShadow, Change, Error, MuDataShadow, OpenOptions, Receipt, WriteOptions};
 
 use crate::failure::{Failure, Outcome};
+
+/// Refuses a file with an interrupted write that is still to be carried out: opening it would do that, and who wants to have
+/// nothing written is to decide when.
+pub(crate) fn refuse_unfinished(path: &Path) -> Outcome<()> {
+    match left_over(path)?.into_iter().find(|left| left.fate == Fate::CarryOut) {
+        Some(left) => {
+            let why = format!("{}; opening the file would finish it: run `adshadow recover` first", left.what);
+            Err(Failure::file(path, why))
+        }
+        None => Ok(()),
+    }
+}
 
 /// What a file holds.
 pub(crate) enum Object {
@@ -36,24 +49,30 @@ impl Object {
         Failure::element(mdata.path(), element, why)
     }
 
-    /// The object that an element path leads into, and the rest of the path: in a MuData, `mod/rna/X` is X of a modality,
-    /// everything else global.
-    pub(crate) fn holding(&self, element: &str) -> Outcome<(AnnDataShadow, String)> {
+    /// The name of the modality that an element path leads into, and the rest of the path: in a MuData, `mod/rna/X` is X of a
+    /// modality, everything else global. `None` stands for what is global, and for an AnnData that is the file's only object.
+    pub(crate) fn resolve<'e>(&self, element: &'e str) -> Outcome<(Option<&'e str>, &'e str)> {
         let element = element.trim_matches('/');
-        match self {
-            Self::AnnData(shadow) => Ok((shadow.clone(), element.to_owned())),
-            Self::MuData(mdata) => {
-                let (head, below) = element.split_once('/').unwrap_or((element, ""));
-                let (name, rest) = match (head, below.split_once('/')) {
-                    ("mod", Some((name, rest))) => (name, rest),
-                    ("mod" | "X" | "layers" | "raw", _) => return Err(Self::ask_for_modality(mdata, element)),
-                    // As in `x.h5mu/rna`.
-                    _ if mdata.modalities().iter().any(|m| m == head) && !below.is_empty() => (head, below),
-                    _ => return Ok((mdata.global().clone(), element.to_owned())),
-                };
-                Ok((mdata.modality(name)?, rest.to_owned()))
-            }
+        let Self::MuData(mdata) = self else { return Ok((None, element)) };
+        let (head, below) = element.split_once('/').unwrap_or((element, ""));
+        match (head, below.split_once('/')) {
+            ("mod", Some((name, rest))) => Ok((Some(name), rest)),
+            ("mod" | "X" | "layers" | "raw", _) => Err(Self::ask_for_modality(mdata, element)),
+            // As in `x.h5mu/rna`.
+            _ if mdata.modalities().iter().any(|m| m == head) && !below.is_empty() => Ok((Some(head), below)),
+            _ => Ok((None, element)),
         }
+    }
+
+    /// The object that an element path leads into, and the rest of the path.
+    pub(crate) fn holding(&self, element: &str) -> Outcome<(AnnDataShadow, String)> {
+        let (modality, rest) = self.resolve(element)?;
+        let shadow = match (self, modality) {
+            (Self::AnnData(shadow), _) => shadow.clone(),
+            (Self::MuData(mdata), Some(name)) => mdata.modality(name)?,
+            (Self::MuData(mdata), None) => mdata.global().clone(),
+        };
+        Ok((shadow, rest.to_owned()))
     }
 
     /// The MuData and the name of its modality that an element path names, if it names a whole one: `mod/rna`.

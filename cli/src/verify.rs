@@ -5,8 +5,8 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::process::ExitCode;
 
-use anndata_shadow::store::{LeftOver, left_over, recover as recover_store};
-use anndata_shadow::{Finding, Locking, Report, Severity, VerifyOptions};
+use anndata_shadow::store::{Fate, LeftOver, left_over, recover as recover_store};
+use anndata_shadow::{Finding, Report, Severity, VerifyOptions};
 use serde_json::{Value, json};
 
 use crate::args::{RecoverArgs, RepairArgs, VerifyArgs};
@@ -44,11 +44,10 @@ pub(crate) fn repair(args: &RepairArgs) -> Outcome<ExitCode> {
         if args.dry_run {
             writeln!(out, "dry run: nothing changed")?;
         }
-        return Ok(if report.findings.iter().any(|f| left(&f)) { ExitCode::FAILURE } else { ExitCode::SUCCESS });
+        return Ok(if report.is_sound() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
     }
     ask::agree(args.yes, "mend this?")?;
-    let locking = if args.no_lock { Locking::Off } else { Locking::On };
-    report.repair(locking)?.iter().try_for_each(|line| writeln!(out, "{line}"))?;
+    report.repair(args.lock.locking())?.iter().try_for_each(|line| writeln!(out, "{line}"))?;
     // What could not be mended after all, and what came to light by mending.
     let after = look(&args.path, false)?;
     let new = |finding: &&Finding| {
@@ -73,14 +72,20 @@ pub(crate) fn recover(args: &RecoverArgs) -> Outcome<()> {
     if left.is_empty() {
         writeln!(out, "nothing is left of any write")?;
     } else if args.dry_run {
-        for LeftOver { path, what, committed } in left {
-            let then = if committed { "to be carried out" } else { "to be removed, if its writer is known to be gone" };
+        for LeftOver { path, what, fate } in left {
+            let then = match fate {
+                Fate::CarryOut => "to be carried out",
+                Fate::Forget => "to be removed",
+                Fate::LeaveAlone => "to be left alone",
+            };
             writeln!(out, "`{}`: {what}: {then}", path.display())?;
         }
         writeln!(out, "dry run: nothing changed")?;
     } else {
-        let locking = if args.no_lock { Locking::Off } else { Locking::On };
-        recover_store(&args.path, locking)?.iter().try_for_each(|line| writeln!(out, "{line}"))?;
+        recover_store(&args.path, args.lock.locking())?.iter().try_for_each(|line| writeln!(out, "{line}"))?;
+        for LeftOver { path, what, .. } in left_over(&args.path)? {
+            writeln!(out, "left alone: `{}`: {what}", path.display())?;
+        }
     }
     Ok(())
 }

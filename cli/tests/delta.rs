@@ -183,7 +183,14 @@ fn modalities_and_what_is_in_them() {
             bench.ok("mv", &[&column, &format!("mod/{first}/obs/newer")]);
             bench.fails("mv", &[&format!("mod/{first}/obs/newer"), "obs/newer"], &["another object"]);
             bench.fails("mv", &[&format!("mod/{first}"), "obs/x"], &["modality"]);
-            bench.ok("rm", &[&format!("mod/{first}/obs/newer")]);
+            // However the modality is named.
+            bench.ok("mv", &[&format!("{first}/obs/newer"), &format!("/mod/{first}/obs/newest")]);
+            bench.fails(
+                "mv",
+                &[&format!("mod/{first}/obs/newest"), &format!("mod/{second}/obs/newest")],
+                &["another object"],
+            );
+            bench.ok("rm", &[&format!("mod/{first}/obs/newest")]);
             bench.ok("mv", &[&format!("mod/{first}"), "mod/other"]);
             bench.ok("rm", &[&format!("mod/{second}")]);
             let after = MuDataShadow::open(&bench.store).unwrap();

@@ -56,7 +56,7 @@ fn repair_says_what_it_does_and_asks() {
         );
         let before = bytes_below(&bench.store);
         let (code, said) = codes(&bench, "repair", &["--dry-run"]);
-        assert!(code == 0 && said.contains("renew the consolidated metadata"), "{said}");
+        assert!(code == 1 && said.contains("renew the consolidated metadata"), "{said}");
         // Nobody to be asked.
         let (code, said) = codes(&bench, "repair", &[]);
         assert!(code == 1 && said.contains("--yes"), "{said}");
@@ -105,6 +105,7 @@ fn what_a_killed_write_leaves_is_found_and_ended() {
             let bench = Bench::new(store);
             bench.ok("get", &["obsm/X_umap", "-o", "u.npy"]);
             assert!(killed_at(&bench, n, &write).unwrap().0, "{store}: not killed at {n} of {waits}");
+            std::fs::write(bench.path("list.toml"), "[[change]]\nrm = 'raw'\n").unwrap();
             let folder = bytes_below(bench.dir.path());
             let (code, said) = codes(&bench, "verify", &["--deep"]);
             assert!(!said.contains("damage"), "{store}, kill {n}: {said}");
@@ -116,7 +117,13 @@ fn what_a_killed_write_leaves_is_found_and_ended() {
             assert!(said.contains("stale: `/`: `.") && said.contains("repair: "), "{store}, kill {n}: {said}");
             carried_out += usize::from(said.contains("carry the write out"));
             bench.ok("recover", &["--dry-run"]);
-            bench.ok("repair", &["--dry-run"]);
+            assert_eq!(codes(&bench, "repair", &["--dry-run"]).0, 1, "{store}, kill {n}: nothing is mended yet");
+            if said.contains("carry the write out") {
+                bench.fails("rm", &["raw", "--dry-run"], &[store, "`adshadow recover` first"]);
+                bench.fails("rm", &["raw", "--dry-run", "--no-lock"], &[store, "`adshadow recover` first"]);
+                bench.fails("diff", &["list.toml"], &[store, "`adshadow recover` first"]);
+                bench.fails("compact", &["--dry-run"], &[store, "`adshadow recover` first"]);
+            }
             assert!(bytes_below(bench.dir.path()) == folder, "{store}, kill {n}: a dry run changed something");
             let (command, args) = if n % 2 == 0 { ("recover", &[][..]) } else { ("repair", &["--yes"][..]) };
             let done = bench.ok(command, args);
@@ -129,4 +136,38 @@ fn what_a_killed_write_leaves_is_found_and_ended() {
         }
         assert!(left > 1 && carried_out > 0 && recovered >= left, "{store}: {left} left, {carried_out} to carry out");
     }
+}
+
+#[test]
+fn what_nobody_can_decide_is_told_and_left_alone() {
+    let left_alone = |bench: &Bench, name: &str| {
+        let before = bytes_below(bench.dir.path());
+        let (code, said) = codes(bench, "verify", &[]);
+        assert!(code == 1 && said.contains("stale: `/`: `.") && !said.contains("repair: "), "{name}: {said}");
+        for args in [&["--yes"][..], &["--dry-run"]] {
+            let (code, said) = codes(bench, "repair", args);
+            assert!(code == 1 && said.contains("no one right answer") && said.contains(name), "{name}: {said}");
+        }
+        assert!(bench.ok("recover", &["--dry-run"]).contains("to be left alone"), "{name}");
+        assert!(bytes_below(bench.dir.path()) == before, "{name}");
+    };
+    // Of an earlier version, and of another computer.
+    for name in [".adshadow-old-4294967295-0-X", ".adshadow-stage-elsewhere-1-0"] {
+        let bench = Bench::new(STORES[2]);
+        std::fs::create_dir(bench.store.join(name)).unwrap();
+        std::fs::write(bench.store.join(name).join("zarr.json"), "{}").unwrap();
+        left_alone(&bench, name);
+        let said = bench.ok("recover", &[]);
+        assert!(said.starts_with("left alone: ") && said.contains(name) && said.lines().count() == 1, "{said}");
+        assert!(bench.store.join(name).join("zarr.json").exists());
+    }
+}
+
+#[test]
+fn metadata_are_consolidated_without_a_lock_too() {
+    let bench = Bench::new(STORES[2]);
+    let other = std::fs::File::open(&bench.store).unwrap();
+    other.lock().unwrap();
+    bench.fails("consolidate", &[], &[STORES[2]]);
+    bench.ok("consolidate", &["--no-lock"]);
 }

@@ -3,7 +3,7 @@
 use super::Report;
 use crate::error::Result;
 use crate::path::ElemPath;
-use crate::store::{self, Attrs, Format, Found, Locking, ZarrStore, find, open_write_with};
+use crate::store::{self, Attrs, Fate, Format, Found, Locking, ZarrStore, find, open_write_with};
 
 impl Report {
     /// What [`repair`](Self::repair) would do, each thing once.
@@ -29,7 +29,7 @@ impl Report {
     /// Those of opening for writing and of writing; then the store is as it was, or mended in part.
     pub fn repair(&self, locking: Locking) -> Result<Vec<String>> {
         let mut done = Vec::new();
-        if !store::left_over(&self.file)?.is_empty() {
+        if store::left_over(&self.file)?.iter().any(|left| left.fate != Fate::LeaveAlone) {
             done.extend(store::recover(&self.file, locking)?);
         }
         done.extend(self.renew_maps(locking)?);

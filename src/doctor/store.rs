@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::{Examiner, Finding, Severity};
 use crate::error::{Error, Place, Result};
 use crate::path::ElemPath;
-use crate::store::{self, Audit, FlawKind, Format, Hdf5Store, LeftOver, Locking, ReadStore, ZarrStore, holders};
+use crate::store::{self, Audit, Fate, FlawKind, Format, Hdf5Store, LeftOver, Locking, ReadStore, ZarrStore, holders};
 
 /// What renewing does about consolidated metadata.
 const RENEW: &str = "renew the consolidated metadata from what is there";
@@ -77,14 +77,15 @@ impl Examiner {
             Ok(left) => left,
             Err(error) => return self.error(&ElemPath::root(), error),
         };
-        for LeftOver { path, what, committed } in left {
+        for LeftOver { path, what, fate } in left {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
-            let repair = match committed {
-                true => "carry the write out",
-                false => "remove it, if its writer is known to be gone",
+            let repair = match fate {
+                Fate::CarryOut => Some("carry the write out"),
+                Fate::Forget => Some("remove it"),
+                Fate::LeaveAlone => None,
             };
             let (path, what) = (String::new(), format!("`{name}`: {what}"));
-            self.findings.push(Finding { severity: Severity::Stale, path, what, repair: Some(repair.to_owned()) });
+            self.findings.push(Finding { severity: Severity::Stale, path, what, repair: repair.map(str::to_owned) });
         }
     }
 

@@ -8,7 +8,7 @@ use parking_lot::{Mutex, RwLock};
 
 use super::Lens;
 use super::node::CATEGORIES;
-use super::view::{Upgrade, View};
+use super::view::{Group, Upgrade, View};
 use crate::error::{Error, Result};
 use crate::index::Rows;
 use crate::path::ElemPath;
@@ -78,6 +78,24 @@ impl WriteLens {
             }
         }
         self.prepare(&parent)
+    }
+
+    /// Stores in `obsp` the graphs that are shown there and lie at or below `at`, which is to go or to move.
+    fn save_graphs(&self, at: &ElemPath) -> Result<()> {
+        let Some(uns) = at.components().position(|name| name == "uns") else { return Ok(()) };
+        let base: Vec<&str> = at.components().take(uns).collect();
+        let obsp = ElemPath::parse(&base.join("/"))?.child("obsp");
+        let view = self.lens.view(&obsp)?;
+        let Some(group) = view.as_deref().and_then(View::group) else { return Ok(()) };
+        for (name, graph) in &group.more {
+            let home = graph.group().map_or_else(|| graph.stored(), |g| g.at.as_ref());
+            let (graph, lies_there) = (obsp.join(name)?, home.is_some_and(|home| home.starts_with(at)));
+            if lies_there && self.made.lock().insert(graph.clone()) {
+                self.prepare(&obsp)?;
+                self.copy(&graph, false, &mut { MAX_NODES })?;
+            }
+        }
+        Ok(())
     }
 
     /// Whether `at` is a part of something that is not made real yet and will be as a whole.
@@ -232,6 +250,7 @@ impl WriteStore for WriteLens {
         if let Some(parent) = at.parent() {
             self.prepare(&parent)?;
         }
+        self.save_graphs(at)?;
         let view = self.lens.view(at)?;
         let group = view.as_deref().and_then(View::group);
         if let Some(upgrade) = group.and_then(|g| g.upgrade.as_ref()) {
@@ -242,6 +261,13 @@ impl WriteStore for WriteLens {
             let is_elsewhere = match (group, view.as_deref().and_then(View::stored)) {
                 // A categorical of old: its codes are at its place, its categories beside the columns.
                 _ if codes == Some(at) => false,
+                // A graph lies in `uns/neighbors`.
+                (Some(Group { at: Some(home), .. }), _) if home != at => {
+                    self.store.remove(home)?;
+                    self.planned.lock().remove(home);
+                    self.made.lock().insert(at.clone());
+                    return Ok(());
+                }
                 (Some(group), _) => group.at.is_none(),
                 (None, stored) => stored.is_some_and(|stored| stored != at),
             };
@@ -281,6 +307,7 @@ impl WriteStore for WriteLens {
             let what = "it is put together from other parts of a file of old, and cannot be renamed".into();
             return Err(Error::Unsupported { at: self.lens.place(from), what });
         }
+        self.save_graphs(&home)?;
         self.store.rename(from, to)?;
         self.planned.lock().rename(from, to);
         Ok(())

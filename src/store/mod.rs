@@ -21,7 +21,9 @@ use crate::value::{Array, DType, Records};
 pub use hdf5::Hdf5Store;
 pub use memory::MemoryStore;
 pub use meter::IoStats;
-pub use open::{Format, Opened, compact, left_over, open_read, open_read_with, open_write, open_write_with, recover};
+pub use open::{
+    Format, Opened, check_writable, compact, left_over, open_read, open_read_with, open_write, open_write_with, recover,
+};
 pub use zarr::{Flavour, ZarrStore};
 
 pub(crate) use holder::holders;
@@ -173,10 +175,21 @@ pub enum Locking {
 pub struct LeftOver {
     /// Where it is.
     pub path: PathBuf,
-    /// What it is, and what becomes of it.
+    /// What it is.
     pub what: String,
-    /// Whether it is a write that is to be rolled forward; else one that is to be forgotten.
-    pub committed: bool,
+    /// What becomes of it.
+    pub fate: Fate,
+}
+
+/// What [`recover`] does with what an interrupted write has left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// A write that counts: it is carried out to its end.
+    CarryOut,
+    /// A write that never counted, or only its remains: they are removed.
+    Forget,
+    /// Nothing: what is right can only be decided by somebody who knows more; [`LeftOver::what`] says between what.
+    LeaveAlone,
 }
 
 /// How to store a new array.

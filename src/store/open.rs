@@ -100,14 +100,32 @@ pub fn open_write_with(path: &Path, locking: Locking) -> Result<Opened<Arc<dyn W
     let store: Arc<dyn WriteStore> = match format {
         Format::Hdf5 => Arc::new(patiently(|| Hdf5Store::open_write_with(&root, locking))?),
         Format::Zarr => Arc::new(patiently(|| ZarrStore::open_write_with(&root, locking))?),
-        Format::ZarrZip => {
-            return Err(Error::Unsupported {
-                at: Place::new(root.display(), ""),
-                what: "a zip archive is only read; unpack it and open the Zarr directory inside to write".into(),
-            });
-        }
+        Format::ZarrZip => return Err(only_read(&root)),
     };
     Ok(Opened { store, root, inner, format })
+}
+
+fn only_read(zip: &Path) -> Error {
+    Error::Unsupported {
+        at: Place::new(zip.display(), ""),
+        what: "a zip archive is only read; unpack it and open the Zarr directory inside to write".into(),
+    }
+}
+
+/// Refuses what writing to the store that holds `path` would be refused for by the system, as far as it tells beforehand.
+/// Opens nothing for reading, takes no lock and changes nothing.
+///
+/// # Errors
+/// [`Error::Io`] if the file or directory may not be written, or nothing may be put beside the file, where the journal of a
+/// write stands; [`Error::Unsupported`] for a zip archive; [`Error::NotAnnData`] if it is neither HDF5 nor Zarr.
+pub fn check_writable(path: &Path) -> Result<()> {
+    let Found { format, root, .. } = find(path)?;
+    let allowed = match format {
+        Format::Hdf5 => hdf5::check_writable(&root),
+        Format::Zarr => zarr::check_writable(&root),
+        Format::ZarrZip => return Err(only_read(&root)),
+    };
+    allowed.map_err(|source| Error::Io { at: Place::new(root.display(), ""), source })
 }
 
 /// What interrupted writes have left at the store that holds `path`. Changes nothing.

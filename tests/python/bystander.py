@@ -56,6 +56,11 @@ def look_at_h5ad(path: str, counts: Counter) -> None:
     except BlockingIOError:
         counts["busy"] += 1
         return
+    except OSError as e:
+        # HDF5 asks for the length of a file before it waits for its lock: the file may grow in between.
+        assert "truncated file" in str(e), e
+        counts["grown while it was opened"] += 1
+        return
     whole = a.flat[0] != 0 and bool((a == a.flat[0]).all()) and np.array_equal(a, b)
     counts[f"pair {'whole' if whole else 'torn'}"] += 1
     counts[f"fixed {'whole' if (fixed == 7).all() else 'torn'}"] += 1

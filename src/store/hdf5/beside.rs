@@ -87,6 +87,14 @@ fn make_like(_file: &File, _model: &Metadata) -> io::Result<()> {
     Ok(())
 }
 
+/// Whether a file may be written, and its journal be put beside it, as far as the system tells.
+pub(in crate::store) fn check_writable(path: &Path) -> io::Result<()> {
+    OpenOptions::new().write(true).open(path)?;
+    #[cfg(unix)]
+    rustix::fs::access(dir_of(&path.canonicalize()?), rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK)?;
+    Ok(())
+}
+
 /// Removes a file, if there is one. With too long a name there is none.
 pub(super) fn remove(path: &Path) -> io::Result<()> {
     fs::remove_file(path).or_else(|e| match e.kind() {
@@ -97,7 +105,10 @@ pub(super) fn remove(path: &Path) -> io::Result<()> {
 
 /// Makes names that were given or taken in the directory of `path` last.
 pub(super) fn sync_dir(path: &Path) -> io::Result<()> {
-    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
     // Only where directories can be opened as files does an entry need syncing.
-    if cfg!(unix) { File::open(dir)?.sync_all() } else { Ok(()) }
+    if cfg!(unix) { File::open(dir_of(path))?.sync_all() } else { Ok(()) }
+}
+
+fn dir_of(path: &Path) -> &Path {
+    path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }

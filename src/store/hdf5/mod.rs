@@ -45,6 +45,7 @@ use crate::index::Rows;
 use crate::path::ElemPath;
 use crate::value::Array;
 
+pub(super) use self::beside::check_writable;
 pub(super) use self::recover::{left_over, recover};
 
 /// A store in an HDF5 file. Dropping it closes the file; what is staged is forgotten.

@@ -9,7 +9,7 @@ use super::journal::{self, Left};
 use super::volume::Volume;
 use super::{beside, error, held};
 use crate::error::{Error, Place, Result};
-use crate::store::{LeftOver, Locking};
+use crate::store::{Fate, LeftOver, Locking};
 
 /// The volume of a file for reading. Published changes are made first, if that may be done; else they are read as if they were.
 pub(super) fn open_read(path: &Path, locking: Locking) -> Result<Volume> {
@@ -96,26 +96,38 @@ pub(in crate::store) fn left_over(path: &Path) -> Result<Vec<LeftOver>> {
         Err(Error::Busy { .. }) => return Ok(Vec::new()),
         Err(error) => return Err(error),
     };
-    let left = |path: PathBuf, what: String, committed| LeftOver { path, what, committed };
+    let left = |path: PathBuf, what: String, fate| LeftOver { path, what, fate };
     let journal = beside::journal_of(&real);
-    let mut found = Vec::new();
+    let (mut found, mut is_refused) = (Vec::new(), false);
     if let Some(what) = journal::look(&journal, &file).map_err(error::system(&journal))? {
-        let (what, committed) = match what {
+        let (what, fate) = match what {
             Left::Changes(changes) => (
                 format!("a write that is published and not known to be complete ({} places)", changes.runs.len()),
-                true,
+                Fate::CarryOut,
             ),
             Left::Tail(base) => {
                 let length = file.metadata().map_err(&io_error)?.len();
-                (format!("a write that was interrupted before it was published ({} bytes)", length - base), false)
+                (
+                    format!("a write that was interrupted before it was published ({} bytes)", length - base),
+                    Fate::Forget,
+                )
             }
-            Left::Nothing => ("a journal that has no meaning any more".to_owned(), false),
-            Left::Misfit(why) => (format!("a journal that cannot be used: {why}"), false),
+            Left::Nothing => ("a journal that has no meaning any more".to_owned(), Fate::Forget),
+            Left::Misfit(why) => {
+                is_refused = true;
+                let what = format!(
+                    "a journal that cannot be used: {why}; if the file was replaced, or another program has written it \
+                     since, remove the journal"
+                );
+                (what, Fate::LeaveAlone)
+            }
         };
-        found.push(left(journal, what, committed));
+        found.push(left(journal, what, fate));
     }
+    // Where opening is refused, nothing else is done either.
+    let fate = if is_refused { Fate::LeaveAlone } else { Fate::Forget };
     let copies = beside::dead_copies(&real).into_iter();
-    found.extend(copies.map(|copy| left(copy, "an unfinished copy of the file".to_owned(), false)));
+    found.extend(copies.map(|copy| left(copy, "an unfinished copy of the file".to_owned(), fate)));
     Ok(found)
 }
 

@@ -128,7 +128,7 @@ pub(super) fn remove_dir(path: &Path) -> io::Result<()> {
 }
 
 /// Whether entries of the directory may be added, moved and removed, as far as the system tells.
-pub(super) fn check_writable(dir: &Path) -> io::Result<()> {
+pub(in crate::store) fn check_writable(dir: &Path) -> io::Result<()> {
     // Also for those whom no mode keeps out.
     if fs::metadata(dir)?.permissions().readonly() {
         return Err(io::ErrorKind::PermissionDenied.into());

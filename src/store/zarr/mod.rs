@@ -55,6 +55,7 @@ use watch::{Watch, changed};
 use write::Writer;
 
 pub(crate) use audit::{Audit, Chunks, FlawKind};
+pub(super) use files::check_writable;
 pub(super) use open::{left_over, recover};
 
 /// The dialects of new stores.

@@ -12,7 +12,7 @@ use super::source::{OURS, Source};
 use super::stage::{STAGE, host};
 use crate::error::{Error, Result};
 use crate::path::ElemPath;
-use crate::store::LeftOver;
+use crate::store::{Fate, LeftOver};
 
 /// A record of a million steps is not a record of ours.
 const MAX_RECORD: u64 = 1 << 28;
@@ -108,22 +108,22 @@ pub(super) fn is_pending(source: &Source) -> Result<bool> {
 pub(super) fn list(source: &Source, in_use: bool) -> Result<Vec<LeftOver>> {
     let found = find(&source.root).map_err(source.io(&ElemPath::root()))?;
     let told = found.into_iter().filter_map(|Found { path, state, owner }| {
-        let (what, committed) = match (state, owner) {
+        let (what, fate) = match (state, owner) {
             (_, Owner::Alive) if in_use => return None,
-            (State::Unfinished(..), _) => ("a write that is complete and was interrupted while it was carried out", true),
+            (State::Unfinished(..), _) => ("a write that is complete and was interrupted while it was carried out", Fate::CarryOut),
             (State::Staged, Owner::Alive) => return None,
-            (State::Staged, Owner::Dead) => ("a write that was interrupted before it was complete", false),
+            (State::Staged, Owner::Dead) => ("a write that was interrupted before it was complete", Fate::Forget),
             (State::Staged, Owner::Unknown) => {
-                ("a write that is not complete, of another computer; if it is not at it any more, remove this", false)
+                ("a write that is not complete, of another computer; if it is not at it any more, remove this", Fate::LeaveAlone)
             }
-            (State::Finished, _) => ("what is to be removed after a write that was carried out", false),
+            (State::Finished, _) => ("what is to be removed after a write that was carried out", Fate::Forget),
             (State::Old, _) => (
                 "the old form of an element (its name is the end of this one) that an earlier version was replacing when it was \
                  interrupted; move it back to where it was if it is missing there, else remove it",
-                false,
+                Fate::LeaveAlone,
             ),
         };
-        Some(LeftOver { path, what: what.to_owned(), committed })
+        Some(LeftOver { path, what: what.to_owned(), fate })
     });
     Ok(told.collect())
 }
@@ -148,10 +148,8 @@ pub(super) fn settle(source: &Source, locked: bool) -> Result<Vec<String>> {
             State::Staged if owner == Owner::Dead && files::remove_dir(&path).is_ok() => {
                 told.push(format!("`{name}`: a write that was interrupted before it was complete was forgotten"));
             }
-            State::Old => told.push(format!(
-                "`{name}`: left alone: the old form of an element, perhaps the only copy; move it back if it is missing"
-            )),
-            State::Finished | State::Staged => {}
+            // Perhaps the only copy of an element: whether it is needed, only somebody who looks can tell.
+            State::Old | State::Finished | State::Staged => {}
         }
     }
     Ok(told)

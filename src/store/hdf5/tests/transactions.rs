@@ -7,7 +7,7 @@ use super::super::faults::{Step, fail};
 use super::super::journal::{Changes, Journal, Left, look};
 use super::super::pages::Run;
 use super::*;
-use crate::store::{LeftOver, Locking, Safety};
+use crate::store::{Fate, LeftOver, Locking, Safety};
 
 /// A file before and after a write, and the changes that make one of the other.
 struct Written {
@@ -134,7 +134,7 @@ fn before_publishing_the_old_file_is_restored() {
             assert!(written.journal().exists() && written.bytes().len() == written.old.len() + appended);
             drop(reader);
             let left = left_over(&written.temp.path).unwrap();
-            assert!(matches!(&left[..], [LeftOver { committed: false, path, .. }] if *path == written.journal()));
+            assert!(matches!(&left[..], [LeftOver { fate: Fate::Forget, path, .. }] if *path == written.journal()));
             drop(Hdf5Store::open_write(&written.temp.path).unwrap());
             assert!(written.bytes() == written.old && !written.journal().exists(), "{appended}");
             assert!(left_over(&written.temp.path).unwrap().is_empty());
@@ -167,7 +167,7 @@ fn after_publishing_every_part_of_the_pages_becomes_the_whole() {
         for bytes in (0..pages).step_by(512).chain([1, 777, pages]) {
             // Opening for reading rolls forward where it may,
             written.published(bytes);
-            assert!(left_over(&written.temp.path).unwrap()[0].committed);
+            assert_eq!(left_over(&written.temp.path).unwrap()[0].fate, Fate::CarryOut);
             assert_eq!(state(&Hdf5Store::open_read(&written.temp.path).unwrap()), "new", "{bytes}");
             assert!(written.bytes() == written.new && !written.journal().exists(), "{bytes}");
             // and so do opening for writing and recovery;
@@ -209,7 +209,8 @@ fn journals_that_do_not_fit_are_refused_and_change_nothing() {
             assert!(text.contains("adshadow-journal") && text.contains("remove the journal"), "{what}: {error}");
         }
         assert!(fs::read(written.journal()).unwrap() == journal && written.bytes() == file, "{what}");
-        assert!(left_over(&written.temp.path).unwrap()[0].what.contains("cannot be used"));
+        let left = left_over(&written.temp.path).unwrap();
+        assert!(left[0].what.contains("cannot be used") && left[0].fate == Fate::LeaveAlone, "{what}: {left:?}");
     };
     // Another file; one that other programs have made longer, shorter, or changed where pages are to change.
     refused("another file", &journal, &[&b"\x89HDF\r\n\x1a\n"[..], &[7; 5000]].concat());

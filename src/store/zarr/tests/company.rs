@@ -207,7 +207,7 @@ fn interrupted(dir: &Path) {
         let _ = trial::with(Fate::Killed(last), || put(&store, "layers/new", 1, 2).and_then(|()| store.publish()));
         trial::with(Fate::Killed(0), || drop(store));
         let left = left_over(dir).unwrap();
-        if left.iter().any(|left| left.committed) {
+        if left.iter().any(|left| left.fate == crate::store::Fate::CarryOut) {
             assert!(!dir.join("layers/new").exists());
             return;
         }
@@ -250,8 +250,8 @@ fn what_earlier_versions_left_is_told_and_kept() {
     let old = dir.join(format!("{OURS}old-4294967295-0-X"));
     fs::rename(dir.join("X"), &old).unwrap();
     let left = left_over(&dir).unwrap();
-    assert_eq!((left.len(), left[0].committed, &left[0].path), (1, false, &old));
-    assert!(recover(&dir, Locking::On).unwrap()[0].contains("left alone"));
+    assert_eq!((left.len(), left[0].fate, &left[0].path), (1, crate::store::Fate::LeaveAlone, &old));
+    assert!(recover(&dir, Locking::On).unwrap().is_empty());
     assert!(old.join("zarr.json").exists());
 }
 

@@ -316,7 +316,7 @@ impl<'a> Case<'a> {
             trial::with(Fate::Killed(0), || drop(store));
             let now = published(&dir);
             let records = left_over(&dir).unwrap();
-            let committed = records.iter().any(|left| left.committed);
+            let committed = records.iter().any(|left| left.fate == crate::store::Fate::CarryOut);
             let is_known = name != "0" && (now == self.before || now == self.after);
             if !is_known && seen.insert(now.clone()) {
                 copies.push(self.temp.join(format!("{name}-{last}-as-left.zarr")));
