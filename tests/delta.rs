@@ -425,6 +425,59 @@ fn old_layouts_are_changed_too() {
     }
 }
 
+/// Up to anndata 0.6, the graphs of `obsp` lie in `uns/neighbors`.
+#[test]
+fn graphs_of_old_stay_when_what_they_lie_in_goes() {
+    let fresh = || stores::Copy::of("h5ad/10x_pbmc68k_reduced.h5ad");
+    let distances = fresh().open().obsp().element("distances").unwrap();
+    for removed in [true, false] {
+        let copy = fresh();
+        let shadow = copy.open_to_write();
+        if removed {
+            shadow.remove("uns/neighbors").unwrap();
+        } else {
+            shadow.rename("uns/neighbors", "uns/nb").unwrap();
+        }
+        write(&shadow);
+        assert_eq!(shadow.obsp().element("distances").unwrap(), distances);
+        shadow.close().unwrap();
+        let again = copy.open();
+        assert_eq!(again.obsp().keys().unwrap(), ["connectivities", "distances"]);
+        assert_eq!(again.uns().contains("nb").unwrap(), !removed);
+        assert_eq!(again.obsp().element("distances").unwrap(), distances);
+        assert_python_agrees(&copy.path);
+    }
+    let copy = fresh();
+    let shadow = copy.open_to_write();
+    shadow.obsp().remove("distances").unwrap();
+    shadow.obsp().insert("connectivities", CsMat::<f32>::eye(700)).unwrap();
+    write(&shadow);
+    shadow.close().unwrap();
+    assert_eq!(copy.open().obsp().keys().unwrap(), ["connectivities"]);
+    let object = assert_python_agrees(&copy.path);
+    assert_eq!(object["obsp"].as_object().unwrap().len(), 1);
+}
+
+#[test]
+fn stores_behind_links_and_stores_with_damage_are_written_to() {
+    let keep = tempfile::tempdir().unwrap();
+    let (path, link) = (keep.path().join("store.zarr"), keep.path().join("link.zarr"));
+    stores::copy(&fixtures().join("main_v3.zarr"), &path);
+    std::os::unix::fs::symlink(&path, &link).unwrap();
+    // The consolidated map is the only one to know of what has lost its document.
+    std::fs::write(path.join("var/zarr.json"), "{").unwrap();
+    std::fs::remove_file(path.join("obsm/X_pca/zarr.json")).unwrap();
+    let known = |of: &str| {
+        let root: Value = serde_json::from_slice(&std::fs::read(path.join("zarr.json")).unwrap()).unwrap();
+        let map = root["consolidated_metadata"]["metadata"].as_object().unwrap().clone();
+        map.into_iter().filter(|(key, _)| key.starts_with(of)).collect::<BTreeMap<String, Value>>()
+    };
+    let before = [known("var"), known("obsm/X_pca")];
+    anndata_shadow::store::open_write(&link).unwrap().store.consolidate().unwrap();
+    assert_eq!([known("var"), known("obsm/X_pca")], before);
+    assert!(before[0].len() > 3 && before[1].len() == 1);
+}
+
 #[test]
 fn modalities_are_removed_and_renamed() {
     for name in ["mu.h5mu", "mu_v2.zarr", "mu_v3.zarr", "mu_axis1.h5mu", "mu_axis_both.h5mu"] {

@@ -24,7 +24,7 @@ pub struct Copy {
 impl Copy {
     pub fn of(name: &str) -> Self {
         let keep = tempfile::tempdir().unwrap();
-        let path = keep.path().join(name);
+        let path = keep.path().join(Path::new(name).file_name().unwrap());
         copy(&data(name), &path);
         Self { path, _keep: keep }
     }

@@ -206,13 +206,8 @@ impl Rebuilt<'_> {
         let doc = match self.future.document(here) {
             Ok(Some(doc)) if doc.version == self.version => doc,
             Err(Error::Malformed { .. }) => {
-                let names: &[&str] = match self.version {
-                    Version::V2 => &[".zgroup", ".zarray", ".zattrs"],
-                    Version::V3 => &[""],
-                };
-                for name in names {
-                    let kept = old.as_ref().and_then(|old| self.known?.get(&key(old, name)).cloned());
-                    self.entries.extend(kept.map(|value| (key(&path, name), value)));
+                if let Some(old) = &old {
+                    self.keep(old, &path);
                 }
                 return Ok(());
             }
@@ -240,16 +235,47 @@ impl Rebuilt<'_> {
         for name in self.future.children(here)? {
             self.collect(&here.child(&name))?;
         }
-        // Links are not followed; what the old map knows behind them stays known.
-        for name in self.future.links(here)? {
-            let Some(link) = old.as_ref().map(|old| old.child(&name).to_string()) else { continue };
-            for (known, value) in self.known.into_iter().flatten() {
-                if let Some(rest) = known.strip_prefix(&link).filter(|rest| rest.is_empty() || rest.starts_with('/')) {
-                    self.entries.insert(format!("{}{rest}", path.child(&name)), value.clone());
-                }
+        // What lies behind links, which are not followed, and what has lost its document: the old map may be the only one to
+        // know of it.
+        let Some(old) = old else { return Ok(()) };
+        let mut dark: BTreeSet<String> = self.future.links(here)?.into_iter().collect();
+        for name in self.known_below(&old) {
+            let child = here.child(&name);
+            if !self.entries_have(&path.child(&name)) && self.future.is_left(&child) {
+                dark.insert(name);
             }
         }
+        for name in dark {
+            self.keep(&old.child(&name), &path.child(&name));
+        }
         Ok(())
+    }
+
+    /// Keeps what the old map knows at and below `old`, under `path`.
+    fn keep(&mut self, old: &ElemPath, path: &ElemPath) {
+        for (known, value) in self.known.into_iter().flatten() {
+            if let Some(rest) = known.strip_prefix(old.as_str()).filter(|rest| rest.is_empty() || rest.starts_with('/'))
+            {
+                self.entries.insert(format!("{path}{rest}"), value.clone());
+            }
+        }
+    }
+
+    /// Names of the nodes that the old map knows directly below the group `old`.
+    fn known_below(&self, old: &ElemPath) -> BTreeSet<String> {
+        let keys = self.known.into_iter().flatten().map(|(key, _)| key);
+        let nodes = keys.filter_map(|key| match self.version {
+            Version::V3 => Some(key.as_str()),
+            Version::V2 => Some(key.rsplit_once('/')?.0),
+        });
+        let below = nodes
+            .filter_map(|node| ElemPath::parse(node).ok()?.strip_prefix(old)?.components().next().map(str::to_owned));
+        below.filter(|name| old.join(name).is_ok()).collect()
+    }
+
+    fn entries_have(&self, path: &ElemPath) -> bool {
+        let name = if self.version == Version::V3 { "" } else { ".zgroup" };
+        self.entries.contains_key(&key(path, name)) || self.entries.contains_key(&key(path, ".zarray"))
     }
 }
 

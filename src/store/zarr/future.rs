@@ -2,6 +2,7 @@
 //! attributes, and the new nodes in between.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 
 use super::meta::Document;
 use super::source::Source;
@@ -51,6 +52,14 @@ impl<'a> Future<'a> {
             names.extend(self.source.children(&origin)?.into_iter().filter(stays));
         }
         Ok(names)
+    }
+
+    /// Whether something stays at `at` that is no node (any more).
+    pub(super) fn is_left(&self, at: &ElemPath) -> bool {
+        let Some(origin) = self.origin(at) else { return false };
+        self.source
+            .real_dir(&origin)
+            .is_some_and(|dir| fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_some()))
     }
 
     /// Names of the symbolic links directly below `at`.

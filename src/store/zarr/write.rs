@@ -39,7 +39,8 @@ pub(super) struct Writer {
 
 impl Writer {
     pub(super) fn new(source: &Source, lock: Option<File>) -> Self {
-        let root = FileId::at(&source.root);
+        // What a link leads to.
+        let root = fs::metadata(&source.root).ok().map(|found| FileId::of(&found));
         Self { stage: Mutex::default(), gate: RwLock::new(()), lock, root, unfinished: AtomicBool::new(false) }
     }
 
