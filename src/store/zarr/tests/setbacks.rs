@@ -121,7 +121,8 @@ fn what_can_go_neither_on_nor_back_says_so_and_is_carried_out_when_opened() {
                 }
                 let reads = store.node(&at(""));
                 trial::with(Fate::Killed(0), || drop(store));
-                let record = left_over(&dir).unwrap().into_iter().find(|left| left.committed);
+                let record =
+                    left_over(&dir).unwrap().into_iter().find(|left| left.fate == crate::store::Fate::CarryOut);
                 if let (Some(record), Err(e)) = (&record, &run) {
                     stuck += 1;
                     assert!(matches!(e, Error::Io { .. }), "{what}: {e}");
