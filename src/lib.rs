@@ -2,12 +2,12 @@
 //!
 //! An [`AnnDataShadow`] is an open h5ad file or Zarr store plus an overlay in memory: what was read, and what was set and
 //! is not on disk yet. Reading fetches what is asked for and no more; a view is one selection per axis over the same open
-//! file; [`write`](AnnDataShadow::write) adds exactly the new elements. A [`MuDataShadow`] is several of them over one file.
+//! file; [`write`](AnnDataShadow::write) makes exactly the changes, all or none. A [`MuDataShadow`] is several of them over one file.
 //!
 //! ```text
 //!  AnnDataShadow ─┐                       ┌─ link: closed │ r │ r+ ──▶ h5ad, Zarr v2, Zarr v3
 //!  view of it ────┼──▶ core (one lock) ───┤
-//!  view of view ──┘                       └─ overlay: path ──▶ element, cached ᐁ, new ▲ or replaced ▼
+//!  view of view ──┘                       └─ overlay: path ──▶ element, cached ᐁ, new ▲, replaced ▼ or removed ×
 //! ```
 //!
 //! Look into a file, and read parts of it:

@@ -449,6 +449,7 @@ fn graphs_of_old_stay_when_what_they_lie_in_goes() {
     }
     let copy = fresh();
     let shadow = copy.open_to_write();
+    assert!(matches!(shadow.rename("X", "layers/counts"), Err(Error::Unsupported { .. })), "it has no layers");
     shadow.obsp().remove("distances").unwrap();
     shadow.obsp().insert("connectivities", CsMat::<f32>::eye(700)).unwrap();
     write(&shadow);

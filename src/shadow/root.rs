@@ -318,6 +318,16 @@ impl Root {
         Ok(())
     }
 
+    /// Refuses a group that the file does not have yet: what is stored cannot be moved there.
+    fn check_group(&self, at: &ElemPath) -> Result<()> {
+        let (Lookup::Stored(file), Some(store)) = (self.lookup(at), self.core.store()) else { return Ok(()) };
+        if store.node(&file)?.is_some() {
+            return Ok(());
+        }
+        let what = "there is no such group in the file yet, so that nothing can be moved into it: set the element anew".into();
+        Err(Error::Unsupported { at: self.place(at), what })
+    }
+
     /// Sets an element to be written, in place of what the file has there. The caller has checked that it fits its slot; here,
     /// that it has a place: a dict above it (or, for a column, a frame). `shape` is the object's at the time of that check.
     pub(crate) fn set(&self, at: &ElemPath, value: Element, column: bool, shape: [usize; 2]) -> Result<()> {
@@ -418,6 +428,7 @@ impl Root {
             }
             self.check_holds(from, column)?;
             self.check_holds(to, column)?;
+            self.check_group(&to.parent().unwrap_or_default())?;
             let was = self.stored(from)?;
             let done = self.core.edit(|state| {
                 if state.generation != generation {

@@ -1,4 +1,4 @@
-//! Files without AnnData words: groups, arrays and attributes, read by selection ([`ReadStore`]) and added to in one
+//! Files without AnnData words: groups, arrays and attributes, read by selection ([`ReadStore`]) and changed in one
 //! step ([`WriteStore`]). [`MemoryStore`], Zarr and HDF5 behave alike; `testing::store_contract` holds them to it.
 
 mod hdf5;
