@@ -324,7 +324,8 @@ impl Root {
         if store.node(&file)?.is_some() {
             return Ok(());
         }
-        let what = "there is no such group in the file yet, so that nothing can be moved into it: set the element anew".into();
+        let what =
+            "there is no such group in the file yet, so that nothing can be moved into it: set the element anew".into();
         Err(Error::Unsupported { at: self.place(at), what })
     }
 
