@@ -32,7 +32,7 @@ pub fn folder() -> tempfile::TempDir {
 /// strace counts calls by thread, and what starts tests opens and writes files, too.
 pub fn in_one_thread() {
     rayon::ThreadPoolBuilder::new().num_threads(1).use_current_thread().build_global().unwrap();
-    for _ in 0..64 {
+    for _ in 0..128 {
         std::fs::write("/dev/null", "x").unwrap();
     }
 }

@@ -36,6 +36,8 @@ pub struct Ended {
 
 fn strace(arguments: &[&str], child: &Command) -> Output {
     let mut strace = Command::new("strace");
+    // Cargo's long list of folders, in each of which the linker would look for every library first.
+    strace.env_remove("LD_LIBRARY_PATH");
     // Not `--seccomp-bpf`: with it strace 6.1 counts no further than the first call.
     strace.args(["-f", "-qq"]).args(arguments).arg(child.get_program()).args(child.get_args());
     for (name, value) in child.get_envs() {
