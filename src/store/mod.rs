@@ -5,6 +5,7 @@ mod hdf5;
 mod holder;
 mod memory;
 mod meter;
+mod names;
 mod open;
 mod planned;
 mod zarr;

@@ -8,6 +8,7 @@ use std::path::Path;
 use super::beside;
 use super::faults::{self, Step};
 use super::journal::Changes;
+use crate::store::names;
 
 /// A new file that has taken the place of an old one.
 pub(super) struct Placed<T> {
@@ -46,26 +47,32 @@ pub(super) fn place<T>(path: &Path, old: &File, fill: impl FnOnce(&File) -> io::
         let made = fill(&file)?;
         file.set_permissions(model.permissions())?;
         file.sync_all()?;
-        fs::rename(&temp, path)?;
-        Ok(made)
+        Ok((made, put(&temp, path)?))
     };
-    match make() {
-        Ok(made) => {
-            let named = faults::pass(Step::Name).and_then(|()| beside::sync_dir(path));
-            let durable = named.map_err(|error| {
-                let what = format!(
-                    "the new file is in its place, but may not outlast a power failure, after which the old one could be \
-                     there again: its directory cannot be synced: {error}"
-                );
-                io::Error::new(error.kind(), what)
-            });
-            Ok(Placed { file, made, durable })
-        }
-        Err(error) => {
-            let _ = beside::remove(&temp);
-            Err(error)
-        }
+    let done = make();
+    // Whichever of the two has not the file's name.
+    let _ = beside::remove(&temp);
+    done.map(|(made, durable)| Placed { file, made, durable })
+}
+
+/// Puts the new file at `temp` in the place of the one at `path`, and makes that last. The old one is at `temp` until then,
+/// and comes back if it cannot be made to last, where the file system exchanges names; where it cannot, the new one stays, and
+/// the inner result is the error.
+fn put(temp: &Path, path: &Path) -> io::Result<io::Result<()>> {
+    let exchange = || if faults::pass(Step::Exchange).is_ok() { names::exchange(temp, path) } else { Ok(false) };
+    let exchanged = exchange()?;
+    if !exchanged {
+        fs::rename(temp, path)?;
     }
+    let Err(error) = faults::pass(Step::Name).and_then(|()| beside::sync_dir(path)) else { return Ok(Ok(())) };
+    if exchanged && matches!(exchange(), Ok(true)) {
+        return Err(error);
+    }
+    let what = format!(
+        "the new file is in its place, but may not outlast a power failure, after which the old one could be there again: its \
+         directory cannot be synced: {error}"
+    );
+    Ok(Err(io::Error::new(error.kind(), what)))
 }
 
 /// Copies all bytes, sharing the blocks where the file system can.

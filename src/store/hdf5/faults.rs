@@ -11,6 +11,8 @@ pub(super) enum Step {
     TakeBack,
     /// The changes are taken out of the journal.
     Uncommit,
+    /// Two names are exchanged, which some file systems cannot.
+    Exchange,
     /// The name of a copy that has taken the file's place is made durable.
     Name,
 }

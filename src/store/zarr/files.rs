@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use super::source::{Fault, Source};
+use crate::store::names;
 
 /// Called before each change, so that tests can let any of them be the last.
 fn moment() -> io::Result<()> {
@@ -143,14 +144,7 @@ pub(in crate::store) fn check_writable(dir: &Path) -> io::Result<()> {
 /// Moves to a place that must be free: what somebody else has put there meanwhile is not replaced.
 pub(super) fn move_to_free(from: &Path, to: &Path) -> io::Result<()> {
     moment()?;
-    #[cfg(any(target_os = "linux", target_os = "macos"))]
-    if let Some(done) = supported(rename_with(from, to, rustix::fs::RenameFlags::NOREPLACE)) {
-        return done;
-    }
-    if exists(to) {
-        return Err(io::ErrorKind::AlreadyExists.into());
-    }
-    fs::rename(from, to)
+    names::move_to_free(from, to)
 }
 
 /// Exchanges what is at two places; `false` where the system or the file system cannot.
@@ -160,25 +154,5 @@ pub(super) fn exchange(a: &Path, b: &Path) -> io::Result<bool> {
     if super::tests::trial::NO_EXCHANGE.get() {
         return Ok(false);
     }
-    #[cfg(any(target_os = "linux", target_os = "macos"))]
-    if let Some(done) = supported(rename_with(a, b, rustix::fs::RenameFlags::EXCHANGE)) {
-        return done.map(|()| true);
-    }
-    let _ = (a, b);
-    Ok(false)
-}
-
-#[cfg(any(target_os = "linux", target_os = "macos"))]
-fn rename_with(from: &Path, to: &Path, how: rustix::fs::RenameFlags) -> rustix::io::Result<()> {
-    rustix::fs::renameat_with(rustix::fs::CWD, from, rustix::fs::CWD, to, how)
-}
-
-/// `None` if the answer is that there is no such operation here.
-#[cfg(any(target_os = "linux", target_os = "macos"))]
-fn supported(done: rustix::io::Result<()>) -> Option<io::Result<()>> {
-    use rustix::io::Errno;
-    match done {
-        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => None,
-        done => Some(done.map_err(io::Error::from)),
-    }
+    names::exchange(a, b)
 }

@@ -431,23 +431,45 @@ fn changes_that_stay_in_the_journal_are_announced() {
 }
 
 #[test]
-fn a_copy_whose_name_may_not_last_is_in_place_and_an_error() {
+fn a_copy_whose_name_may_not_last_gives_way_to_the_old_file() {
     let written = written(0);
     fs::write(&written.temp.path, &written.old).unwrap();
     let store = Hdf5Store::open_write(&written.temp.path).unwrap();
     stage(&store);
     fail(&[(Step::Name, 0)]);
     let error = store.publish_with(Safety::Copy).unwrap_err().to_string();
-    assert!(error.contains("in its place") && error.contains("power failure"), "{error}");
-    assert_eq!(state(&store), "new");
-    store.create_group(&path("more"), &Attrs::new()).unwrap();
-    store.publish().unwrap();
-    drop(store);
-    let error = Hdf5Store::compact(&written.temp.path, Locking::On, &|_, _| ()).unwrap_err().to_string();
-    assert!(error.contains("in its place"), "{error}");
+    assert!(error.contains("made to fail") && !error.contains("in its place"), "{error}");
+    assert_eq!(state(&store), "old");
+    assert!(written.bytes() == written.old && !written.journal().exists());
+    assert!(!beside::copy_of(&written.temp.path.canonicalize().unwrap()).exists());
     fail(&[]);
-    assert_eq!(Hdf5Store::open_write(&written.temp.path).unwrap().children(&ElemPath::root()).unwrap().len(), 3);
-    assert!(!written.journal().exists());
+    stage(&store);
+    store.publish_with(Safety::Copy).unwrap();
+    assert_eq!(state(&store), "new");
+}
+
+#[test]
+fn a_copy_that_cannot_give_way_is_in_place_and_an_error() {
+    // Where names are never exchanged, and where they are once only.
+    for exchanges in [0, 1] {
+        let written = written(0);
+        fs::write(&written.temp.path, &written.old).unwrap();
+        let store = Hdf5Store::open_write(&written.temp.path).unwrap();
+        stage(&store);
+        fail(&[(Step::Name, 0), (Step::Exchange, exchanges)]);
+        let error = store.publish_with(Safety::Copy).unwrap_err().to_string();
+        assert!(error.contains("in its place") && error.contains("power failure"), "{error}");
+        assert_eq!(state(&store), "new");
+        store.create_group(&path("more"), &Attrs::new()).unwrap();
+        store.publish().unwrap();
+        drop(store);
+        fail(&[(Step::Name, 0), (Step::Exchange, exchanges)]);
+        let error = Hdf5Store::compact(&written.temp.path, Locking::On, &|_, _| ()).unwrap_err().to_string();
+        assert!(error.contains("in its place"), "{error}");
+        fail(&[]);
+        assert_eq!(Hdf5Store::open_write(&written.temp.path).unwrap().children(&ElemPath::root()).unwrap().len(), 3);
+        assert!(!written.journal().exists());
+    }
 }
 
 #[test]
