@@ -672,6 +672,7 @@ fn types_are_exact_and_errors_say_what_is_there() {
     let absent = shadow.select(.., ["lyz"]).unwrap_err();
     assert!(absent.to_string().contains("LYZ"), "{absent}");
     assert!(matches!(shadow.member("obsn/X_pca"), Err(Error::NotFound { .. })));
+    assert!(matches!(shadow.remove("obsm"), Err(Error::Unsupported { at, .. }) if at.path == "obsm"));
 }
 
 /// Nested lists and structured arrays stand where embeddings do, and are cut with the rows; columns they are not.

@@ -39,7 +39,12 @@ fn edits_of(mut change: Table, folder: &Path) -> Result<Vec<Edit>, String> {
     const KNOWN: &str = "one of `add`, `set`, `rm`, `mv` is needed";
     let kinds: Vec<&str> = ["add", "set", "rm", "mv"].into_iter().filter(|kind| change.contains_key(*kind)).collect();
     let &[kind] = &kinds[..] else {
-        return Err(if kinds.is_empty() { KNOWN.to_owned() } else { format!("{KNOWN}, not {}", kinds.join(" and ")) });
+        let instead = match (&kinds[..], change.keys().next()) {
+            ([], None) => String::new(),
+            ([], Some(key)) => format!(", not `{key}`"),
+            _ => format!(", not {}", kinds.join(" and ")),
+        };
+        return Err(format!("{KNOWN}{instead}"));
     };
     let edits = match kind {
         "rm" => paths(change.remove(kind))?.into_iter().map(|path| Edit::Remove { path }).collect(),

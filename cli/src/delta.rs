@@ -1,5 +1,6 @@
 //! Changes to a file, each command one transaction: `add`, `set`, `rm` and `mv`, and several of these in one with `apply`.
 
+use std::fmt;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -24,6 +25,18 @@ pub(crate) enum Edit {
     Move { old: String, new: String },
 }
 
+/// As it is said in the shell, but for the file.
+impl fmt::Display for Edit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Add { path, from } => write!(f, "add {path} --from {}", from.display()),
+            Self::Set { path, from } => write!(f, "set {path} --from {}", from.display()),
+            Self::Remove { path } => write!(f, "rm {path}"),
+            Self::Move { old, new } => write!(f, "mv {old} {new}"),
+        }
+    }
+}
+
 /// Makes all changes to the file at `path`, or none; or only says what they would be.
 ///
 /// # Errors
@@ -35,7 +48,12 @@ pub(crate) fn run(path: &Path, edits: &[Edit], how: &WriteArgs) -> Outcome<()> {
         refuse_unfinished(path)?;
     }
     let object = Object::open(path, &OpenOptions::default().mode(mode).locking(how.lock.locking()))?;
-    edits.iter().try_for_each(|edit| make(&object, path, edit))?;
+    for edit in edits {
+        make(&object, path, edit).map_err(|failure| match edits {
+            [_] => failure,
+            _ => Failure::Edit { edit: edit.to_string(), failure: Box::new(failure) },
+        })?;
+    }
     let mut out = io::stdout().lock();
     if how.dry_run {
         for change in object.changes() {

@@ -4,6 +4,8 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use anndata_shadow::Error;
+
 /// Result of the commands and of what they are made of.
 pub(crate) type Outcome<T> = Result<T, Failure>;
 
@@ -11,7 +13,7 @@ pub(crate) type Outcome<T> = Result<T, Failure>;
 #[derive(Debug)]
 pub(crate) enum Failure {
     /// The library's own error; its message names file and path.
-    Library(anndata_shadow::Error),
+    Library(Error),
     /// A value from a file did not fit where it was to go.
     Refused {
         /// The file that the value came from.
@@ -19,7 +21,7 @@ pub(crate) enum Failure {
         /// What the value is.
         what: String,
         /// The library's error.
-        error: Box<anndata_shadow::Error>,
+        error: Box<Error>,
     },
     /// Something is wrong with an input or output file.
     File {
@@ -36,6 +38,13 @@ pub(crate) enum Failure {
         path: String,
         /// Why not, and what to do.
         why: String,
+    },
+    /// One of several changes cannot be made.
+    Edit {
+        /// The change.
+        edit: String,
+        /// Why not.
+        failure: Box<Failure>,
     },
     /// The user did not agree.
     Declined(String),
@@ -58,18 +67,23 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            // The library's advice is for programs.
+            Self::Library(Error::StoreChanged { at }) => {
+                write!(f, "{at} was changed by another program meanwhile: run the command again")
+            }
             Self::Library(error) => error.fmt(f),
             Self::Refused { from, what, error } => write!(f, "{error} (from `{}`, {what})", from.display()),
             Self::File { path, why } => write!(f, "`{}`: {why}", path.display()),
             Self::Element { file, path, why } => write!(f, "`{path}` in `{}`: {why}", file.display()),
+            Self::Edit { edit, failure } => write!(f, "`{edit}`: {failure}; nothing was written"),
             Self::Declined(why) => f.write_str(why),
             Self::Output(error) => write!(f, "standard output: {error}"),
         }
     }
 }
 
-impl From<anndata_shadow::Error> for Failure {
-    fn from(error: anndata_shadow::Error) -> Self {
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
         Self::Library(error)
     }
 }

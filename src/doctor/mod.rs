@@ -122,6 +122,9 @@ impl<'a> VerifyOptions<'a> {
     }
 }
 
+/// How often a store is looked at whose writers leave no time for a look.
+const LOOKS: usize = 10;
+
 /// Looks for what is wrong with the AnnData or MuData at `path`, or with all tables of a SpatialData store there: shapes against
 /// their axes, the parts of elements against one another, encodings, consolidated metadata against what is there, files that
 /// belong to nothing, what an interrupted write has left. Without [`deep`](VerifyOptions::deep), of data only small arrays and
@@ -136,9 +139,20 @@ impl<'a> VerifyOptions<'a> {
 ///
 /// # Errors
 /// [`Error::Io`] if there is nothing to look at, [`Error::NotAnnData`] if it holds no such thing at all, [`Error::Busy`] if
-/// somebody else is writing to it, [`Error::StoreChanged`] if somebody has changed it meanwhile.
+/// somebody else is writing to it, [`Error::StoreChanged`] if somebody has changed it during each of several looks.
 pub fn verify(path: impl AsRef<Path>, options: &VerifyOptions<'_>) -> Result<Report> {
-    let Found { format, root, inner } = find(path.as_ref())?;
+    let path = path.as_ref();
+    for _ in 1..LOOKS {
+        match verify_once(path, options) {
+            Err(Error::StoreChanged { .. }) => {}
+            looked => return looked,
+        }
+    }
+    verify_once(path, options)
+}
+
+fn verify_once(path: &Path, options: &VerifyOptions<'_>) -> Result<Report> {
+    let Found { format, root, inner } = find(path)?;
     let mut examiner = Examiner::new(options.deep);
     let _held = examiner.hold(format, &root)?;
     examiner.left_over(&root);

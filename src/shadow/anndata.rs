@@ -239,7 +239,8 @@ impl AnnDataShadow {
     /// handle exists whether the element does or not.
     ///
     /// # Errors
-    /// [`Error::NotFound`] if the path does not lead into a slot, [`Error::BadName`].
+    /// [`Error::NotFound`] if the path does not lead into a slot, [`Error::Unsupported`] if it is a slot itself,
+    /// [`Error::BadName`].
     pub fn member(&self, path: &str) -> Result<Member> {
         self.member_of(path, if self.root.is_mudata { &slots::OF_MUDATA } else { &ALL })
     }
@@ -255,6 +256,10 @@ impl AnnDataShadow {
         };
         match slots.iter().find(of_slot) {
             Some(spec) => Ok(Member { shadow: self.clone(), spec, at }),
+            None if slots.iter().any(|spec| spec.name == relative) => {
+                let what = format!("it is a slot, which is always there: name what is in it, as `{relative}/…`");
+                Err(Error::Unsupported { at: self.root.place(&at), what })
+            }
             None => Err(Error::NotFound {
                 at: self.root.place(&at),
                 nearest: crate::error::nearest(&relative, slots.iter().map(|s| s.name)),
