@@ -206,8 +206,13 @@ proptest! {
         let canonical = found.to_sprs::<i16>().unwrap();
         prop_assert_eq!(Array::from(canonical.to_dense()), wanted);
         prop_assert!(canonical.nnz() <= found.nnz());
-        // In memory as in the file.
-        prop_assert_eq!(matrix.take(cut[0].as_ref(), cut[1].as_ref()), found);
+        // In memory as in the file, and in small blocks as in one.
+        prop_assert_eq!(&matrix.take(cut[0].as_ref(), cut[1].as_ref()), &found);
+        for block in 1..4 {
+            let (at, node, budget) = (path("e"), store.node(&path("e")).unwrap().unwrap(), Cell::new(MAX_NODES));
+            let in_blocks = sparse::decode_in_blocks(&Ctx::new(&store, &at, &node, &budget), &cut, block);
+            prop_assert_eq!(&in_blocks.unwrap(), &found);
+        }
     }
 }
 

@@ -110,6 +110,15 @@ impl Indices {
         }
     }
 
+    /// Adds others, which must fit the width.
+    pub(crate) fn extend(&mut self, more: &Self) {
+        match (self, more) {
+            (Self::I32(list), Self::I32(more)) => list.extend_from_slice(more),
+            (Self::I64(list), Self::I64(more)) => list.extend_from_slice(more),
+            (list, more) => more.iter().for_each(|index| list.push(index)),
+        }
+    }
+
     /// Those in these spans of entries, end to end.
     pub(crate) fn of_spans(&self, spans: impl Iterator<Item = std::ops::Range<usize>>) -> Self {
         fn cut<T: Copy>(list: &[T], spans: impl Iterator<Item = std::ops::Range<usize>>) -> Vec<T> {
