@@ -67,7 +67,7 @@ pub use codec::{Info, Kind};
 pub use commit::{Change, ChangeKind, Receipt};
 pub use doctor::{Finding, Progress, Report, Severity, VerifyOptions, verify};
 pub use error::{Error, Place, Result};
-pub use index::{Rows, Select, SelectError};
+pub use index::{Rows, Select, SelectError, Spans};
 pub use overlay::{Mark, Was};
 pub use path::ElemPath;
 pub use shadow::{

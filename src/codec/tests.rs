@@ -289,7 +289,15 @@ fn matrices_without_rows_or_columns_are_read() {
 /// A matrix of 3·10⁹ stored values that exist only while they are read: 1000 in each row (or column).
 struct Pretended {
     format: SparseFormat,
+    /// Items read, and most of them at once.
     read: AtomicUsize,
+    most: AtomicUsize,
+}
+
+impl Pretended {
+    fn new(format: SparseFormat) -> Self {
+        Self { format, read: AtomicUsize::new(0), most: AtomicUsize::new(0) }
+    }
 }
 
 const WIDTH: usize = 1000;
@@ -328,6 +336,7 @@ impl ReadStore for Pretended {
 
     fn read(&self, at: &ElemPath, rows: &[Rows]) -> Result<Array> {
         self.read.fetch_add(rows[0].len(), Ordering::Relaxed);
+        self.most.fetch_max(rows[0].len(), Ordering::Relaxed);
         let items = rows[0].iter();
         Ok(match at.name() {
             "data" => Array::from_vec(items.map(|e| e as i64).collect()),
@@ -349,7 +358,7 @@ impl ReadStore for Pretended {
 fn more_than_2_to_the_31_stored_values_are_addressed() {
     const { assert!(STORED > 1 << 31) };
     for format in [SparseFormat::Csr, SparseFormat::Csc] {
-        let store = Pretended { format, read: AtomicUsize::new(0) };
+        let store = Pretended::new(format);
         assert_eq!(describe(&store, &path("e")).unwrap().unwrap().stored, Some(STORED));
         let minor = Rows::picks([1998, 1, 0]);
         for (major, minor, wanted) in [
@@ -376,6 +385,20 @@ fn more_than_2_to_the_31_stored_values_are_addressed() {
             assert!(store.read.load(Ordering::Relaxed) <= 2 * major.len() * (WIDTH + 2), "only the rows asked for");
         }
     }
+}
+
+#[test]
+fn a_gene_of_many_rows_is_looked_for_in_blocks() {
+    const ROWS: usize = 9000;
+    let store = Pretended::new(SparseFormat::Csr);
+    let cut = [Some(Rows::span(0, ROWS)), Some(Rows::span(8, 9))];
+    let Element::Sparse(gene) = read(&store, &cut).unwrap() else { panic!("not sparse") };
+    // The fifth value of each row.
+    let values: Vec<i64> = (0..ROWS).map(|row| (row * WIDTH + 4) as i64).collect();
+    assert_eq!((gene.data().to_i64().unwrap(), gene.nnz()), (values, ROWS));
+    let (read, most) = (store.read.load(Ordering::Relaxed), store.most.load(Ordering::Relaxed));
+    assert_eq!(read, (ROWS + 1) + ROWS * WIDTH + ROWS, "indptr, all indices, the values found");
+    assert!(most <= ROWS * WIDTH / 2, "{most} at once");
 }
 
 /// As SnapATAC2 keeps its fragments: a position of the genome is a column.

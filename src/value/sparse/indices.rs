@@ -1,6 +1,11 @@
 //! [`Indices`]: positions on the uncompressed axis of a sparse matrix, in the width that they are stored in.
 
+use rayon::prelude::*;
+
 use crate::value::Array;
+
+/// More indices than this are looked at on all cores.
+const MANY: usize = 1 << 20;
 
 /// Position of each stored value on the axis that is not compressed, as scipy keeps them: `int32` or `int64`.
 ///
@@ -138,7 +143,8 @@ impl Indices {
         fn outside<T: Position + Into<i64>>(list: &[T], len: usize) -> Option<i64> {
             let axis = T::window(0, len);
             // Without an early way out this runs over many at once.
-            let sound = list.iter().fold(true, |sound, index| sound & index.is_in(axis));
+            let is_sound = |list: &[T]| list.iter().fold(true, |sound, index| sound & index.is_in(axis));
+            let sound = if list.len() > MANY { list.par_chunks(MANY).all(is_sound) } else { is_sound(list) };
             if sound { None } else { list.iter().find(|index| !index.is_in(axis)).map(|&index| index.into()) }
         }
         match with_indices!(self, list => outside(list, len)) {
