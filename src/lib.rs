@@ -67,7 +67,7 @@ pub use codec::{Info, Kind};
 pub use commit::{Change, ChangeKind, Receipt};
 pub use doctor::{Finding, Progress, Report, Severity, VerifyOptions, verify};
 pub use error::{Error, Place, Result};
-pub use index::{Rows, Select, SelectError};
+pub use index::{Rows, Select, SelectError, Spans};
 pub use overlay::{Mark, Was};
 pub use path::ElemPath;
 pub use shadow::{
@@ -77,7 +77,7 @@ pub use shadow::{
 pub use store::{Format, IoStats, Locking, Safety};
 pub use value::{
     Array, Awkward, ByteString, Categorical, DType, DatetimeMs, DatetimeNs, DatetimeS, DatetimeUs, Element,
-    FromElement, Item, Mismatch, NaValue, Nested, Nullable, Records, Sparse, SparseFormat, Table,
+    FromElement, Indices, Item, Mismatch, NaValue, Nested, Nullable, Records, Sparse, SparseFormat, Table,
 };
 
 pub use {half, ndarray, num_complex, polars, sprs};

@@ -171,7 +171,7 @@ fn messy() -> impl Strategy<Value = (Sparse, DType, DType)> {
 fn stored(matrix: &Sparse, indices: DType, indptr: DType) -> MemoryStore {
     let arrays = vec![
         ("data", matrix.data().clone()),
-        ("indices", integers(indices, matrix.indices())),
+        ("indices", integers(indices, &matrix.indices().iter().map(|i| i as u64).collect::<Vec<_>>())),
         ("indptr", integers(indptr, matrix.indptr())),
     ];
     group(tagged(matrix.format(), matrix.shape()), arrays)
@@ -206,8 +206,13 @@ proptest! {
         let canonical = found.to_sprs::<i16>().unwrap();
         prop_assert_eq!(Array::from(canonical.to_dense()), wanted);
         prop_assert!(canonical.nnz() <= found.nnz());
-        // In memory as in the file.
-        prop_assert_eq!(matrix.take(cut[0].as_ref(), cut[1].as_ref()), found);
+        // In memory as in the file, and in small blocks as in one.
+        prop_assert_eq!(&matrix.take(cut[0].as_ref(), cut[1].as_ref()), &found);
+        for block in 1..4 {
+            let (at, node, budget) = (path("e"), store.node(&path("e")).unwrap().unwrap(), Cell::new(MAX_NODES));
+            let in_blocks = sparse::decode_in_blocks(&Ctx::new(&store, &at, &node, &budget), &cut, block);
+            prop_assert_eq!(&in_blocks.unwrap(), &found);
+        }
     }
 }
 
@@ -271,7 +276,8 @@ fn matrices_without_rows_or_columns_are_read() {
     for format in [SparseFormat::Csr, SparseFormat::Csc] {
         for shape in [[0, 0], [0, 3], [3, 0]] {
             let indptr = vec![0; shape[format.major()] + 1];
-            let matrix = Sparse::new(format, shape, Array::from_vec(Vec::<f32>::new()), Vec::new(), indptr).unwrap();
+            let matrix =
+                Sparse::new(format, shape, Array::from_vec(Vec::<f32>::new()), Vec::<i32>::new(), indptr).unwrap();
             let store = stored(&matrix, DType::I32, DType::I64);
             assert_eq!(read(&store, &[]).unwrap(), matrix.clone().into());
             let none = [Some(Rows::span(0, 0)), Some(Rows::picks([]))];
@@ -283,7 +289,15 @@ fn matrices_without_rows_or_columns_are_read() {
 /// A matrix of 3·10⁹ stored values that exist only while they are read: 1000 in each row (or column).
 struct Pretended {
     format: SparseFormat,
+    /// Items read, and most of them at once.
     read: AtomicUsize,
+    most: AtomicUsize,
+}
+
+impl Pretended {
+    fn new(format: SparseFormat) -> Self {
+        Self { format, read: AtomicUsize::new(0), most: AtomicUsize::new(0) }
+    }
 }
 
 const WIDTH: usize = 1000;
@@ -322,6 +336,7 @@ impl ReadStore for Pretended {
 
     fn read(&self, at: &ElemPath, rows: &[Rows]) -> Result<Array> {
         self.read.fetch_add(rows[0].len(), Ordering::Relaxed);
+        self.most.fetch_max(rows[0].len(), Ordering::Relaxed);
         let items = rows[0].iter();
         Ok(match at.name() {
             "data" => Array::from_vec(items.map(|e| e as i64).collect()),
@@ -343,7 +358,7 @@ impl ReadStore for Pretended {
 fn more_than_2_to_the_31_stored_values_are_addressed() {
     const { assert!(STORED > 1 << 31) };
     for format in [SparseFormat::Csr, SparseFormat::Csc] {
-        let store = Pretended { format, read: AtomicUsize::new(0) };
+        let store = Pretended::new(format);
         assert_eq!(describe(&store, &path("e")).unwrap().unwrap().stored, Some(STORED));
         let minor = Rows::picks([1998, 1, 0]);
         for (major, minor, wanted) in [
@@ -372,18 +387,32 @@ fn more_than_2_to_the_31_stored_values_are_addressed() {
     }
 }
 
+#[test]
+fn a_gene_of_many_rows_is_looked_for_in_blocks() {
+    const ROWS: usize = 9000;
+    let store = Pretended::new(SparseFormat::Csr);
+    let cut = [Some(Rows::span(0, ROWS)), Some(Rows::span(8, 9))];
+    let Element::Sparse(gene) = read(&store, &cut).unwrap() else { panic!("not sparse") };
+    // The fifth value of each row.
+    let values: Vec<i64> = (0..ROWS).map(|row| (row * WIDTH + 4) as i64).collect();
+    assert_eq!((gene.data().to_i64().unwrap(), gene.nnz()), (values, ROWS));
+    let (read, most) = (store.read.load(Ordering::Relaxed), store.most.load(Ordering::Relaxed));
+    assert_eq!(read, (ROWS + 1) + ROWS * WIDTH + ROWS, "indptr, all indices, the values found");
+    assert!(most <= ROWS * WIDTH / 2, "{most} at once");
+}
+
 /// As SnapATAC2 keeps its fragments: a position of the genome is a column.
 #[test]
 fn three_thousand_million_columns_are_no_burden() {
     const GENOME: usize = 3_088_286_401;
-    let indices = vec![7, 3_088_286_400, 2_500_000_000];
+    let indices = vec![7_u64, 3_088_286_400, 2_500_000_000];
     let data = Array::from_vec(vec![1_i32, -2, 3]);
     let matrix = Sparse::new(SparseFormat::Csr, [2, GENOME], data, indices, vec![0, 2, 3]).unwrap();
     let store = stored(&matrix, DType::U32, DType::U64);
     assert_eq!(read(&store, &[]).unwrap(), matrix.clone().into());
     let range = |start, step, len| [None, Some(Rows::Range { start, step, len })];
     let found = |cut: Cut<'_>| match read(&store, cut).unwrap() {
-        Element::Sparse(s) => (s.indices().to_vec(), s.data().to_i64().unwrap()),
+        Element::Sparse(s) => (s.indices().iter().collect::<Vec<_>>(), s.data().to_i64().unwrap()),
         other => panic!("{other:?}"),
     };
     assert_eq!(found(&range(1, 1, GENOME - 1)), (vec![6, 3_088_286_399, 2_499_999_999], vec![1, -2, 3]));

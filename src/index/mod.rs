@@ -7,5 +7,5 @@ mod rows;
 mod select;
 
 pub use plan::{AxisPlan, ChunkPart, Run};
-pub use rows::Rows;
+pub use rows::{Rows, Spans};
 pub use select::{Select, SelectError};

@@ -1,0 +1,153 @@
+//! What parts of a sparse matrix cost: exactly the chunks that hold them, each read once, in every container.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod stores;
+
+use std::collections::BTreeSet;
+
+use anndata_shadow::store::{WriteStore, ZarrStore};
+use anndata_shadow::{Array, IoStats, Rows, Sparse, SparseFormat};
+use stores::{Copy, data};
+
+const N_OBS: usize = 700;
+const N_VARS: usize = 765;
+
+/// How a matrix is stored: the store, how to write its parts, and lengths of chunks of data, indices and indptr.
+struct Kept {
+    store: &'static str,
+    how: &'static str,
+    chunks: [usize; 3],
+}
+
+const KEPT: [Kept; 7] = [
+    Kept { store: "pbmc68k_reduced.h5ad", how: "{}", chunks: [1000, 1000, 100] },
+    Kept { store: "pbmc68k_reduced.h5ad", how: "{'compression': 'gzip'}", chunks: [1000, 1000, 100] },
+    Kept { store: "pbmc68k_reduced.h5ad", how: "{'compression': 'gzip', 'shuffle': True}", chunks: [700, 1100, 64] },
+    Kept { store: "pbmc68k_reduced_v2.zarr", how: "{}", chunks: [1000, 1000, 100] },
+    Kept { store: "pbmc68k_reduced_v3.zarr", how: "{}", chunks: [1000, 1000, 100] },
+    Kept { store: "pbmc68k_reduced_v3.zarr", how: "{}", chunks: [700, 1100, 64] },
+    Kept { store: "pbmc68k_reduced_v3.zarr", how: "{'shards': 4}", chunks: [1000, 1000, 100] },
+];
+
+/// Stored values of each row, and where they stand: no two rows have as many in turn, and no gene is in all.
+fn indices(row: usize) -> Vec<usize> {
+    let mut genes: Vec<usize> = (0..5 + row * 37 % 90).map(|k| (k * 7 + row * row) % N_VARS).collect();
+    genes.sort_unstable();
+    genes
+}
+
+/// The matrix in memory; its values are the numbers of the entries.
+fn matrix() -> Sparse {
+    let rows: Vec<Vec<usize>> = (0..N_OBS).map(indices).collect();
+    let mut indptr = vec![0];
+    rows.iter().for_each(|row| indptr.push(indptr[indptr.len() - 1] + row.len() as u64));
+    let list: Vec<usize> = rows.into_iter().flatten().collect();
+    let values = Array::from_vec((0..list.len()).map(|i| i as f32).collect());
+    Sparse::new(SparseFormat::Csr, [N_OBS, N_VARS], values, list, indptr).unwrap()
+}
+
+/// A copy of the store with the matrix as `layers/m`, written by h5py or zarr-python.
+fn copy(kept: &Kept) -> Copy {
+    let copy = Copy::of(kept.store);
+    let python = std::env::var_os("ADSHADOW_PYTHON").unwrap_or_else(|| data("../.venv/bin/python").into());
+    let code = "
+import sys, h5py, numpy as np, zarr
+path, how, chunks = sys.argv[1], eval(sys.argv[2]), eval(sys.argv[3])
+rows = [np.sort((np.arange(5 + row * 37 % 90) * 7 + row * row) % 765).astype('i4') for row in range(700)]
+indptr = np.concatenate([[0], np.cumsum([len(row) for row in rows])]).astype('i4')
+store = h5py.File(path, 'r+') if path.endswith('h5ad') else zarr.open_group(path, mode='r+', use_consolidated=False)
+m = store.require_group('layers').create_group('m')
+m.attrs.update({'encoding-type': 'csr_matrix', 'encoding-version': '0.1.0', 'shape': [700, 765]})
+create = m.create_array if hasattr(m, 'create_array') else m.create_dataset
+parts = {'data': np.arange(indptr[-1], dtype='f4'), 'indices': np.concatenate(rows), 'indptr': indptr}
+for (name, values), chunk in zip(parts.items(), chunks):
+    more = {'shards': (how['shards'] * chunk,)} if 'shards' in how else how
+    create(name, shape=values.shape, dtype=values.dtype, chunks=(chunk,), **more)[...] = values
+";
+    let chunks = format!("{:?}", kept.chunks);
+    let args = ["-W", "ignore", "-c", code];
+    let done = std::process::Command::new(python).args(args).arg(&copy.path).args([kept.how, &chunks]).status();
+    assert!(done.is_ok_and(|s| s.success()), "no Python with zarr: run `make test`, or tools/setup.sh");
+    if !kept.store.ends_with("h5ad") {
+        ZarrStore::open_write(&copy.path).unwrap().consolidate().unwrap();
+    }
+    copy
+}
+
+/// The chunks of data, indices and indptr that a part of the matrix lies in.
+fn touched(matrix: &Sparse, rows: &Rows, genes: Option<&Rows>, chunks: [usize; 3]) -> [BTreeSet<usize>; 3] {
+    let [mut data, mut indices, mut indptr] = [(); 3].map(|()| BTreeSet::new());
+    for row in rows.iter() {
+        indptr.extend([row / chunks[2], (row + 1) / chunks[2]]);
+        for entry in matrix.indptr()[row] as usize..matrix.indptr()[row + 1] as usize {
+            indices.insert(entry / chunks[1]);
+            if genes.is_none_or(|genes| genes.iter().any(|gene| Some(gene) == matrix.indices().get(entry))) {
+                data.insert(entry / chunks[0]);
+            }
+        }
+    }
+    [data, indices, indptr]
+}
+
+/// Reads the part with a handle of its own; it must be that of the matrix in memory.
+fn cost(copy: &Copy, matrix: &Sparse, rows: &Rows, genes: Option<&Rows>) -> IoStats {
+    let shadow = copy.open();
+    let all = Rows::All(N_VARS);
+    let before = shadow.io_stats();
+    let view = shadow.select(rows.clone(), genes.unwrap_or(&all).clone()).unwrap();
+    let part: Sparse = view.layers().read("m").unwrap();
+    let stats = shadow.io_stats() - before;
+    assert_eq!(part, matrix.take(Some(rows), genes));
+    stats
+}
+
+#[test]
+fn parts_of_sparse_matrices_cost_their_own_chunks() {
+    let matrix = matrix();
+    let random: Vec<usize> = (0..40).map(|i| i * 7919 % N_OBS).collect();
+    let mut sorted = random.clone();
+    sorted.sort_unstable();
+    let few = Rows::picks([700, 3, 4, 5, 260, 3]);
+    let tasks = [
+        ("the first rows", Rows::span(0, 20), None),
+        ("one row", Rows::span(333, 334), None),
+        ("random rows in order", Rows::picks(sorted), None),
+        ("random rows in any order, some twice", Rows::picks([&random[..], &random[..3]].concat()), None),
+        ("every third row", Rows::Range { start: 1, step: 3, len: 233 }, None),
+        ("one gene", Rows::All(N_OBS), Some(Rows::span(41, 42))),
+        ("random rows by a few genes", Rows::picks(random), Some(few.clone())),
+        ("the last rows backwards by a few genes", Rows::Range { start: 699, step: -1, len: 30 }, Some(few)),
+    ];
+    for kept in &KEPT {
+        let copy = copy(kept);
+        // Of chunks without filters parts may be read.
+        let is_plain_hdf5 = kept.store.ends_with("h5ad") && kept.how == "{}";
+        for (task, rows, genes) in &tasks {
+            let name = format!("{} {} {:?}, {task}", kept.store, kept.how, kept.chunks);
+            let stats = cost(&copy, &matrix, rows, genes.as_ref());
+            let touched = touched(&matrix, rows, genes.as_ref(), kept.chunks);
+            let chunks: usize = touched.iter().map(BTreeSet::len).sum();
+            if is_plain_hdf5 {
+                let most: usize = touched.iter().zip(kept.chunks).map(|(touched, n)| touched.len() * n * 4).sum();
+                assert!(stats.bytes_read > 0 && stats.bytes_read <= most as u64, "{name}: {stats:?}");
+            } else {
+                assert_eq!(stats.chunks, chunks as u64, "{name}: {stats:?}");
+            }
+            if kept.store.ends_with(".zarr") && kept.how == "{}" {
+                let size = |part: &str, chunk: usize| {
+                    let key = if kept.store.contains("v3") { format!("c/{chunk}") } else { chunk.to_string() };
+                    std::fs::metadata(copy.path.join("layers/m").join(part).join(key)).unwrap().len()
+                };
+                let parts = ["data", "indices", "indptr"].iter().zip(&touched);
+                let bytes: u64 = parts.flat_map(|(part, of)| of.iter().map(|&chunk| size(part, chunk))).sum();
+                assert_eq!(stats.bytes_read, bytes, "{name}");
+            }
+        }
+        // Where most genes are wanted, data are read as they lie.
+        let (rows, genes) = (Rows::picks([3, 4, 5, 200, 600]), Rows::Range { start: 764, step: -2, len: 380 });
+        let stats = cost(&copy, &matrix, &rows, Some(&genes));
+        let count = |genes: Option<&Rows>| touched(&matrix, &rows, genes, kept.chunks).map(|part| part.len() as u64);
+        let (least, most) = (count(Some(&genes)).iter().sum(), count(None).iter().sum());
+        assert!(is_plain_hdf5 || (least..=most).contains(&stats.chunks), "{} {}: {stats:?}", kept.store, kept.how);
+    }
+}
