@@ -1,6 +1,7 @@
 //! [`Array`]: an n-dimensional array whose dtype is known at run time.
 
 use half::f16;
+use half::slice::HalfFloatSliceExt;
 use ndarray::{ArrayD, ArrayView, Dimension, IxDyn};
 use num_complex::{Complex32, Complex64};
 
@@ -114,6 +115,26 @@ impl Array {
         let mut out = Vec::with_capacity(self.nbytes());
         with_array!(self, a => a.iter().for_each(|x| x.write_le(&mut out)));
         out
+    }
+
+    /// Whether the items are integers or floats, whose bytes mean themselves.
+    pub(crate) fn has_plain_bytes(&self) -> bool {
+        self.dtype().is_integer() || matches!(self, Self::F16(_) | Self::F32(_) | Self::F64(_))
+    }
+
+    /// The bytes of the items in C order, in this machine's byte order; `None` if they are not
+    /// [plain](Self::has_plain_bytes).
+    pub(crate) fn bytes_mut(&mut self) -> Option<&mut [u8]> {
+        macro_rules! plain {
+            ($($variant:ident)*) => {
+                match self {
+                    $(Self::$variant(a) => a.as_slice_mut().map(bytemuck::cast_slice_mut),)*
+                    Self::F16(a) => a.as_slice_mut().map(|halves| bytemuck::cast_slice_mut(halves.reinterpret_cast_mut())),
+                    _ => None,
+                }
+            };
+        }
+        plain!(I8 I16 I32 I64 U8 U16 U32 U64 F32 F64)
     }
 
     /// A scalar.
