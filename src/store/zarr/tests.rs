@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failing check is a panic")]
 
 mod company;
+mod direct;
 mod setbacks;
 mod transactions;
 pub(super) mod trial;
