@@ -92,7 +92,7 @@ enum Access {
 struct Reader {
     map: Option<ConsolidatedMap>,
     watch: Watch,
-    seen: Mutex<HashMap<ElemPath, Option<Document>>>,
+    seen: Mutex<HashMap<ElemPath, Option<Arc<Document>>>>,
     open: Mutex<HashMap<ElemPath, Arc<OpenArray>>>,
     decoded: ChunkCache,
 }
@@ -133,20 +133,21 @@ impl ZarrStore {
         }
     }
 
-    fn document(&self, at: &ElemPath) -> Result<Option<Document>> {
-        let Access::Read(reader) = &self.access else { return Document::read(&self.source, at) };
+    fn document(&self, at: &ElemPath) -> Result<Option<Arc<Document>>> {
+        let read = || Ok(Document::read(&self.source, at)?.map(Arc::new));
+        let Access::Read(reader) = &self.access else { return read() };
         if let Some(map) = &reader.map {
             return map.document(&self.source, at);
         }
         if let Some(known) = reader.seen.lock().get(at) {
             return Ok(known.clone());
         }
-        let doc = Document::read(&self.source, at)?;
+        let doc = read()?;
         reader.seen.lock().insert(at.clone(), doc.clone());
         Ok(doc)
     }
 
-    fn array_document(&self, at: &ElemPath) -> Result<Document> {
+    fn array_document(&self, at: &ElemPath) -> Result<Arc<Document>> {
         self.document(at)?.filter(|doc| doc.is_array).ok_or_else(|| self.source.not_found(at))
     }
 
