@@ -1,6 +1,7 @@
 //! Files without AnnData words: groups, arrays and attributes, read by selection ([`ReadStore`]) and changed in one
 //! step ([`WriteStore`]). [`MemoryStore`], Zarr and HDF5 behave alike; `testing::store_contract` holds them to it.
 
+mod chunk_cache;
 mod hdf5;
 mod holder;
 mod memory;
@@ -27,6 +28,7 @@ pub use open::{
 };
 pub use zarr::{Flavour, ZarrStore};
 
+pub(crate) use chunk_cache::ChunkCache;
 pub(crate) use holder::holders;
 pub(crate) use meter::Meter;
 pub(crate) use open::{Found, find};

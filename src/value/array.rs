@@ -1,6 +1,7 @@
 //! [`Array`]: an n-dimensional array whose dtype is known at run time.
 
 use half::f16;
+use half::slice::HalfFloatSliceExt;
 use ndarray::{ArrayD, ArrayView, Dimension, IxDyn};
 use num_complex::{Complex32, Complex64};
 
@@ -102,9 +103,19 @@ impl Array {
     #[must_use]
     pub fn from_le_bytes(dtype: DType, shape: &[usize], bytes: &[u8]) -> Option<Self> {
         let size = dtype.size()?;
+        if shape.iter().try_fold(size, |n, &k| n.checked_mul(k)) != Some(bytes.len()) {
+            return None;
+        }
+        if cfg!(target_endian = "little") {
+            let mut array = Self::zeros(dtype, shape);
+            if let Some(places) = array.bytes_mut() {
+                places.copy_from_slice(bytes);
+                return Some(array);
+            }
+        }
         with_dtype!(dtype, T => {
             let items: Option<Vec<T>> = bytes.chunks_exact(size).map(T::read_le).collect();
-            if bytes.len().is_multiple_of(size) { Self::from_shape_vec(shape, items?) } else { None }
+            Self::from_shape_vec(shape, items?)
         })
     }
 
@@ -114,6 +125,26 @@ impl Array {
         let mut out = Vec::with_capacity(self.nbytes());
         with_array!(self, a => a.iter().for_each(|x| x.write_le(&mut out)));
         out
+    }
+
+    /// Whether the items are integers or floats, whose bytes mean themselves.
+    pub(crate) fn has_plain_bytes(&self) -> bool {
+        self.dtype().is_integer() || matches!(self, Self::F16(_) | Self::F32(_) | Self::F64(_))
+    }
+
+    /// The bytes of the items in C order, in this machine's byte order; `None` if they are not
+    /// [plain](Self::has_plain_bytes).
+    pub(crate) fn bytes_mut(&mut self) -> Option<&mut [u8]> {
+        macro_rules! plain {
+            ($($variant:ident)*) => {
+                match self {
+                    $(Self::$variant(a) => a.as_slice_mut().map(bytemuck::cast_slice_mut),)*
+                    Self::F16(a) => a.as_slice_mut().map(|halves| bytemuck::cast_slice_mut(halves.reinterpret_cast_mut())),
+                    _ => None,
+                }
+            };
+        }
+        plain!(I8 I16 I32 I64 U8 U16 U32 U64 F32 F64)
     }
 
     /// A scalar.
