@@ -74,8 +74,8 @@ pub use overlay::{Mark, Was};
 pub use path::ElemPath;
 pub use progress::Progress;
 pub use shadow::{
-    AnnDataShadow, ElementInfo, Frame, Member, Mode, MuDataShadow, OpenOptions, RawShadow, SharedAxis, Slot,
-    WriteOptions,
+    AnnDataShadow, ElementInfo, Frame, GeneIndexOptions, Member, Mode, MuDataShadow, OpenOptions, RawShadow,
+    SharedAxis, Slot, WriteOptions,
 };
 pub use store::{Format, IoStats, Locking, Safety};
 pub use stream::{

@@ -14,10 +14,10 @@ const MAY_USE: [(&str, &[&str]); 13] = [
     ("value", &["index"]),
     ("store", &["error", "path", "index", "value"]),
     ("legacy", &["error", "path", "index", "value", "store"]),
-    ("codec", &["error", "path", "index", "value", "store"]),
+    ("codec", &["error", "path", "progress", "index", "value", "store"]),
     ("overlay", &["path", "value"]),
     ("commit", &["error", "path", "value", "store", "codec", "overlay"]),
-    ("shadow", &["error", "path", "index", "value", "store", "codec", "overlay", "commit", "legacy"]),
+    ("shadow", &["error", "path", "progress", "index", "value", "store", "codec", "overlay", "commit", "legacy"]),
     ("stream", &["error", "progress", "index", "value", "codec", "shadow"]),
     ("doctor", &["error", "path", "progress", "index", "value", "store", "codec", "legacy", "shadow"]),
 ];

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use anndata_shadow::Locking;
+use anndata_shadow::{Locking, Safety};
 use clap::{Parser, Subcommand, ValueEnum};
 
 /// Look into, cut and change AnnData files (.h5ad, .h5mu, Zarr) without loading them.
@@ -27,6 +27,7 @@ pub(crate) enum Command {
     Repair(RepairArgs),
     Recover(RecoverArgs),
     Compact(CompactArgs),
+    Index(IndexArgs),
     Consolidate(ConsolidateArgs),
 }
 
@@ -123,6 +124,15 @@ pub(crate) enum Safely {
     Journal,
     /// The file is copied, changed and put in place of the old one: the old file or the new.
     Copy,
+}
+
+impl From<Safely> for Safety {
+    fn from(safely: Safely) -> Self {
+        match safely {
+            Safely::Journal => Self::Journal,
+            Safely::Copy => Self::Copy,
+        }
+    }
 }
 
 const VALUES: &str = "\
@@ -341,6 +351,25 @@ pub(crate) struct CompactArgs {
     /// Say what would be rewritten, and change nothing.
     #[arg(long)]
     pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) lock: LockArgs,
+}
+
+/// Write X once more by its columns, so that reading few genes of many cells is fast: the layer `X_csc`.
+///
+/// Every AnnData reader can open that layer. This program and its library read genes from it as long as it fits X. The file
+/// grows by as much as X takes.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "Example:\n  adshadow index cells.h5ad")]
+pub(crate) struct IndexArgs {
+    /// File or Zarr directory; may end inside it (`x.h5mu/mod/rna`).
+    pub(crate) path: PathBuf,
+    /// MiB of the new layer that are put together at a time; X is read once for each such part, and once more.
+    #[arg(long, value_name = "MIB", default_value_t = 1024)]
+    pub(crate) memory: usize,
+    /// How an HDF5 file is changed.
+    #[arg(long, value_enum, default_value_t = Safely::Journal)]
+    pub(crate) safety: Safely,
     #[command(flatten)]
     pub(crate) lock: LockArgs,
 }

@@ -5,9 +5,9 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use anndata_shadow::store::check_writable;
-use anndata_shadow::{Element, Mode, OpenOptions, Safety, WriteOptions};
+use anndata_shadow::{Element, Mode, OpenOptions, WriteOptions};
 
-use crate::args::{Safely, WriteArgs};
+use crate::args::WriteArgs;
 use crate::failure::{Failure, Outcome};
 use crate::open::{Object, refuse_unfinished};
 use crate::values;
@@ -61,11 +61,7 @@ pub(crate) fn run(path: &Path, edits: &[Edit], how: &WriteArgs) -> Outcome<()> {
         }
         writeln!(out, "dry run: nothing written")?;
     } else {
-        let safety = match how.safety {
-            Safely::Journal => Safety::Journal,
-            Safely::Copy => Safety::Copy,
-        };
-        writeln!(out, "{}", object.write(WriteOptions::default().safety(safety))?)?;
+        writeln!(out, "{}", object.write(WriteOptions::default().safety(how.safety.into()))?)?;
     }
     Ok(())
 }

@@ -9,6 +9,7 @@ mod delta;
 mod failure;
 mod files;
 mod get;
+mod index;
 mod open;
 mod preview;
 mod progress;
@@ -59,6 +60,7 @@ fn main() -> ExitCode {
         Command::Repair(args) => verify::repair(&args),
         Command::Compact(args) => compact::run(&args).map(done),
         Command::Recover(args) => verify::recover(&args).map(done),
+        Command::Index(args) => index::run(&args).map(done),
         Command::Consolidate(args) => consolidate::run(&args).map(done),
     };
     match outcome {

@@ -23,6 +23,7 @@ use crate::value::Element;
 
 pub(crate) use frame::{FrameMeta, column_order_attr, frame_meta};
 pub(crate) use mudata::{mod_order, mod_order_attr, modalities};
+pub(crate) use sparse::twin::Twin;
 
 /// What kind of value an element is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -363,6 +364,16 @@ pub(crate) fn encode(store: &dyn WriteStore, at: &ElemPath, element: &Element, d
 /// Stages an empty dict.
 pub(crate) fn encode_dict(store: &dyn WriteStore, at: &ElemPath) -> Result<()> {
     store.create_group(at, &tags(Attrs::new(), "dict", "0.1.0"))
+}
+
+/// Stages the sparse matrix at `from` at `to`, by its other axis. Gives the bytes that it has in memory.
+///
+/// # Errors
+/// Those of the store; [`Error::Cancelled`].
+pub(crate) fn encode_twin(store: &dyn WriteStore, from: &ElemPath, to: &ElemPath, twin: Twin<'_>) -> Result<usize> {
+    let node = store.node(from)?;
+    let node = node.ok_or_else(|| Error::NotFound { at: Place::new(store.location(), from), nearest: Vec::new() })?;
+    sparse::twin::encode(&Ctx::new(store, from, &node, &Cell::new(MAX_NODES)), store, to, twin)
 }
 
 /// Stages a `raw`, given as a mapping of its parts.

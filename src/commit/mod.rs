@@ -36,12 +36,22 @@ pub(crate) struct Staged {
 pub(crate) fn stage(store: &dyn WriteStore, base: &ElemPath, objects: &[ElemPath], delta: &Delta) -> Result<Staged> {
     let (started, before) = (Instant::now(), store.stats());
     let steps = plan(store, objects, delta)?;
-    if let Err(error) = steps.iter().try_for_each(|step| carry_out(store, step)) {
+    all_or_none(store, || steps.iter().try_for_each(|step| carry_out(store, step)))?;
+    Ok(Staged { changes: changes(delta, base), started, before, anything: !steps.is_empty() })
+}
+
+/// Stages by `how`, which says what it has staged, a change that was never pending; after Err nothing is staged.
+pub(crate) fn stage_by(store: &dyn WriteStore, how: impl FnOnce(&dyn WriteStore) -> Result<Change>) -> Result<Staged> {
+    let (started, before) = (Instant::now(), store.stats());
+    let change = all_or_none(store, || how(store))?;
+    Ok(Staged { changes: vec![change], started, before, anything: true })
+}
+
+fn all_or_none<T>(store: &dyn WriteStore, stage: impl FnOnce() -> Result<T>) -> Result<T> {
+    stage().inspect_err(|_| {
         // What could not be swept is invisible; the first error is the one that matters.
         let _ = store.abandon();
-        return Err(error);
-    }
-    Ok(Staged { changes: changes(delta, base), started, before, anything: !steps.is_empty() })
+    })
 }
 
 impl Staged {

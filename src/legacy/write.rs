@@ -12,8 +12,10 @@ use super::view::{Group, Upgrade, View};
 use crate::error::{Error, Result};
 use crate::index::Rows;
 use crate::path::ElemPath;
-use crate::store::{Attrs, IoStats, Node, NodeKind, Planned, ReadStore, Safety, Style, WriteStore, read_all};
-use crate::value::{Array, Records};
+use crate::store::{
+    ArrayParts, Attrs, IoStats, Node, NodeKind, Planned, ReadStore, Safety, Style, WriteStore, read_all,
+};
+use crate::value::{Array, DType, Records};
 
 /// Links can lead in circles; no slot nests this deep, or has so many nodes.
 const MAX_DEPTH: usize = 64;
@@ -222,6 +224,19 @@ impl WriteStore for WriteLens {
         self.prepare_new(at)?;
         let like = self.like(style.like)?;
         self.store.create_array(at, data, Style { like: like.as_ref(), ..style }, attrs)
+    }
+
+    fn create_array_in_parts<'s>(
+        &'s self,
+        at: &ElemPath,
+        dtype: DType,
+        shape: &[usize],
+        style: Style<'_>,
+        attrs: &Attrs,
+    ) -> Result<Box<dyn ArrayParts + 's>> {
+        self.prepare_new(at)?;
+        let like = self.like(style.like)?;
+        self.store.create_array_in_parts(at, dtype, shape, Style { like: like.as_ref(), ..style }, attrs)
     }
 
     fn create_records(&self, at: &ElemPath, data: &Records, style: Style<'_>, attrs: &Attrs) -> Result<()> {

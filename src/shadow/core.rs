@@ -16,12 +16,12 @@ use super::locate;
 use super::phase::{Phase, Reading};
 use super::slots;
 use crate::codec::FrameMeta;
-use crate::commit::{self, Change, Receipt};
+use crate::commit::{self, Change, Receipt, Staged};
 use crate::error::{Error, Place, Result};
 use crate::legacy;
-use crate::overlay::{Lookup, Overlay};
+use crate::overlay::{Delta, Lookup, Overlay};
 use crate::path::ElemPath;
-use crate::store::{Format, IoStats, Locking, Opened, ReadStore, open_read_with, open_write_with};
+use crate::store::{Format, IoStats, Locking, Opened, ReadStore, Safety, WriteStore, open_read_with, open_write_with};
 
 /// How long `reopen` and `close` wait for reads in flight.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -289,18 +289,9 @@ impl Core {
         };
         let bases: Vec<ElemPath> = shapes.keys().cloned().collect();
         let what = || format!("writing {} pending change(s)", delta.entries().len());
-        let store = match link {
-            Link::Write(store) => store,
-            Link::Read(_) => return Err(Error::ReadOnly { at: self.here(), what: what() }),
-            Link::Closed => return Err(Error::Closed { at: self.here(), what: what() }),
-        };
+        let store = link.writer().ok_or_else(|| self.not_writable(&link, what()))?;
         let staged = commit::stage(&*store, &self.base, &bases, &delta)?;
-        let Some(_alone) = self.phase.alone(PATIENCE) else {
-            // What could not be swept is invisible.
-            let _ = store.abandon();
-            return Err(self.reads_under_way());
-        };
-        let receipt = staged.publish(&*store, options.safety)?;
+        let receipt = self.publish(staged, &*store, options.safety)?;
         let after = self.fingerprint();
         let mut state = self.state.write();
         state.frames.retain(|at, (_, meta)| match delta.lookup(at) {
@@ -328,6 +319,45 @@ impl Core {
         state.bound.retain(|at| delta.mark(at).is_none());
         state.fingerprint = after;
         Ok(receipt)
+    }
+
+    /// Stages something beside what is pending, which stays as it is, and publishes it.
+    pub(super) fn transact(
+        &self,
+        what: &str,
+        safety: Safety,
+        stage: impl FnOnce(&dyn WriteStore, &Delta) -> Result<Change>,
+    ) -> Result<Receipt> {
+        let _gate = self.gate.lock();
+        let (link, delta) = {
+            let state = self.state.read();
+            (state.link.clone(), state.overlay.delta.clone())
+        };
+        let store = link.writer().ok_or_else(|| self.not_writable(&link, what.to_owned()))?;
+        let staged = commit::stage_by(&*store, |store| stage(store, &delta))?;
+        let receipt = self.publish(staged, &*store, safety)?;
+        let after = self.fingerprint();
+        let mut state = self.state.write();
+        state.generation += 1;
+        state.fingerprint = after;
+        Ok(receipt)
+    }
+
+    fn not_writable(&self, link: &Link, what: String) -> Error {
+        match link {
+            Link::Closed => Error::Closed { at: self.here(), what },
+            _ => Error::ReadOnly { at: self.here(), what },
+        }
+    }
+
+    /// Publishes what is staged, once nobody reads.
+    fn publish(&self, staged: Staged, store: &dyn WriteStore, safety: Safety) -> Result<Receipt> {
+        let Some(_alone) = self.phase.alone(PATIENCE) else {
+            // What could not be swept is invisible.
+            let _ = store.abandon();
+            return Err(self.reads_under_way());
+        };
+        staged.publish(store, safety)
     }
 
     fn reads_under_way(&self) -> Error {

@@ -117,6 +117,11 @@ impl Link {
         }
     }
 
+    /// The store to write to; `None` when it is not open for that.
+    pub(crate) fn writer(&self) -> Option<Arc<dyn WriteStore>> {
+        if let Self::Write(store) = self { Some(store.clone()) } else { None }
+    }
+
     /// The mode; `None` when closed.
     pub(crate) const fn mode(&self) -> Option<Mode> {
         match self {

@@ -6,6 +6,7 @@
 mod anndata;
 mod core;
 mod frame;
+mod gene_index;
 mod grow;
 mod insert;
 mod link;
@@ -23,6 +24,7 @@ mod view;
 
 pub use anndata::{AnnDataShadow, ElementInfo};
 pub use frame::Frame;
+pub use gene_index::GeneIndexOptions;
 pub use link::{Mode, OpenOptions, WriteOptions};
 pub use member::{Member, Slot};
 pub use mudata::{MuDataShadow, SharedAxis};

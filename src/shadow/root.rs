@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::core::{Core, State};
+use super::gene_index;
 use super::link::Mode;
 use super::slots::Axis;
 use crate::codec::{self, FrameMeta, Info, Kind};
@@ -220,7 +221,10 @@ impl Root {
         let stored = match codec::describe(&*store, &file)? {
             Some(info) => {
                 self.check_axes(at, &info, axes, &lengths)?;
-                Some(codec::decode(&*store, &file, cut)?)
+                Some(match gene_index::read(self, &*store, &file, &info, cut)? {
+                    Some(found) => found,
+                    None => codec::decode(&*store, &file, cut)?,
+                })
             }
             None if below.is_empty() => {
                 drop(store);

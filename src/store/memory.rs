@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 
 use parking_lot::Mutex;
 
+use super::parts::Coming;
 use super::{
-    ArrayMeta, Attrs, Field, IoStats, Meter, Node, NodeKind, Planned, ReadStore, Safety, Style, WriteStore, check_rows,
+    ArrayMeta, ArrayParts, Attrs, Field, IoStats, Meter, Node, NodeKind, Planned, ReadStore, Safety, Style, WriteStore,
+    check_rows,
 };
 use crate::error::{Error, Place, Result};
 use crate::index::Rows;
 use crate::path::ElemPath;
-use crate::value::{Array, DType, Records};
+use crate::value::{Array, DType, Records, Scatter, check_memory};
 
 #[derive(Debug, Clone)]
 enum Content {
@@ -180,6 +182,30 @@ impl ReadStore for MemoryStore {
     }
 }
 
+/// A new array, as far as it has come.
+struct InParts<'s> {
+    store: &'s MemoryStore,
+    at: ElemPath,
+    attrs: Attrs,
+    coming: Coming,
+    whole: Scatter,
+}
+
+impl ArrayParts for InParts<'_> {
+    fn put(&mut self, part: &Array) -> Result<()> {
+        let start = self.coming.rows;
+        self.coming.take(part)?;
+        self.whole.put_rows(part.clone(), start);
+        Ok(())
+    }
+
+    fn finish(self: Box<Self>) -> Result<()> {
+        self.coming.end()?;
+        let style = Style { like: None, resizable: false };
+        self.store.create_array(&self.at, &self.whole.finish(), style, &self.attrs)
+    }
+}
+
 impl WriteStore for MemoryStore {
     fn create_group(&self, at: &ElemPath, attrs: &Attrs) -> Result<()> {
         self.add(at, Content::Group, attrs)
@@ -189,6 +215,21 @@ impl WriteStore for MemoryStore {
         self.add(at, Content::Array(data.clone()), attrs)?;
         self.meter.wrote(data.nbytes() as u64);
         Ok(())
+    }
+
+    fn create_array_in_parts<'s>(
+        &'s self,
+        at: &ElemPath,
+        dtype: DType,
+        shape: &[usize],
+        _style: Style<'_>,
+        attrs: &Attrs,
+    ) -> Result<Box<dyn ArrayParts + 's>> {
+        let place = Place::new(&self.name, at);
+        check_memory(dtype, shape).map_err(|what| Error::Unsupported { at: place.clone(), what })?;
+        let coming = Coming::new(place, dtype, shape)?;
+        let whole = Scatter::new(dtype, shape);
+        Ok(Box::new(InParts { store: self, at: at.clone(), attrs: attrs.clone(), coming, whole }))
     }
 
     fn create_records(&self, at: &ElemPath, data: &Records, _style: Style<'_>, attrs: &Attrs) -> Result<()> {

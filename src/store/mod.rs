@@ -8,6 +8,7 @@ mod memory;
 mod meter;
 mod names;
 mod open;
+mod parts;
 mod planned;
 mod zarr;
 
@@ -26,6 +27,7 @@ pub use meter::IoStats;
 pub use open::{
     Format, Opened, check_writable, compact, left_over, open_read, open_read_with, open_write, open_write_with, recover,
 };
+pub use parts::ArrayParts;
 pub use zarr::{Flavour, ZarrStore};
 
 pub(crate) use chunk_cache::ChunkCache;
@@ -223,6 +225,22 @@ pub trait WriteStore: ReadStore {
     /// As [`create_group`](Self::create_group); [`Error::Unsupported`] for data that the store cannot hold (a NUL inside an
     /// HDF5 string).
     fn create_array(&self, at: &ElemPath, data: &Array, style: Style<'_>, attrs: &Attrs) -> Result<()>;
+
+    /// An array of numbers of this shape, to be staged once all its items have come. What is held in memory meanwhile is a few
+    /// chunks and no more: where the neighbour has shards, which are written whole, the new array has none.
+    ///
+    /// Nothing else may be published until it is finished or dropped.
+    ///
+    /// # Errors
+    /// As [`create_group`](Self::create_group); [`Error::Unsupported`] for scalars and items that are no numbers.
+    fn create_array_in_parts<'s>(
+        &'s self,
+        at: &ElemPath,
+        dtype: DType,
+        shape: &[usize],
+        style: Style<'_>,
+        attrs: &Attrs,
+    ) -> Result<Box<dyn ArrayParts + 's>>;
 
     /// Stages a structured array with all its data.
     ///

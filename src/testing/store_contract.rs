@@ -38,6 +38,7 @@ pub fn store_contract(fresh: &dyn Fn() -> Fresh) {
     what_exists_is_not_created_again(&fresh());
     what_is_removed_goes_at_publishing(fresh());
     what_is_renamed_moves_at_publishing(fresh());
+    arrays_that_come_in_parts_are_arrays(&fresh());
     every_dtype_and_shape_round_trips(fresh());
     structured_arrays_round_trip(fresh());
     selections_equal_cuts_in_memory(&fresh());
@@ -210,6 +211,54 @@ fn what_is_removed_goes_at_publishing(fresh: Fresh) {
     drop(store);
     check(&*reopen());
     drop(keep);
+}
+
+fn arrays_that_come_in_parts_are_arrays(fresh: &Fresh) {
+    let store = &*fresh.store;
+    let line = Array::from(Array1::from_shape_fn(300_000, |i| i as i32));
+    let table = Array::from(Array2::from_shape_fn((1000, 7), |(i, j)| (i * 7 + j) as f64));
+    store.create_group(&path("g"), &Attrs::new()).unwrap();
+    let begin = |at: &str, whole: &Array, resizable: bool| {
+        let style = Style { like: None, resizable };
+        store.create_array_in_parts(&path(at), whole.dtype(), whole.shape(), style, &attrs(json!({"a": at}))).unwrap()
+    };
+    let cut = |whole: &Array, from: usize, upto: usize| whole.take(&[Rows::span(from, upto)]);
+    // Two at once, in uneven parts, one of them empty.
+    let (mut one, mut two) = (begin("g/line", &line, true), begin("table", &table, false));
+    for (from, upto) in [(0, 1), (1, 1), (1, 999), (999, 1000)] {
+        one.put(&cut(&line, from * 300, upto * 300)).unwrap();
+        two.put(&cut(&table, from, upto)).unwrap();
+    }
+    one.finish().unwrap();
+    two.finish().unwrap();
+    begin("empty", &cut(&line, 0, 0), true).finish().unwrap();
+    // What does not fit is refused, and may be put right.
+    let mut odd = begin("odd", &table, false);
+    assert!(matches!(odd.put(&cut(&line, 0, 7)), Err(Error::WrongType { .. })));
+    odd.put(&cut(&table, 0, 600)).unwrap();
+    assert!(matches!(odd.put(&cut(&table, 0, 600)), Err(Error::Shape { .. })));
+    assert!(matches!(odd.put(&table.take(&[Rows::span(0, 9), Rows::span(0, 2)])), Err(Error::Shape { .. })));
+    odd.put(&cut(&table, 600, 1000)).unwrap();
+    odd.finish().unwrap();
+    // What is not finished was never there; what has come meanwhile stays.
+    drop(begin("dropped", &line, false));
+    assert!(matches!(begin("short", &line, false).finish(), Err(Error::Shape { .. })));
+    let late = begin("late", &cut(&line, 0, 0), false);
+    store.create_array(&path("late"), &cut(&line, 0, 5), PLAIN, &Attrs::new()).unwrap();
+    assert!(matches!(late.finish(), Err(Error::Exists { .. })));
+    let refused = |dtype, shape: &[usize]| {
+        let begun = store.create_array_in_parts(&path("no"), dtype, shape, PLAIN, &Attrs::new());
+        matches!(begun.map(drop), Err(Error::Unsupported { .. }))
+    };
+    assert!(refused(DType::Str, &[3]) && refused(DType::I32, &[]));
+    assert!(store.children(&ElemPath::root()).unwrap().is_empty());
+    store.publish().unwrap();
+    assert_eq!(store.children(&ElemPath::root()).unwrap(), ["empty", "g", "late", "odd", "table"]);
+    for (at, whole) in [("g/line", &line), ("table", &table), ("odd", &table), ("late", &cut(&line, 0, 5))] {
+        assert_eq!(read_all(store, &path(at)).unwrap(), *whole, "{at}");
+    }
+    assert_eq!(array_meta(store, &path("empty")).unwrap().shape, [0]);
+    assert_eq!(store.node(&path("g/line")).unwrap().unwrap().text("a"), Some("g/line"));
 }
 
 fn what_is_renamed_moves_at_publishing(fresh: Fresh) {

@@ -40,6 +40,14 @@ impl Scatter {
         with_array!(&chunk, a => typed(&mut self.out, a, origin, runs))
     }
 
+    /// Puts all of `part` from this row on. False if it does not fit; nothing is copied then.
+    pub(crate) fn put_rows(&mut self, part: Array, row: usize) -> bool {
+        let run = |(axis, &len): (usize, &usize)| [Run { src: 0, dst: if axis == 0 { row } else { 0 }, len }];
+        let runs: Vec<[Run; 1]> = part.shape().iter().enumerate().map(run).collect();
+        let runs: Vec<&[Run]> = runs.iter().map(|run| &run[..]).collect();
+        self.put(part, &vec![0; runs.len()], &runs)
+    }
+
     /// Whether the items of the result are plain numbers, so that their bytes can be given.
     pub(crate) fn takes_bytes(&self) -> bool {
         self.out.has_plain_bytes()

@@ -2,6 +2,7 @@
 //! (in CSC: columns), of the others their spans; where columns are selected, too, [`filtered`] looks through the indices.
 
 mod filtered;
+pub(super) mod twin;
 
 use std::ops::Range;
 

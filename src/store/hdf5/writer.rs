@@ -8,8 +8,9 @@ use super::write::{Draft, NewAttrs, Staged};
 use super::{Hdf5Store, attrs, error, layout, tree, types};
 use crate::error::{Error, Result};
 use crate::path::ElemPath;
-use crate::store::{Attrs, Safety, Style, WriteStore};
-use crate::value::{Array, Records};
+use crate::store::parts::Coming;
+use crate::store::{ArrayParts, Attrs, Safety, Style, WriteStore};
+use crate::value::{Array, DType, Records};
 
 impl Hdf5Store {
     fn check_writable(&self, what: &str) -> Result<()> {
@@ -111,14 +112,26 @@ impl Hdf5Store {
         write: impl FnOnce(Items<'_>, &Type) -> Outcome<()>,
     ) -> Result<()> {
         self.stage(at, attrs, |file, staged, attrs| {
-            let like = style.like.map(|like| neighbour(file, staged, like)).transpose()?.flatten();
             let dtype = dtype()?;
-            let layout = layout::choose(shape, dtype.size(), like, style.resizable);
-            let space = Space::new(shape, style.resizable && layout.chunks.is_some())?;
-            let dataset = ffi::new_dataset(file, &dtype, &space, &layout, attrs.outgrown().is_some())?;
+            let dataset = self.new_dataset(file, staged, (shape, style), &dtype, attrs)?;
             write(Items::Whole(&dataset), &dtype)?;
             Ok(Some(dataset))
         })
+    }
+
+    /// A nameless dataset without items.
+    fn new_dataset(
+        &self,
+        file: &Id,
+        staged: &Staged,
+        (shape, style): (&[usize], Style<'_>),
+        dtype: &Type,
+        attrs: &NewAttrs,
+    ) -> Outcome<Id> {
+        let like = style.like.map(|like| neighbour(file, staged, like)).transpose()?.flatten();
+        let layout = layout::choose(shape, dtype.size(), like, style.resizable);
+        let space = Space::new(shape, style.resizable && layout.chunks.is_some())?;
+        ffi::new_dataset(file, dtype, &space, &layout, attrs.outgrown().is_some())
     }
 
     fn encode(&self, at: &ElemPath, attrs: &Attrs) -> Result<NewAttrs> {
@@ -217,6 +230,36 @@ fn neighbour(file: &Id, staged: &Staged, like: &ElemPath) -> Outcome<Option<ffi:
     dataset.map(ffi::layout).transpose()
 }
 
+/// A new dataset, as far as it has come: nameless until it is staged.
+struct InParts<'s> {
+    store: &'s Hdf5Store,
+    at: ElemPath,
+    attrs: NewAttrs,
+    coming: Coming,
+    stored: Type,
+    dataset: Id,
+}
+
+impl ArrayParts for InParts<'_> {
+    fn put(&mut self, part: &Array) -> Result<()> {
+        let mut start = vec![0; part.ndim()];
+        start[0] = self.coming.rows;
+        self.coming.take(part)?;
+        let items = Items::Block { dataset: &self.dataset, start: &start, count: part.shape() };
+        self.store.writing(&self.at, || types::write(items, &self.stored, part))
+    }
+
+    fn finish(self: Box<Self>) -> Result<()> {
+        self.coming.end()?;
+        let Self { store, at, attrs, dataset, .. } = *self;
+        store.changing("adding an element", |file, staged| {
+            store.check_new(file, staged, &at)?;
+            staged.nodes.insert(at, Draft { dataset: Some(dataset), attrs });
+            Ok(())
+        })
+    }
+}
+
 impl WriteStore for Hdf5Store {
     fn create_group(&self, at: &ElemPath, attrs: &Attrs) -> Result<()> {
         self.stage(at, attrs, |_, _, _| Ok(None))
@@ -228,6 +271,27 @@ impl WriteStore for Hdf5Store {
         }
         let write = |items: Items<'_>, dtype: &Type| types::write(items, dtype, data);
         self.stage_dataset(at, attrs, (data.shape(), style), || types::stored_type(data), write)
+    }
+
+    fn create_array_in_parts<'s>(
+        &'s self,
+        at: &ElemPath,
+        dtype: DType,
+        shape: &[usize],
+        style: Style<'_>,
+        attrs: &Attrs,
+    ) -> Result<Box<dyn ArrayParts + 's>> {
+        let coming = Coming::new(self.place(at), dtype, shape)?;
+        self.changing("adding an element", |file, staged| {
+            let attrs = self.encode(at, attrs)?;
+            self.check_new(file, staged, at)?;
+            let (stored, dataset) = self.writing(at, || {
+                let stored = types::stored_type(&Array::zeros(dtype, &[0]))?;
+                let dataset = self.new_dataset(file, staged, (shape, style), &stored, &attrs)?;
+                Ok((stored, dataset))
+            })?;
+            Ok(Box::new(InParts { store: self, at: at.clone(), attrs, coming, stored, dataset }) as Box<dyn ArrayParts>)
+        })
     }
 
     fn create_records(&self, at: &ElemPath, data: &Records, style: Style<'_>, attrs: &Attrs) -> Result<()> {

@@ -84,6 +84,14 @@ impl Stage {
         Ok(dir)
     }
 
+    /// An empty directory for what is not staged yet.
+    pub(super) fn scratch_dir(&mut self, source: &Source) -> io::Result<PathBuf> {
+        let number = self.shelf.next();
+        let dir = self.shelf.path(source, number)?;
+        files::create_dir(&dir)?;
+        Ok(dir)
+    }
+
     fn dir_of(&mut self, source: &Source, at: &ElemPath) -> io::Result<PathBuf> {
         let top = at.ancestors().filter(|above| self.nodes.contains_key(above)).last().unwrap_or_else(|| at.clone());
         let number = *self.tops.entry(top.clone()).or_insert_with(|| self.shelf.next());

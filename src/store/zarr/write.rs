@@ -1,7 +1,7 @@
 //! Writing: new nodes are encoded and staged, everything else is remembered, until it is published.
 
 use std::fs::{self, File};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
@@ -20,7 +20,8 @@ use super::{Access, ZarrStore};
 use crate::error::{Error, Result};
 use crate::index::{AxisPlan, Rows, Run};
 use crate::path::ElemPath;
-use crate::store::{Attrs, Safety, Style, WriteStore};
+use crate::store::parts::Coming;
+use crate::store::{ArrayParts, Attrs, Safety, Style, WriteStore};
 use crate::value::{Array, DType, Records, Scatter};
 
 /// What a store open for writing holds.
@@ -127,33 +128,113 @@ impl ZarrStore {
         let version = self.check_new(&stage, at)?;
         let like = self.neighbour(&stage, like)?;
         let wanted = Wanted { version, like: like.as_ref(), shard: self.shard, stored, shape };
-        let document = |json| Document { version, is_array: true, json, attrs: attrs.clone() };
+        let (plan, doc) = self.planned(at, &wanted, attrs)?;
+        let dir = stage.fresh_dir(&self.source, at).map_err(self.source.io(at))?;
+        self.write_chunks(&dir, &plan, 0, shape, fields).map_err(|f| f.at(self.source.place(at)))?;
+        stage.put(&self.source, at, doc)
+    }
+
+    /// How a new array is written, and its document.
+    fn planned(&self, at: &ElemPath, wanted: &Wanted<'_>, attrs: &Attrs) -> Result<(WritePlan, Document)> {
+        let document = |json| Document { version: wanted.version, is_array: true, json, attrs: attrs.clone() };
         let mut doc = document(wanted.document());
         let plan = WritePlan::new(&doc).or_else(|_| {
             // The neighbour's codecs can be read but not written.
             doc = document(wanted.default_document());
             WritePlan::new(&doc)
         });
-        let place = || self.source.place(at);
-        let plan = plan.map_err(|f| f.at(place()))?;
-        let dir = stage.fresh_dir(&self.source, at).map_err(self.source.io(at))?;
-        self.write_chunks(&dir, &plan, shape, fields).map_err(|f| f.at(place()))?;
-        stage.put(&self.source, at, doc)
+        Ok((plan.map_err(|f| f.at(self.source.place(at)))?, doc))
     }
 
-    /// Writes the chunks of an array of this shape, whose fields these are.
-    fn write_chunks(&self, dir: &Path, plan: &WritePlan, shape: &[usize], fields: &[&Array]) -> Result<(), Fault> {
+    /// Writes the chunks of an array of this shape, whose fields these are; or of a part of one, which begins at chunk number
+    /// `first` of the first axis.
+    fn write_chunks(
+        &self,
+        dir: &Path,
+        plan: &WritePlan,
+        first: usize,
+        shape: &[usize],
+        fields: &[&Array],
+    ) -> Result<(), Fault> {
         let Some(grid) = grid(shape, &plan.chunks) else { return Ok(()) };
         (0..grid.iter().product()).into_par_iter().try_for_each(|number: usize| {
             let cut = |field: &&Array| cut_chunk(field, shape, &plan.chunks, &unravel(number, &grid));
             let chunk = fields.iter().map(cut).collect::<Result<Vec<Array>, Fault>>()?;
             let Some(bytes) = plan.encoder.encode(&chunk)? else { return Ok(()) };
-            let path = dir.join(plan.keys.key(&unravel(number, &grid)));
+            let mut chunk = unravel(number, &grid);
+            if let Some(row) = chunk.first_mut() {
+                *row += first;
+            }
+            let path = dir.join(plan.keys.key(&chunk));
             if let Some(parent) = path.parent() {
                 fs::create_dir_all(parent)?;
             }
             Ok(files::write_file(&self.source, &path, &bytes)?)
         })
+    }
+}
+
+/// A new array, as far as it has come: in a directory that belongs to no staged node yet.
+struct InParts<'s> {
+    store: &'s ZarrStore,
+    at: ElemPath,
+    dir: PathBuf,
+    plan: WritePlan,
+    doc: Document,
+    coming: Coming,
+    /// What has come and is not written yet, how many rows that is, and the number of the chunk where it begins.
+    waiting: Vec<Array>,
+    rows: usize,
+    first: usize,
+}
+
+/// Chunks along the first axis that are encoded together, on all cores.
+const TOGETHER: usize = 8;
+
+impl InParts<'_> {
+    /// Writes what waits, which begins at the start of a chunk.
+    fn write(&mut self) -> Result<()> {
+        let shape = [&[self.rows], &self.coming.shape[1..]].concat();
+        let mut whole = Scatter::new(self.coming.dtype, &shape);
+        let mut row = 0;
+        for part in self.waiting.drain(..) {
+            let rows = part.shape()[0];
+            whole.put_rows(part, row);
+            row += rows;
+        }
+        let written = self.store.write_chunks(&self.dir, &self.plan, self.first, &shape, &[&whole.finish()]);
+        self.first += self.rows.div_ceil(self.plan.chunks[0]);
+        self.rows = 0;
+        written.map_err(|fault| fault.at(self.store.source.place(&self.at)))
+    }
+}
+
+impl ArrayParts for InParts<'_> {
+    fn put(&mut self, part: &Array) -> Result<()> {
+        self.coming.take(part)?;
+        let together = self.plan.chunks[0].saturating_mul(TOGETHER);
+        let (mut from, rows) = (0, part.shape()[0]);
+        while from < rows {
+            let upto = rows.min(from + together - self.rows);
+            self.waiting.push(part.take(&[Rows::span(from, upto)]));
+            self.rows += upto - from;
+            from = upto;
+            if self.rows == together {
+                self.write()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(mut self: Box<Self>) -> Result<()> {
+        self.coming.end()?;
+        self.write()?;
+        let mut stage = self.store.stage()?.lock();
+        self.store.check_new(&stage, &self.at)?;
+        let source = &self.store.source;
+        let home = stage.fresh_dir(source, &self.at);
+        home.and_then(|home| files::rename(&self.dir, &home)).map_err(source.io(&self.at))?;
+        stage.put(source, &self.at, self.doc)
     }
 }
 
@@ -174,6 +255,10 @@ impl WritePlan {
         let encoder = Encoder::new(&codecs, &items, &fill, &chunks)?;
         Ok(Self { chunks, keys: layout.keys.map_err(Fault::Unsupported)?, encoder })
     }
+}
+
+fn is_sharded(doc: &Document) -> bool {
+    Layout::new(doc).and_then(|layout| layout.sharding()).is_ok_and(|sharding| sharding.is_some())
 }
 
 /// Chunks along each axis; `None` if there are no items at all.
@@ -214,6 +299,26 @@ impl WriteStore for ZarrStore {
 
     fn create_array(&self, at: &ElemPath, data: &Array, style: Style<'_>, attrs: &Attrs) -> Result<()> {
         self.create_node(at, &Stored::array(data), data.shape(), &[data], style.like, attrs)
+    }
+
+    fn create_array_in_parts<'s>(
+        &'s self,
+        at: &ElemPath,
+        dtype: DType,
+        shape: &[usize],
+        style: Style<'_>,
+        attrs: &Attrs,
+    ) -> Result<Box<dyn ArrayParts + 's>> {
+        let coming = Coming::new(self.source.place(at), dtype, shape)?;
+        let mut stage = self.stage()?.lock();
+        let version = self.check_new(&stage, at)?;
+        let like = self.neighbour(&stage, style.like)?.filter(|like| !is_sharded(like));
+        let stored = Stored::plain(dtype);
+        let wanted = Wanted { version, like: like.as_ref(), shard: false, stored: &stored, shape };
+        let (plan, doc) = self.planned(at, &wanted, attrs)?;
+        let dir = stage.scratch_dir(&self.source).map_err(self.source.io(at))?;
+        let at = at.clone();
+        Ok(Box::new(InParts { store: self, at, dir, plan, doc, coming, waiting: Vec::new(), rows: 0, first: 0 }))
     }
 
     fn create_records(&self, at: &ElemPath, data: &Records, style: Style<'_>, attrs: &Attrs) -> Result<()> {

@@ -3,6 +3,7 @@
 
 mod filter;
 mod indices;
+mod turned;
 
 use std::fmt;
 use std::ops::Range;

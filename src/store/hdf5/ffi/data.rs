@@ -360,7 +360,13 @@ impl Items<'_> {
             Self::Whole(dataset) => {
                 check(|| unsafe { H5Dwrite(dataset.raw(), dtype.0.raw(), H5S_ALL, H5S_ALL, H5P_DEFAULT, from) })
             }
-            Self::Block { .. } => Err(Failure::new("blocks are read, not written")),
+            Self::Block { dataset, start, count } => {
+                let (here, there) = (Space::new(count, false)?, Space::of_dataset(dataset)?);
+                there.select(start, count)?;
+                let (here, there) = (here.0.raw(), there.0.raw());
+                // SAFETY: as above, for as many items as the selection has.
+                check(|| unsafe { H5Dwrite(dataset.raw(), dtype.0.raw(), here, there, H5P_DEFAULT, from) })
+            }
         };
         done.map(drop)
     }

@@ -1,0 +1,214 @@
+//! The gene index: a matrix stored by rows (CSR) once more by columns (CSC), as an ordinary layer that every reader of AnnData can
+//! open. A few genes are then read from it, as long as it fits the matrix.
+//!
+//! The matrix says in an attribute where its index is, and goes without when it is replaced; the index says in others how the
+//! matrix was laid out when it was made. Where that has changed since, or where values of the genes asked for differ, the index is
+//! passed over.
+
+use std::fmt;
+use std::ops::ControlFlow;
+
+use serde_json::json;
+
+use super::anndata::AnnDataShadow;
+use super::root::Root;
+use super::slots;
+use crate::codec::{self, Cut, Dialect, Info, Kind};
+use crate::commit::{Change, ChangeKind, Receipt};
+use crate::error::{Error, Result};
+use crate::index::Rows;
+use crate::overlay::{Lookup, Was};
+use crate::path::ElemPath;
+use crate::progress::Progress;
+use crate::store::{Attrs, ReadStore, Safety};
+use crate::value::{Element, Sparse, SparseFormat};
+
+/// Attribute of an indexed matrix: path of its index inside the AnnData.
+const INDEX: &str = "adshadow-gene-index";
+/// Attribute of an index: the checksum of the matrix's indptr when the index was made.
+const SOURCE: &str = "adshadow-source-crc32c";
+/// The layer that is the index.
+const LAYER: &str = "X_csc";
+
+/// Values of the index that are compared with the matrix each time it is used.
+const SAMPLES: usize = 3;
+
+/// How a gene index is made.
+#[derive(Clone, Copy)]
+pub struct GeneIndexOptions<'a> {
+    memory: usize,
+    safety: Safety,
+    progress: Option<Progress<'a>>,
+}
+
+impl Default for GeneIndexOptions<'_> {
+    fn default() -> Self {
+        Self { memory: 1 << 30, safety: Safety::default(), progress: None }
+    }
+}
+
+impl fmt::Debug for GeneIndexOptions<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { memory, safety, .. } = self;
+        f.debug_struct("GeneIndexOptions").field("memory", memory).field("safety", safety).finish_non_exhaustive()
+    }
+}
+
+impl<'a> GeneIndexOptions<'a> {
+    /// Bytes of the index that are put together at a time, 1 GiB unless told otherwise: the matrix is read once for each such
+    /// part, and once more.
+    #[must_use]
+    pub const fn memory(mut self, bytes: usize) -> Self {
+        self.memory = bytes;
+        self
+    }
+
+    /// As [`WriteOptions::safety`](crate::WriteOptions::safety).
+    #[must_use]
+    pub const fn safety(mut self, safety: Safety) -> Self {
+        self.safety = safety;
+        self
+    }
+
+    /// Whom to tell how far it is, in stored values looked at. On a break nothing is written.
+    #[must_use]
+    pub const fn progress(mut self, progress: Progress<'a>) -> Self {
+        self.progress = Some(progress);
+        self
+    }
+}
+
+impl AnnDataShadow {
+    /// Writes X once more by its columns, as the layer `X_csc`, at once and as one transaction; what is pending stays so. From
+    /// then on, reading few genes of many cells reads that layer instead of looking through all of X.
+    ///
+    /// An index that is there already is replaced. It is never used for an X that was replaced, or whose rows have other lengths
+    /// than when the index was made, and whenever it is used some of its values are compared with X. What that may
+    /// not show is another program that overwrites single values of X in place: remove the layer before, or make it anew.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] if X in the file is not a CSR matrix; [`Error::Exists`] if there is a layer of that name that is
+    /// no index; [`Error::Cancelled`]; as [`write`](Self::write).
+    pub fn add_gene_index(&self, options: &GeneIndexOptions<'_>) -> Result<Receipt> {
+        let (x, index) = (self.root.at("X")?, self.root.at("layers")?.child(LAYER));
+        self.refuse_view(&x, "adding a gene index")?;
+        let go_on = |_, _| ControlFlow::Continue(());
+        let progress = options.progress.unwrap_or(&go_on);
+        self.root.core.transact("adding a gene index", options.safety, |store, delta| {
+            let unsupported = |what: &str| Error::Unsupported { at: self.root.place(&x), what: what.to_owned() };
+            let (Lookup::Stored(file), Lookup::Stored(_)) = (delta.lookup(&x), delta.lookup(&index)) else {
+                return Err(unsupported("there are pending changes to it or to its index: write() them first"));
+            };
+            let info = codec::describe(store, &file)?.filter(|info| file == x && is_csr(info));
+            let info = info.ok_or_else(|| unsupported("only a csr_matrix in the file can get a gene index"))?;
+            let old = match store.node(&index)? {
+                Some(old) if old.attrs.contains_key(SOURCE) => {
+                    let old = codec::describe(store, &index)?;
+                    store.remove(&index)?;
+                    old.map(|info| Was { what: info.describe(), shape: info.shape })
+                }
+                Some(_) => return Err(Error::Exists { at: self.root.place(&index) }),
+                None => None,
+            };
+            let layers = index.parent().unwrap_or_default();
+            if store.node(&layers)?.is_none() {
+                codec::encode_dict(store, &layers)?;
+            }
+            let dialect = Dialect { like: Some(x.child("data")), nullable_strings: false };
+            let attrs = Attrs::from_iter([(SOURCE.to_owned(), json!(checksum(store, &x)?))]);
+            let twin = codec::Twin { attrs, dialect: &dialect, budget: options.memory, progress };
+            let bytes = codec::encode_twin(store, &x, &index, twin)?;
+            let path = format!("{}/{LAYER}", slots::LAYERS.name);
+            store.set_attrs(&x, &Attrs::from_iter([(INDEX.to_owned(), json!(path))]))?;
+            let kind = if old.is_some() { ChangeKind::Replaced } else { ChangeKind::Added };
+            let what = format!("a {} of {}", SparseFormat::Csc, info.dtype.unwrap_or_default());
+            Ok(Change { path, kind, what, shape: info.shape, bytes, old })
+        })
+    }
+}
+
+/// What a selection takes of the matrix `file`, from its index; `None` where it has none that fits, or where reading by rows
+/// is less work.
+///
+/// # Errors
+/// Those of the store that do not lie in the index alone.
+pub(super) fn read(
+    root: &Root,
+    store: &dyn ReadStore,
+    file: &ElemPath,
+    info: &Info,
+    cut: Cut<'_>,
+) -> Result<Option<Element>> {
+    let [rows, Some(genes)] = cut else { return Ok(None) };
+    let &[n_rows, n_genes] = &info.shape[..] else { return Ok(None) };
+    // Shares of the stored values that are looked at.
+    let by_rows = rows.as_ref().map_or(n_rows, Rows::len) as f64 / n_rows as f64;
+    let by_genes = genes.len() as f64 / n_genes as f64;
+    if !is_csr(info) || by_genes >= by_rows || genes.is_empty() {
+        return Ok(None);
+    }
+    let Some(link) = store.node(file)?.and_then(|node| node.text(INDEX).map(str::to_owned)) else { return Ok(None) };
+    let Ok(index) = root.at(&link) else { return Ok(None) };
+    // Only as it is in the file; what is pending may be anything.
+    match root.core.state().overlay.lookup(&index) {
+        Lookup::Stored(there) if there == index => {}
+        _ => return Ok(None),
+    }
+    let found = || -> Result<Option<Sparse>> {
+        let Some(node) = store.node(&index)? else { return Ok(None) };
+        if node.attrs.get(SOURCE) != Some(&json!(checksum(store, file)?)) {
+            return Ok(None);
+        }
+        let whole =
+            codec::describe(store, &index)?.is_some_and(|twin| twin.shape == info.shape && twin.stored == info.stored);
+        match codec::decode(store, &index, cut)? {
+            Element::Sparse(found) if whole && agrees(store, file, cut, &found)? => Ok(Some(found)),
+            _ => Ok(None),
+        }
+    };
+    match found() {
+        Ok(found) => Ok(found.map(|sparse| Element::Sparse(sparse.to_format(SparseFormat::Csr)))),
+        Err(error @ (Error::StoreChanged { .. } | Error::Io { .. } | Error::Closed { .. })) => Err(error),
+        // X is there all the same.
+        Err(_) => Ok(None),
+    }
+}
+
+fn is_csr(info: &Info) -> bool {
+    info.kind == Kind::Sparse && info.encoding.as_ref().is_some_and(|(name, _)| name == SparseFormat::Csr.name())
+}
+
+/// Of the indptr of a matrix.
+fn checksum(store: &dyn ReadStore, matrix: &ElemPath) -> Result<u32> {
+    let indptr = crate::store::read_all(store, &matrix.child("indptr"))?;
+    Ok(crc32c::crc32c(&indptr.to_le_bytes()))
+}
+
+/// Whether some of the values found are those of the matrix, and of the same dtype.
+fn agrees(store: &dyn ReadStore, matrix: &ElemPath, cut: Cut<'_>, found: &Sparse) -> Result<bool> {
+    let n = found.nnz();
+    let samples = (0..SAMPLES.min(n)).map(|i| i * (n - 1) / (SAMPLES - 1).max(1));
+    for entry in samples {
+        // Of the index: columns, and the rows in them.
+        let column = found.indptr().partition_point(|&start| start <= entry as u64) - 1;
+        let Some(row) = found.indices().get(entry) else { return Ok(false) };
+        let at = |axis: usize, i: usize| match cut.get(axis) {
+            Some(Some(rows)) => rows.get(i),
+            _ => Some(i),
+        };
+        let (Some(row), Some(gene)) = (at(0, row), at(1, column)) else { return Ok(false) };
+        let there = codec::decode(store, matrix, &[Some(Rows::picks([row])), Some(Rows::picks([gene]))])?;
+        let value = found.data().take(&[Rows::picks([entry])]);
+        match there {
+            // An entry may be stored in two parts, which only their sum tells.
+            Element::Sparse(there) if there.data().len() == 1 => {
+                if there.data().to_le_bytes() != value.to_le_bytes() || there.data().dtype() != value.dtype() {
+                    return Ok(false);
+                }
+            }
+            Element::Sparse(there) if there.data().len() > 1 => {}
+            _ => return Ok(false),
+        }
+    }
+    Ok(true)
+}
