@@ -1,5 +1,5 @@
-//! Reading those entries of a sparse matrix whose index is wanted: indices are looked through block by block, and of the data
-//! is read what they say. Memory holds a block and what was found.
+//! Reading those entries of a sparse matrix whose index is wanted: indices are looked through block by block, and of
+//! the data is read what they say. Memory holds a block and what was found.
 
 use std::ops::Range;
 
@@ -12,11 +12,11 @@ use crate::error::Result;
 use crate::index::Rows;
 use crate::value::{Array, Indices, Item, MinorFilter, Sparse, SparseFormat, with_array, with_indices};
 
-/// Chunks of up to so many entries lie in one block, so that none is decoded twice. (One that is longer takes as much memory
-/// as it likes wherever it is decoded.)
+/// Chunks of up to so many entries lie in one block, so that none is decoded twice. Longer ones would make a block of any
+/// size; they are decoded once for every block.
 const LONGEST_CHUNK: usize = 64 << 20;
 
-/// Where more than one of so many entries is wanted, all data of the block are read as they lie, instead of run by run.
+/// Where more than one of so many entries is wanted, all data of the block are read as they lie, not run by run.
 const FEW: usize = 8;
 
 /// The entries of the rows `major`, which lie in `spans`, whose index passes `filter`, which is made for `minor`.
@@ -197,7 +197,9 @@ mod tests {
     proptest! {
         #[test]
         fn blocks_hold_every_entry_once_and_end_where_chunks_end(
-            rows in proptest::collection::vec((0_usize..3, 0_usize..9), 0..12), len in 1_usize..10, multiple in 1_usize..7,
+            rows in proptest::collection::vec((0_usize..3, 0_usize..9), 0..12),
+            len in 1_usize..10,
+            multiple in 1_usize..7,
         ) {
             let spans: Vec<Range<usize>> = rows.iter().scan(0, |at, (gap, n)| {
                 let start = *at + gap;
@@ -207,16 +209,17 @@ mod tests {
             let blocks: Vec<Vec<Piece>> = Blocks { spans: &spans, row: 0, at: 0, len, multiple }.collect();
             let of_row = |row: usize| blocks.iter().flatten().filter(move |piece| piece.row == row);
             for (row, span) in spans.iter().enumerate() {
-                prop_assert_eq!(of_row(row).flat_map(|p| p.entries.clone()).collect::<Vec<_>>(), span.clone().collect::<Vec<_>>());
+                prop_assert!(of_row(row).flat_map(|piece| piece.entries.clone()).eq(span.clone()));
             }
             let sizes = blocks.iter().map(|block| block.iter().map(|piece| piece.entries.len()).sum::<usize>());
             for (i, (block, size)) in blocks.iter().zip(sizes).enumerate() {
-                let before = block.iter().scan(0, |n, piece| { *n += piece.entries.len(); Some(*n - piece.entries.len()) });
-                prop_assert!(block.iter().map(|piece| piece.offset).eq(before));
+                let before = |i: usize| block[..i].iter().map(|piece| piece.entries.len()).sum::<usize>();
+                prop_assert!(block.iter().map(|piece| piece.offset).eq((0..block.len()).map(before)));
                 prop_assert!(size < len + multiple);
                 if let Some(next) = blocks.get(i + 1) {
                     prop_assert!(size >= len);
-                    prop_assert!((block[block.len() - 1].entries.end - 1) / multiple < next[0].entries.start / multiple);
+                    let last = block[block.len() - 1].entries.end - 1;
+                    prop_assert!(last / multiple < next[0].entries.start / multiple);
                 }
             }
         }

@@ -1,5 +1,6 @@
-//! `csr_matrix` and `csc_matrix`: a group of `data`, `indices` and `indptr`. Of indptr are read the ends of the rows asked for
-//! (in CSC: columns), of the others their spans; where columns are selected, too, [`filtered`] looks through the indices.
+//! `csr_matrix` and `csc_matrix`: a group of `data`, `indices` and `indptr`. Of indptr are read the ends of the rows
+//! asked for (in CSC: columns), of the others their spans; where columns are selected, too, [`filtered`] looks through
+//! the indices.
 
 mod filtered;
 pub(super) mod twin;
@@ -15,8 +16,8 @@ use crate::path::ElemPath;
 use crate::store::{ArrayMeta, WriteStore, array_meta};
 use crate::value::{Array, DType, Element, Indices, MinorFilter, Sparse, SparseFormat, check_memory};
 
-/// Stored entries that are looked at in one step where columns of a CSR (or rows of a CSC) are selected: bounds the memory of
-/// a pass over a whole matrix.
+/// Stored entries that are looked at in one step where columns of a CSR (or rows of a CSC) are selected: bounds the
+/// memory of a pass over a whole matrix.
 const BLOCK: usize = 4 << 20;
 
 /// The parts of a matrix and what their metadata say.

@@ -43,7 +43,7 @@ impl MinorFilter {
         }
     }
 
-    /// Calls `hit` with the number of each index that is wanted and where it goes, in order. The indices lie on the axis.
+    /// Calls `hit` with the number of each index that is wanted and where it goes, in order. All lie on the axis.
     pub(crate) fn scan<I: Position>(&self, indices: &[I], mut hit: impl FnMut(usize, usize)) {
         match *self {
             Self::Keep => indices.iter().enumerate().for_each(|(i, index)| hit(i, index.at())),

@@ -9,9 +9,9 @@ const MANY: usize = 1 << 20;
 
 /// Position of each stored value on the axis that is not compressed, as scipy keeps them: `int32` or `int64`.
 ///
-/// Two are equal if they hold the same positions, whatever the width. Made by `into()` from lists of integers; those that
-/// are neither `i32` nor `i64` get the narrower width if all fit. A position beyond `i64` becomes `i64::MAX`, which is
-/// beyond every axis, too.
+/// Two are equal if they hold the same positions, whatever the width. Made by `into()` from lists of integers; those
+/// that are neither `i32` nor `i64` get the narrower width if all fit. A position beyond `i64` becomes `i64::MAX`,
+/// which is beyond every axis, too.
 #[derive(Debug, Clone)]
 pub enum Indices {
     /// 32 bits each.
@@ -20,8 +20,8 @@ pub enum Indices {
     I64(Vec<i64>),
 }
 
-/// Runs an expression with the typed slice inside an [`Indices`] bound to a name; its items cast to `usize` with `as`, or
-/// are a [`Position`] in generic code.
+/// Runs an expression with the typed slice inside an [`Indices`] bound to a name; its items cast to `usize` with `as`,
+/// or are a [`Position`] in generic code.
 macro_rules! with_indices {
     ($indices:expr, $slice:ident => $body:expr) => {
         match $indices {

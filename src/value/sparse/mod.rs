@@ -1,5 +1,5 @@
-//! [`Sparse`]: a CSR or CSC matrix, one struct with the axes swapped. Its indices keep the width that they are stored in
-//! ([`Indices`]); [`MinorFilter`] finds those that a selection wants.
+//! [`Sparse`]: a CSR or CSC matrix, one struct with the axes swapped. Its indices keep the width that they are
+//! stored in ([`Indices`]); [`MinorFilter`] finds those that a selection wants.
 
 mod filter;
 mod indices;
