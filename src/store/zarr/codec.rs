@@ -165,10 +165,20 @@ impl Codec {
         first.undo_into(bytes, out)
     }
 
-    /// Decodes a chunk of a [direct](Self::is_direct) codec into `out`, whatever is there.
-    pub(super) fn decode_to(&self, bytes: Vec<u8>, out: &mut Vec<u8>) -> Result<(), Fault> {
+    /// Decodes a chunk of a [direct](Self::is_direct) codec into `out`, whatever is there: its beginning, of at least `wanted`
+    /// bytes.
+    pub(super) fn decode_to(&self, bytes: Vec<u8>, wanted: usize, out: &mut Vec<u8>) -> Result<(), Fault> {
         self.items.typed(0, &self.shape)?;
         let size = self.chunk_bytes();
+        if let [filter] = &self.after[..]
+            && wanted <= size / 4 * 3
+            && wanted <= MAX_BELIEVED
+        {
+            out.resize(wanted, 0);
+            if filter.undo_start(&bytes, size, out).is_some() {
+                return Ok(());
+            }
+        }
         if size <= MAX_BELIEVED {
             out.resize(size, 0);
             return self.decode_into(bytes, out);

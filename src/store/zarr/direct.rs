@@ -2,7 +2,8 @@
 //! one is decoded once, and its runs are copied. Of chunks that are stored as they are, only the bytes wanted are read.
 //!
 //! The result is cut into bands, one for each row of chunks, so that threads do not wait for each other. Chunks of which a part is
-//! wanted are remembered for the next request; those that are wanted whole are not, for whoever streams does not come back.
+//! wanted are remembered for the next request; those that are wanted whole are not, for whoever streams does not come back. At first
+//! a chunk is decoded (and remembered) as far as it is wanted, if its codec can stop there; whoever asks for more gets it whole.
 
 use std::sync::Arc;
 
@@ -48,9 +49,14 @@ impl<'a> Direct<'a> {
         let (Reading { source, at, cache }, codec) = (self.from, &self.array.codec);
         let chunk = position(wish);
         let Some(spot) = self.array.spot(self.from, &chunk)? else { return self.fill(band, wish) };
+        let mut wanted = self.wanted(wish);
         if let Some(known) = cache.and_then(|cache| cache.get(at, &chunk)) {
-            source.check_chunk(at, &spot.key)?;
-            return self.put(band, &known, wish);
+            if wanted <= known.len() {
+                source.check_chunk(at, &spot.key)?;
+                return self.put(band, &known, wish);
+            }
+            // Whoever comes back for more will come again.
+            wanted = codec.chunk_bytes();
         }
         if codec.is_raw() {
             if !self.read_raw(band, scratch, wish, &spot)? {
@@ -64,11 +70,11 @@ impl<'a> Direct<'a> {
             return codec.decode_into(bytes, band.lock().bytes());
         }
         if self.is_whole(wish) {
-            codec.decode_to(bytes, scratch)?;
+            codec.decode_to(bytes, wanted, scratch)?;
             return self.put(band, scratch, wish);
         }
         let mut decoded = Vec::new();
-        codec.decode_to(bytes, &mut decoded)?;
+        codec.decode_to(bytes, wanted, &mut decoded)?;
         let decoded = Arc::new(decoded);
         if let Some(cache) = cache {
             cache.insert(at, &chunk, decoded.clone());
@@ -92,10 +98,23 @@ impl<'a> Direct<'a> {
         })
     }
 
-    /// Copies what is wanted of a decoded chunk.
+    /// Bytes of one position on the first axis of a chunk; of a scalar, all.
+    fn row_bytes(&self) -> usize {
+        self.array.codec.chunk_bytes() / self.array.chunks.first().unwrap_or(&1)
+    }
+
+    /// How much of a chunk, from its beginning, holds all that is wanted of it.
+    fn wanted(&self, wish: &[&ChunkPart]) -> usize {
+        let rows = wish.first().map(|part| part.runs.iter().map(|run| run.src + run.len).max().unwrap_or(0));
+        rows.unwrap_or(1) * self.row_bytes()
+    }
+
+    /// Copies what is wanted of a decoded chunk, or of its beginning.
     fn put(&self, band: &Mutex<Band<'_>>, chunk: &[u8], wish: &[&ChunkPart]) -> Result<(), Fault> {
         let runs: Vec<&[Run]> = wish.iter().map(|part| &part.runs[..]).collect();
-        put(band, chunk, &self.array.chunks, &vec![0; runs.len()], &runs)
+        let mut shape = self.array.chunks.clone();
+        shape.iter_mut().take(1).for_each(|rows| *rows = chunk.len() / self.row_bytes());
+        put(band, chunk, &shape, &vec![0; runs.len()], &runs)
     }
 
     /// Fills in for a missing chunk, with no more items than are wanted of it.
@@ -130,7 +149,7 @@ impl<'a> Direct<'a> {
         let (Some((first, rest)), false) = (wish.split_first(), all) else {
             return read(&mut [(0, band.lock().bytes())]);
         };
-        let row = size / self.array.chunks[0];
+        let row = self.row_bytes();
         let spans = spans(&first.runs, GAP_BYTES / row, (BATCH_BYTES / row).max(1));
         let mut to_read = &spans[..];
         while !to_read.is_empty() {

@@ -3,6 +3,9 @@
 
 use std::cell::RefCell;
 
+use zstd::stream::raw::{InBuffer, Operation, OutBuffer};
+use zstd::zstd_safe::get_frame_content_size;
+
 use super::filter::Filter;
 use super::source::Fault;
 use crate::store::hdf5::unblosc;
@@ -10,12 +13,14 @@ use crate::store::hdf5::unblosc;
 /// What decoding needs besides its two buffers: made once per thread, for it is larger than many a chunk.
 struct Contexts {
     zstd: Option<zstd::bulk::Decompressor<'static>>,
+    zstd_stream: Option<zstd::stream::raw::Decoder<'static>>,
     deflate: libdeflater::Decompressor,
 }
 
 thread_local! {
     static CONTEXTS: RefCell<Contexts> = RefCell::new(Contexts {
         zstd: zstd::bulk::Decompressor::new().ok(),
+        zstd_stream: zstd::stream::raw::Decoder::new().ok(),
         deflate: libdeflater::Decompressor::new(),
     });
 }
@@ -28,6 +33,28 @@ impl Filter {
         }
         // What is unusual (gzip in several members), damaged, or of a filter that has no such way.
         fill(&self.undo(bytes, out.len())?, out)
+    }
+
+    /// Undoes the filter for as much as `out` takes, the beginning of `whole` bytes. `None` where only the whole can be decoded, or
+    /// the bytes do not say that they are the whole.
+    pub(super) fn undo_start(&self, bytes: &[u8], whole: usize, out: &mut [u8]) -> Option<()> {
+        let is_whole = matches!(self, Self::Zstd) && get_frame_content_size(bytes).ok()?? == whole as u64;
+        if !is_whole {
+            return None;
+        }
+        CONTEXTS.with_borrow_mut(|contexts| {
+            let decoder = contexts.zstd_stream.as_mut()?;
+            decoder.reinit().ok()?;
+            let (mut from, mut to) = (InBuffer::around(bytes), OutBuffer::around(out));
+            while to.pos() < to.capacity() {
+                let before = (from.pos(), to.pos());
+                decoder.run(&mut from, &mut to).ok()?;
+                if (from.pos(), to.pos()) == before {
+                    return None;
+                }
+            }
+            Some(())
+        })
     }
 
     /// Decodes into `out` and gives the bytes written; `None` where that does not work.
@@ -109,6 +136,27 @@ mod tests {
             assert!(undo(&packed[..packed.len() / 2], plain.len()).is_err(), "{filter:?} cut off");
             assert!(undo(&[], plain.len()).is_err(), "{filter:?} of nothing");
         }
+    }
+
+    #[test]
+    fn the_beginning_of_a_frame_is_decoded_alone() {
+        let plain: Vec<u8> = (0..300_000_u32).flat_map(|i| (i / 7).to_le_bytes()).collect();
+        let packed = zstd::bulk::compress(&plain, 3).unwrap();
+        let start = |packed: &[u8], whole: usize, len: usize| {
+            let mut out = vec![0; len];
+            Filter::Zstd.undo_start(packed, whole, &mut out).map(|()| out)
+        };
+        for len in [0, 1, 100_000, 200_001, plain.len()] {
+            assert_eq!(start(&packed, plain.len(), len).unwrap(), plain[..len]);
+        }
+        // What lies behind need not even be there; what is wanted must.
+        let cut = &packed[..packed.len() / 2];
+        assert_eq!(start(cut, plain.len(), 1000).unwrap(), plain[..1000]);
+        assert!(start(cut, plain.len(), plain.len() - 1).is_none());
+        assert!(start(&packed, plain.len() + 1, 10).is_none(), "of another length");
+        assert!(
+            start(b"no frame", 8, 1).is_none() && Filter::Lz4.undo_start(&lz4(&plain), plain.len(), &mut [0]).is_none()
+        );
     }
 
     #[test]

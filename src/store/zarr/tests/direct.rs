@@ -126,6 +126,23 @@ fn of_chunks_stored_as_they_are_only_what_is_wanted_is_read() {
 }
 
 #[test]
+fn a_chunk_is_decoded_as_far_as_it_is_wanted_and_then_whole() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = temp.path().join("s.zarr");
+    drop(ZarrStore::create(&dir, Flavour::V3).unwrap());
+    let data = values();
+    write(&dir, [23, 7], &codecs()[1].1, &data);
+    let store = ZarrStore::open_read(&dir).unwrap();
+    // Its beginning, something within that, more than that, and all that was not wanted before.
+    for (rows, fetched) in [(0..4, 1), (1..3, 0), (4..5, 1), (17..20, 0), (22..23, 0)] {
+        let rows = [Rows::span(rows.start, rows.end), Rows::All(7)];
+        let before = store.stats();
+        assert_eq!(store.read(&at("x"), &rows).unwrap(), data.take(&rows));
+        assert_eq!((store.stats() - before).chunks, fetched, "{rows:?}");
+    }
+}
+
+#[test]
 fn a_chunk_that_is_remembered_does_not_hide_that_it_was_changed() {
     let temp = tempfile::tempdir().unwrap();
     let dir = temp.path().join("s.zarr");
