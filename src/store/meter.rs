@@ -10,7 +10,7 @@ pub struct IoStats {
     /// Chunks (or, for unchunked HDF5 datasets, contiguous spans) fetched; absent Zarr chunks, and those that are
     /// remembered decoded, are not counted.
     pub chunks: u64,
-    /// Bytes read: exact for Zarr; for HDF5 the stored size of the chunks and spans, without HDF5's own metadata.
+    /// Bytes read: exact for Zarr; for HDF5 those of chunks and spans, without HDF5's own metadata.
     pub bytes_read: u64,
     /// Bytes written to disk, journals included.
     pub bytes_written: u64,

@@ -52,9 +52,37 @@ fn lz4_block(packed: &[u8], place: &mut [u8]) -> Option<()> {
     (length == place.len()).then_some(())
 }
 
-fn zstd_block(packed: &[u8], place: &mut [u8]) -> Option<()> {
+/// A zstd frame that fills its place.
+pub(super) fn zstd_block(packed: &[u8], place: &mut [u8]) -> Option<()> {
     let length = ::zstd::bulk::decompress_to_buffer(packed, place).ok()?;
     (length == place.len()).then_some(())
+}
+
+/// Runs of bytes as they are, and copies of what came before, in the format of liblzf; fills its place.
+pub(super) fn lzf(mut packed: &[u8], place: &mut [u8]) -> Option<()> {
+    let mut done = 0;
+    while let Some((&control, rest)) = packed.split_first() {
+        let control = usize::from(control);
+        if control < 32 {
+            let (run, rest) = rest.split_at_checked(control + 1)?;
+            place.get_mut(done..done + run.len())?.copy_from_slice(run);
+            (done, packed) = (done + run.len(), rest);
+            continue;
+        }
+        let (more, rest) = if control >> 5 == 7 { rest.split_first()? } else { (&0, rest) };
+        let (&low, rest) = rest.split_first()?;
+        let (from, len) =
+            (done.checked_sub(((control & 31) << 8) + usize::from(low) + 1)?, (control >> 5) + usize::from(*more) + 2);
+        let end = done.checked_add(len).filter(|&end| end <= place.len())?;
+        if from + len <= done {
+            place.copy_within(from..from + len, done);
+        } else {
+            // It repeats what it is making.
+            (done..end).for_each(|at| place[at] = place[at - (done - from)]);
+        }
+        (done, packed) = (end, rest);
+    }
+    (done == place.len()).then_some(())
 }
 
 /// Blocks of items whose bits are transposed, then compressed by LZ4, zstd or not at all. What does not fill eight items is
@@ -172,6 +200,7 @@ mod tests {
                 chunk[..7].fill(0);
                 chunk[8..11].fill(0);
             }
+            let _ = lzf(&chunk, &mut [0; 300]);
             for decode in [zstd as Decode, bzip2, lz4, bitshuffle] {
                 if let Some(out) = decode(&chunk, &parameters, 300) {
                     prop_assert!(out.len() <= 300);

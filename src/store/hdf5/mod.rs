@@ -9,19 +9,25 @@ mod claim;
 mod compact;
 mod copy;
 mod decode;
+mod direct;
 mod error;
 mod faults;
 mod ffi;
 mod held;
 mod journal;
 mod layout;
+mod opened;
 mod pages;
+mod pipeline;
+mod places;
 mod read;
 mod recover;
+mod stretch;
 #[cfg(test)]
 mod tests;
 mod tree;
 mod types;
+mod unshuffle;
 mod volume;
 mod write;
 mod writer;
@@ -30,6 +36,7 @@ use std::collections::BTreeSet;
 use std::fs::{self, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use parking_lot::{Mutex, RwLock};
 
@@ -37,6 +44,7 @@ use self::claim::Claim;
 use self::ffi::{Id, Kind, Outcome, Type, locked};
 pub(super) use self::ffi::{blosc_size, unblosc};
 use self::held::Identity;
+use self::opened::Opened;
 use self::read::{Refusal, Source};
 use self::volume::{Shared, Volume};
 use self::write::Staged;
@@ -60,7 +68,7 @@ pub struct Hdf5Store {
     // Dropped in this order: nothing of a file outlives it, and the file is closed before others may claim it.
     staged: Mutex<Staged>,
     /// Closed and opened again when something is published: then all who read are waited for. `None` if that failed.
-    file: RwLock<Option<Id>>,
+    file: RwLock<Option<Opened>>,
     volume: Shared,
     _claim: Claim,
 }
@@ -159,7 +167,7 @@ impl Hdf5Store {
             seen,
             meter: Meter::default(),
             staged: Mutex::default(),
-            file: RwLock::new(Some(file)),
+            file: RwLock::new(Some(Opened::new(file))),
             volume,
             _claim: claim,
         })
@@ -201,10 +209,25 @@ impl Hdf5Store {
         found.filter(|object| object.kind() == kind).ok_or_else(|| self.not_found(at))
     }
 
+    /// The dataset at `at`, for reading all of its items.
+    fn source(&self, file: &Opened, at: &ElemPath) -> Result<Arc<Source>> {
+        if let Some(known) = file.source(at) {
+            return Ok(known);
+        }
+        let dataset = self.find(file, at, Kind::Dataset)?;
+        let source =
+            Source::new(dataset, at, &self.volume, file.chunks()).map_err(|refusal| self.refused(at, refusal))?;
+        let source = Arc::new(source);
+        file.keep(at, &source);
+        Ok(source)
+    }
+
     /// Calls `read` with the open file, which stays as it is meanwhile.
-    fn with_file<T>(&self, read: impl FnOnce(&Id) -> Result<T>) -> Result<T> {
+    fn with_file<T>(&self, read: impl FnOnce(&Opened) -> Result<T>) -> Result<T> {
         self.check_unchanged()?;
-        let result = match &*self.file.read() {
+        // Recursive: a thread that waits for chunks decoded by others may do another reading of this file meanwhile, and is not
+        // to wait for a writer that waits for it.
+        let result = match &*self.file.read_recursive() {
             Some(file) => read(file),
             None => Err(self.unopened()),
         };
@@ -273,8 +296,7 @@ impl ReadStore for Hdf5Store {
 
     fn read(&self, at: &ElemPath, rows: &[Rows]) -> Result<Array> {
         self.with_file(|file| {
-            let dataset = self.find(file, at, Kind::Dataset)?;
-            let source = Source::new(dataset).map_err(|refusal| self.refused(at, refusal))?;
+            let source = self.source(file, at)?;
             let mut results = self.read_from(&source, at, rows)?;
             results.pop().ok_or_else(|| self.unsupported(at, "it has no items of one kind"))
         })

@@ -1,15 +1,26 @@
-//! Reading selections: chunk by chunk where there are chunks, in few contiguous spans where there are none.
+//! Reading selections: directly where the items are plain numbers, else through the library, chunk by chunk where there are
+//! chunks, in few contiguous spans where there are none.
 
-use super::ffi::{self, Failure, Filter, Id, Items, Outcome, Space, Type};
+use std::sync::Arc;
+
+use super::direct::Direct;
+use super::ffi::{self, Failure, Filter, Id, Items, Layout, Outcome, Space, Type};
+use super::places::Places;
 use super::types::{Decoder, Fields, describe};
+use super::volume::Shared;
 use crate::index::{AxisPlan, ChunkPart, Rows, Run};
-use crate::store::Meter;
+use crate::path::ElemPath;
+use crate::store::{ChunkCache, Meter};
 use crate::value::{Array, DType, Scatter, check_memory};
 
 /// Unchunked datasets are read in blocks of about this many bytes, so that a large read does not hold its data twice.
 const BLOCK_BYTES: usize = 8 << 20;
 /// Wanted rows with fewer bytes between them are read together: one longer read is cheaper than two.
 const GAP_BYTES: usize = 64 << 10;
+
+/// The filter that puts a checksum behind a chunk, and the bytes of it.
+const FLETCHER32: i32 = 3;
+const CHECKSUM_BYTES: u64 = 4;
 
 /// Why a dataset cannot be read.
 #[derive(Debug)]
@@ -54,28 +65,40 @@ impl Wanted {
 #[derive(Debug)]
 pub(super) struct Source {
     dataset: Id,
+    /// How to read it without the library, if that can be.
+    direct: Option<Direct>,
     wanted: Wanted,
     shape: Vec<usize>,
     chunks: Option<Vec<usize>>,
+    /// Whether chunks end with a checksum.
+    summed: bool,
     /// Stored bytes of one item before filters.
     item_bytes: usize,
 }
 
 impl Source {
-    /// For reading its items, all of one dtype.
-    pub(super) fn new(dataset: Id) -> Result<Self, Refusal> {
-        Self::open(dataset, |stored| {
+    /// For reading its items, all of one dtype, of the dataset at `at`.
+    pub(super) fn new(dataset: Id, at: &ElemPath, volume: &Shared, cache: &Arc<ChunkCache>) -> Result<Self, Refusal> {
+        let (mut new, layout) = Self::open(dataset, |stored| {
             let words = describe(&stored);
             Decoder::new(stored).map(Wanted::All).ok_or_else(|| format!("the data type is {words}"))
-        })
+        })?;
+        if let Wanted::All(decoder) = &new.wanted
+            && let Some(swapped) = decoder.is_swapped(&Type::of_dataset(&new.dataset)?)
+        {
+            // Where they cannot be found, the library says what is wrong when it reads them.
+            let places = Places::new(volume, &new.dataset, &layout, &new.shape, new.item_bytes).unwrap_or_default();
+            new.direct = places.map(|places| Direct::new(places, &new.shape, swapped, cache, at));
+        }
+        Ok(new)
     }
 
     /// For reading these fields of its items, by number.
     pub(super) fn of_fields(dataset: Id, numbers: &[u32]) -> Result<Self, Refusal> {
-        Self::open(dataset, |stored| Fields::new(stored, numbers).map(Wanted::Some))
+        Self::open(dataset, |stored| Fields::new(stored, numbers).map(Wanted::Some)).map(|(source, _)| source)
     }
 
-    fn open(dataset: Id, wanted: impl FnOnce(Type) -> Result<Wanted, String>) -> Result<Self, Refusal> {
+    fn open(dataset: Id, wanted: impl FnOnce(Type) -> Result<Wanted, String>) -> Result<(Self, Layout), Refusal> {
         let layout = ffi::layout(&dataset)?;
         if let Some(elsewhere) = layout.elsewhere {
             return Err(Refusal::Unsupported(elsewhere.to_owned()));
@@ -89,7 +112,13 @@ impl Source {
         let Some(shape) = Space::of_dataset(&dataset)?.shape()? else {
             return Err(Refusal::Unsupported("it has no value (null dataspace)".to_owned()));
         };
-        Ok(Self { dataset, wanted, shape, chunks: layout.chunks, item_bytes })
+        let (chunks, summed) = (layout.chunks.clone(), layout.filters.iter().any(|filter| filter.id == FLETCHER32));
+        Ok((Self { dataset, direct: None, wanted, shape, chunks, summed, item_bytes }, layout))
+    }
+
+    /// How many places of chunks it keeps, if it is read without the library.
+    pub(super) fn places(&self) -> Option<usize> {
+        self.direct.as_ref().map(Direct::places)
     }
 
     pub(super) fn shape(&self) -> &[usize] {
@@ -105,13 +134,21 @@ impl Source {
             Ok(Scatter::new(dtype, &shape))
         });
         let mut out = out.collect::<Outcome<Vec<_>>>()?;
-        if !cut.contains(&0) && !out.is_empty() {
-            match &self.chunks {
-                Some(chunks) => self.read_chunks(rows, chunks, &mut out, meter)?,
-                None => self.read_spans(rows, &mut out, meter)?,
-            }
+        match (&self.direct, &self.chunks, &mut out[..]) {
+            _ if cut.contains(&0) => {}
+            (_, _, []) => {}
+            (Some(direct), _, [out]) => direct.read(rows, out, &|at| self.unwritten(at), meter)?,
+            (_, Some(chunks), out) => self.read_chunks(rows, chunks, out, meter)?,
+            (_, None, out) => self.read_spans(rows, out, meter)?,
         }
         Ok(out.into_iter().map(Scatter::finish).collect())
+    }
+
+    /// The bytes of the item at a position that was never written.
+    fn unwritten(&self, at: &[usize]) -> Outcome<Vec<u8>> {
+        let one = vec![1; at.len()];
+        let items = Items::Block { dataset: &self.dataset, start: at, count: &one };
+        Ok(self.wanted.read(items, &one)?.iter().flat_map(Array::to_le_bytes).collect())
     }
 
     /// Fetches every touched chunk once.
@@ -123,6 +160,10 @@ impl Source {
         each_combination(&plans, |parts| {
             let corner: Vec<usize> = parts.iter().zip(chunks).map(|(part, &n)| part.chunk * n).collect();
             let stored = ffi::chunk_bytes(&self.dataset, &corner)?;
+            if self.summed && (1..CHECKSUM_BYTES).contains(&stored) {
+                // The library would take the sum of all that is behind it in memory.
+                return Err(Failure::new(format!("a chunk of {stored} bytes cannot end with a checksum")));
+            }
             if stored > 0 {
                 meter.chunk();
                 meter.read(stored);
@@ -186,17 +227,20 @@ impl Source {
     }
 }
 
-fn bounds(runs: &[Run]) -> (usize, usize) {
+pub(super) fn bounds(runs: &[Run]) -> (usize, usize) {
     let first = runs.iter().map(|r| r.src).min().unwrap_or(0);
     (first, runs.iter().map(|r| r.src + r.len).max().unwrap_or(first))
 }
 
 /// Calls `each` with every combination of one part per axis, the last axis fastest; once if there are no axes.
-fn each_combination(plans: &[AxisPlan], mut each: impl FnMut(&[&ChunkPart]) -> Outcome<()>) -> Outcome<()> {
+pub(super) fn each_combination<'a>(
+    plans: &'a [AxisPlan],
+    mut each: impl FnMut(&[&'a ChunkPart]) -> Outcome<()>,
+) -> Outcome<()> {
     fn walk<'a>(
         plans: &'a [AxisPlan],
         chosen: &mut Vec<&'a ChunkPart>,
-        each: &mut impl FnMut(&[&ChunkPart]) -> Outcome<()>,
+        each: &mut impl FnMut(&[&'a ChunkPart]) -> Outcome<()>,
     ) -> Outcome<()> {
         let Some((plan, rest)) = plans.split_first() else { return each(chosen) };
         for part in &plan.parts {
@@ -210,7 +254,7 @@ fn each_combination(plans: &[AxisPlan], mut each: impl FnMut(&[&ChunkPart]) -> O
 }
 
 /// Runs in groups that are read together: neighbours with at most `gap` positions between them.
-fn spans(runs: &[Run], gap: usize) -> Vec<Vec<Run>> {
+pub(super) fn spans(runs: &[Run], gap: usize) -> Vec<Vec<Run>> {
     let mut sorted = runs.to_vec();
     sorted.sort_by_key(|r| r.src);
     let (mut out, mut end): (Vec<Vec<Run>>, usize) = (Vec::new(), 0);

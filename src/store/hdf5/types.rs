@@ -48,6 +48,18 @@ impl Decoder {
         }
     }
 
+    /// Whether numbers are stored in the other byte order than memory has; `None` where items are no plain numbers.
+    pub(super) fn is_swapped(&self, stored: &Type) -> Option<bool> {
+        let Self::Fixed(_, memory) = self else { return None };
+        if !matches!(stored.class(), Class::Integer | Class::Float) {
+            return None;
+        }
+        if stored.equals(memory) {
+            return Some(false);
+        }
+        memory.big_endian().is_ok_and(|other| stored.equals(&other)).then_some(true)
+    }
+
     /// What items are read as.
     fn memory(&self) -> Outcome<Type> {
         match self {

@@ -37,7 +37,7 @@ enum Mode {
 pub(super) struct Volume {
     /// Under its real name.
     path: PathBuf,
-    file: File,
+    file: Arc<File>,
     pages: Pages,
     /// Where it ends for the library.
     end: u64,
@@ -84,7 +84,7 @@ impl Volume {
         let (pages, journal, failed) = (Pages::new(length), None, None);
         Self {
             path,
-            file,
+            file: Arc::new(file),
             pages,
             end: length,
             mode,
@@ -121,6 +121,11 @@ impl Volume {
         read_at(&self.file, at, out)?;
         self.pages.overlay(at, out);
         Ok(())
+    }
+
+    /// The file, if all of these bytes are in it as they are here: they can be read from it without holding the volume.
+    pub(super) fn holds(&self, at: u64, len: u64) -> Option<Arc<File>> {
+        (!self.pages.touches(at, len)).then(|| Arc::clone(&self.file))
     }
 
     /// Takes what the library writes.
@@ -250,7 +255,7 @@ impl Volume {
     fn publish_copy(&mut self, changes: &Changes) -> io::Result<()> {
         self.begin()?;
         let copy = copy::replace(&self.path, &self.file, changes)?;
-        self.file = copy.file;
+        self.file = Arc::new(copy.file);
         self.written += copy.made;
         self.settle()?;
         copy.durable

@@ -4,6 +4,7 @@ use std::fs;
 
 use super::ffi::{self, Id, Items, Kind, Outcome, Space, Type, locked};
 use super::held::Identity;
+use super::opened::Opened;
 use super::write::{Draft, NewAttrs, Staged};
 use super::{Hdf5Store, attrs, error, layout, tree, types};
 use crate::error::{Error, Result};
@@ -169,9 +170,10 @@ impl Hdf5Store {
     }
 
     /// Makes all changes, and lets the volume publish them. If this fails, what HDF5 has written is still to be forgotten.
-    fn make(&self, file: &mut Option<Id>, changes: Staged, safety: Safety) -> Result<()> {
+    fn make(&self, file: &mut Option<Opened>, changes: Staged, safety: Safety) -> Result<()> {
         self.check_place()?;
         let Some(open) = file else { return Err(self.unopened()) };
+        open.let_go();
         let freed = self.writing(&ElemPath::root(), || changes.make(open))?;
         // All that is open in the file first: HDF5 writes the end of it when it closes it.
         drop(changes);
@@ -184,7 +186,7 @@ impl Hdf5Store {
     }
 
     /// Drops what HDF5 has written and was not published, and leaves the file open as it was.
-    fn forget(&self, file: &mut Option<Id>) -> Result<()> {
+    fn forget(&self, file: &mut Option<Opened>) -> Result<()> {
         self.volume.lock().dropping();
         *file = None;
         let forgotten = self.volume.lock().forget();
@@ -194,7 +196,7 @@ impl Hdf5Store {
     /// After a failed write: forgets what it has done. Gives the error to report, which is the first one. Where forgetting
     /// fails, the journal stays: as long as only its beginning is there, the next opening does what is missing here; if the
     /// changes are in it, the next opening makes them, which must be said.
-    fn undo(&self, file: &mut Option<Id>, error: Error) -> Error {
+    fn undo(&self, file: &mut Option<Opened>, error: Error) -> Error {
         let Err(second) = self.forget(file) else { return error };
         match (error, second, self.volume.lock().committed_journal()) {
             (Error::Io { at, source }, Error::Io { source: second, .. }, Some(journal)) => {
@@ -210,10 +212,10 @@ impl Hdf5Store {
         }
     }
 
-    fn open_again(&self, file: &mut Option<Id>) {
+    fn open_again(&self, file: &mut Option<Opened>) {
         self.meter.wrote(self.volume.lock().take_written());
         if file.is_none() {
-            *file = ffi::open_volume(&self.path, &self.volume).ok();
+            *file = ffi::open_volume(&self.path, &self.volume).ok().map(Opened::new);
         }
     }
 }

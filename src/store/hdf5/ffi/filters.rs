@@ -58,6 +58,12 @@ static DECODERS: [Decoder; 5] = [
     Decoder { id: 32015, name: c"zstd", failure: c"not a chunk of the zstd filter", decode: decode::zstd },
 ];
 
+/// Name and decoder of a filter that is no part of HDF5.
+pub(in super::super) fn decoder(id: i32) -> Option<(&'static str, Decode)> {
+    let decoder = DECODERS.iter().find(|decoder| decoder.id == id)?;
+    Some((decoder.name.to_str().ok()?, decoder.decode))
+}
+
 /// Registers the decoders, once. Filters that others have registered stay.
 pub(super) fn register() {
     static DONE: Once = Once::new();

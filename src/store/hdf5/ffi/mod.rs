@@ -9,6 +9,7 @@ mod driver;
 mod filters;
 mod heap;
 mod objects;
+mod place;
 mod types;
 
 use std::ffi::{CStr, CString, c_char, c_uint, c_void};
@@ -26,12 +27,13 @@ pub(super) use data::{
     read_texts, stored_shape, write_fixed, write_members, write_texts,
 };
 pub(super) use driver::{create_in, open_volume};
-pub(super) use filters::Filter;
+pub(super) use filters::{Filter, decoder};
 pub(super) use hdf5_metno::sync::sync as locked;
 pub(super) use objects::{
     Kind, LinkKind, attr_exists, attr_names, delete_attr, delete_link, flush, free_space, header_version, link,
     link_kind, links, move_link, new_attr, new_group, open_attr, open_object, reference_path, resolves,
 };
+pub(super) use place::{Stored, block as stored_block, chunks as stored_chunks};
 pub(super) use types::{Class, Type};
 
 /// An id that is given back when dropped.
@@ -67,6 +69,14 @@ impl Failure {
         Self(vec![text.into()])
     }
 
+    /// An error of the system, with its number in HDF5's own words.
+    pub(super) fn of_system(error: &std::io::Error) -> Self {
+        Self::new(match error.raw_os_error() {
+            Some(code) => format!("errno = {code}, error message = '{error}'"),
+            None => error.to_string(),
+        })
+    }
+
     pub(super) fn not_utf8(bytes: &[u8]) -> Self {
         let shown: String = bytes.escape_ascii().take(60).map(char::from).collect();
         Self::new(format!("a text is not UTF-8: {shown}"))
@@ -100,12 +110,9 @@ fn blame(place: &'static CStr, kind: hid_t, why: &'static CStr) {
     }
 }
 
-/// As [`blame`], for an error of the system, whose number is told in HDF5's own words.
+/// As [`blame`], for an error of the system.
 fn blame_system(place: &'static CStr, kind: hid_t, error: &std::io::Error) {
-    let why = match error.raw_os_error() {
-        Some(code) => format!("errno = {code}, error message = '{error}'"),
-        None => error.to_string(),
-    };
+    let why = Failure::of_system(error).0.concat();
     let why = CString::new(why.replace('\0', " ")).unwrap_or_default();
     // SAFETY: texts ending with NUL, one for the one directive, and ids of HDF5's own.
     unsafe {

@@ -270,10 +270,16 @@ impl Type {
         Ok(out)
     }
 
-    /// For tests: what this crate reads but does not write.
-    #[cfg(test)]
-    pub(in super::super) fn big_endian_i32() -> Outcome<Self> {
-        plain!(H5Tcopy(*H5T_STD_I32BE)).map(owned)
+    /// Whether items of both are the same bytes.
+    pub(in super::super) fn equals(&self, other: &Self) -> bool {
+        plain!(H5Tequal(self.0.raw(), other.0.raw())).is_ok_and(|yes| yes > 0)
+    }
+
+    /// The same numbers with their bytes in the other order.
+    pub(in super::super) fn big_endian(&self) -> Outcome<Self> {
+        let out = self.copy()?;
+        plain!(H5Tset_order(out.0.raw(), H5T_ORDER_BE))?;
+        Ok(out)
     }
 
     /// A variable-length text ending with NUL.

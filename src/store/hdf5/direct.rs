@@ -1,0 +1,321 @@
+//! [`Direct`]: plain numbers read without the library: exact byte ranges where they are stored as they are, and chunks that are
+//! decoded on all cores, straight into their places where these are in one piece.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use rayon::prelude::*;
+
+use super::ffi::{Failure, Outcome, Stored};
+use super::pipeline::room;
+use super::places::{Desk, Places, no_memory};
+use super::read::{bounds, each_combination, spans};
+use super::stretch::{GAP_BYTES, Pieces, Stretch, hand_out, joined, misfit};
+use crate::index::{AxisPlan, ChunkPart, Rows, Run};
+use crate::path::ElemPath;
+use crate::store::{ChunkCache, Meter};
+use crate::value::Scatter;
+
+/// Less is decoded, or read, before another thread has woken up.
+const WORTH_SHARING: usize = 64 << 10;
+const WORTH_READING_TOGETHER: usize = 1 << 20;
+
+/// A dataset of plain numbers.
+#[derive(Debug)]
+pub(super) struct Direct {
+    places: Places,
+    shape: Vec<usize>,
+    /// Whether items are stored in the other byte order than memory has.
+    swapped: bool,
+    /// Decoded chunks that were wanted in part.
+    cache: Arc<ChunkCache>,
+    /// Their name there.
+    path: ElemPath,
+}
+
+/// A chunk that is stored.
+#[derive(Clone, Copy)]
+struct Chunk {
+    number: usize,
+    stored: Stored,
+}
+
+impl Direct {
+    /// Of the dataset at `path`, whose name in the cache that is.
+    pub(super) fn new(
+        places: Places,
+        shape: &[usize],
+        swapped: bool,
+        cache: &Arc<ChunkCache>,
+        path: &ElemPath,
+    ) -> Self {
+        Self { places, shape: shape.to_vec(), swapped, cache: Arc::clone(cache), path: path.clone() }
+    }
+
+    /// How many places it keeps in memory.
+    pub(super) fn places(&self) -> usize {
+        self.places.len()
+    }
+
+    /// Reads the selection, which has been checked against the shape. `unwritten` gives the bytes of the item at a position
+    /// that was never written.
+    pub(super) fn read(
+        &self,
+        rows: &[Rows],
+        out: &mut Scatter,
+        unwritten: &dyn Fn(&[usize]) -> Outcome<Vec<u8>>,
+        meter: &Meter,
+    ) -> Outcome<()> {
+        let plans = AxisPlan::of_axes(rows, self.places.lens()).map_err(Failure::new)?;
+        match plans.split_first() {
+            Some((first, rest)) if in_order(&first.parts) && self.is_whole(rest) => {
+                self.read_in_order(&first.parts, out, unwritten, meter)
+            }
+            _ => self.read_scattered(&plans, out, unwritten, meter),
+        }
+    }
+
+    /// Whether all of each axis but the first is wanted, as it lies in a chunk.
+    fn is_whole(&self, rest: &[AxisPlan]) -> bool {
+        let lens = self.shape.iter().zip(self.places.lens()).skip(1);
+        rest.iter().zip(lens).all(|(plan, (&len, &chunk))| {
+            let whole = Run { src: 0, dst: 0, len };
+            chunk == len && matches!(&plan.parts[..], [part] if part.runs == [whole])
+        })
+    }
+
+    /// Reads a selection along the first axis that fills the result from its start to its end.
+    fn read_in_order(
+        &self,
+        parts: &[ChunkPart],
+        out: &mut Scatter,
+        unwritten: &dyn Fn(&[usize]) -> Outcome<Vec<u8>>,
+        meter: &Meter,
+    ) -> Outcome<()> {
+        let row = self.places.row_bytes(0);
+        let runs = parts.iter().flat_map(|part| &part.runs);
+        let lens: Vec<usize> = runs.map(|run| run.len * (row / self.places.item())).collect();
+        let mut pieces = out.pieces(&lens).ok_or_else(misfit)?.into_iter();
+        let (mut raw, mut packed, mut nothing) = (Vec::new(), Vec::new(), None);
+        for part in parts {
+            let pieces: Pieces<'_> = part.runs.iter().map(|run| run.src * row).zip(&mut pieces).collect();
+            let number = self.places.number([part.chunk]);
+            match self.places.find(number) {
+                None => {
+                    let item = match &nothing {
+                        Some(item) => item,
+                        None => nothing.insert(unwritten(&self.corner(&[part]))?),
+                    };
+                    pieces.into_iter().for_each(|(_, piece)| fill_with(item, piece));
+                }
+                Some(stored) if self.places.is_raw(&stored) => {
+                    self.count_chunk(meter);
+                    raw.extend(pieces.into_iter().map(|(from, piece)| (stored.at + from as u64, piece)));
+                }
+                Some(stored) => packed.push((Chunk { number, stored }, pieces)),
+            }
+        }
+        let worth = raw.iter().map(|(_, piece)| piece.len()).sum::<usize>() > WORTH_READING_TOGETHER;
+        share(joined(raw), worth, |desk, stretch| self.read_stretch(stretch, desk, meter))?;
+        let worth = packed.len() * self.places.chunk_bytes() > WORTH_SHARING;
+        share(packed, worth, |desk, (chunk, pieces)| self.unpack(chunk, pieces, desk, meter))
+    }
+
+    fn read_stretch(&self, stretch: Stretch<'_>, desk: &mut Desk, meter: &Meter) -> Outcome<()> {
+        let Stretch { at, len, mut pieces } = stretch;
+        self.count_stretch(len, meter);
+        if let [(0, piece)] = &mut pieces[..] {
+            self.places.fetch(at, piece)?;
+        } else {
+            let bytes = room(&mut desk.stored, len).ok_or_else(no_memory)?;
+            self.places.fetch(at, bytes)?;
+            hand_out(bytes, &mut pieces)?;
+        }
+        pieces.into_iter().for_each(|(_, piece)| self.to_memory(piece));
+        Ok(())
+    }
+
+    fn unpack(&self, chunk: Chunk, mut pieces: Pieces<'_>, desk: &mut Desk, meter: &Meter) -> Outcome<()> {
+        match &mut pieces[..] {
+            [(0, piece)] if piece.len() == self.places.chunk_bytes() => self.decode(chunk, desk, piece, meter),
+            _ => hand_out(&self.chunk(chunk, desk, meter)?, &mut pieces),
+        }
+    }
+
+    /// Reads any selection, chunk by chunk.
+    fn read_scattered(
+        &self,
+        plans: &[AxisPlan],
+        out: &mut Scatter,
+        unwritten: &dyn Fn(&[usize]) -> Outcome<Vec<u8>>,
+        meter: &Meter,
+    ) -> Outcome<()> {
+        let (mut chunks, mut missing) = (Vec::new(), Vec::new());
+        each_combination(plans, |parts| {
+            let number = self.places.number(parts.iter().map(|part| part.chunk));
+            match self.places.find(number) {
+                Some(stored) => chunks.push((Chunk { number, stored }, parts.to_vec())),
+                None => missing.push(parts.to_vec()),
+            }
+            Ok(())
+        })?;
+        let (lens, origin) = (self.places.lens(), vec![0; plans.len()]);
+        if let Some(first) = missing.first() {
+            let item = unwritten(&self.corner(first))?;
+            let mut chunk = Vec::new();
+            fill_with(&item, room(&mut chunk, self.places.chunk_bytes()).ok_or_else(no_memory)?);
+            for parts in missing {
+                put(out, &chunk, lens, &origin, &runs_of(&parts))?;
+            }
+        }
+        let worth = chunks.len() * self.places.chunk_bytes() > WORTH_SHARING;
+        let out = Mutex::new(out);
+        share(chunks, worth, |desk, (chunk, parts)| {
+            let runs = runs_of(&parts);
+            if self.places.is_raw(&chunk.stored) {
+                self.count_chunk(meter);
+                return self.read_parts(chunk.stored.at, &mut Vec::new(), &runs, &out, desk, meter);
+            }
+            let bytes = self.chunk(chunk, desk, meter)?;
+            put(&mut out.lock(), &bytes, lens, &origin, &runs)
+        })
+    }
+
+    /// Reads the ranges wanted of a chunk that is stored as it is. `before` has one position on each axis already walked,
+    /// `at` is where the items below it begin.
+    fn read_parts(
+        &self,
+        at: u64,
+        before: &mut Vec<Run>,
+        runs: &[&[Run]],
+        out: &Mutex<&mut Scatter>,
+        desk: &mut Desk,
+        meter: &Meter,
+    ) -> Outcome<()> {
+        let (axis, lens) = (before.len(), self.places.lens());
+        let (row, (here, below)) = (self.places.row_bytes(axis), runs[axis..].split_first().ok_or_else(misfit)?);
+        let mostly = |(runs, &len): (&&[Run], &usize)| runs.iter().map(|run| run.len).sum::<usize>() * 2 > len;
+        if row > GAP_BYTES && !below.iter().zip(&lens[axis + 1..]).all(mostly) {
+            for run in *here {
+                for k in 0..run.len {
+                    before.push(Run { src: run.src + k, dst: run.dst + k, len: 1 });
+                    self.read_parts(at + ((run.src + k) * row) as u64, before, runs, out, desk, meter)?;
+                    before.pop();
+                }
+            }
+            return Ok(());
+        }
+        // Rows that are short, or mostly wanted, are read to their ends.
+        let ahead: Vec<[Run; 1]> = before.iter().map(|&run| [run]).collect();
+        for span in spans(here, GAP_BYTES / row) {
+            let (first, end) = bounds(&span);
+            let bytes = room(&mut desk.stored, (end - first) * row).ok_or_else(no_memory)?;
+            self.count_stretch(bytes.len(), meter);
+            self.places.fetch(at + (first * row) as u64, bytes)?;
+            self.to_memory(bytes);
+            let shape = [&vec![1; axis], &[end - first][..], &lens[axis + 1..]].concat();
+            let walked = before.iter().map(|run| run.src);
+            let origin: Vec<usize> = walked.chain([first]).chain(below.iter().map(|_| 0)).collect();
+            let walked = ahead.iter().map(|run| &run[..]);
+            let runs: Vec<&[Run]> = walked.chain([&span[..]]).chain(below.iter().copied()).collect();
+            put(&mut out.lock(), bytes, &shape, &origin, &runs)?;
+        }
+        Ok(())
+    }
+
+    /// A whole chunk, which the next reading may want another part of.
+    fn chunk(&self, chunk: Chunk, desk: &mut Desk, meter: &Meter) -> Outcome<Arc<Vec<u8>>> {
+        if let Some(known) = self.cache.get(&self.path, &[chunk.number]) {
+            return Ok(known);
+        }
+        let mut bytes = Vec::new();
+        self.decode(chunk, desk, room(&mut bytes, self.places.chunk_bytes()).ok_or_else(no_memory)?, meter)?;
+        let bytes = Arc::new(bytes);
+        self.cache.insert(&self.path, &[chunk.number], Arc::clone(&bytes));
+        Ok(bytes)
+    }
+
+    fn decode(&self, chunk: Chunk, desk: &mut Desk, out: &mut [u8], meter: &Meter) -> Outcome<()> {
+        self.count_chunk(meter);
+        meter.read(chunk.stored.bytes);
+        self.places.decode(&chunk.stored, desk, out)?;
+        self.to_memory(out);
+        Ok(())
+    }
+
+    /// A chunk counts once, however much is read of it.
+    fn count_chunk(&self, meter: &Meter) {
+        if self.places.are_chunks() {
+            meter.chunk();
+        }
+    }
+
+    /// A stretch of a dataset without chunks counts as one.
+    fn count_stretch(&self, bytes: usize, meter: &Meter) {
+        if !self.places.are_chunks() {
+            meter.chunk();
+        }
+        meter.read(bytes as u64);
+    }
+
+    /// The first position of a chunk; axes without a part from their start.
+    fn corner(&self, parts: &[&ChunkPart]) -> Vec<usize> {
+        let chunk = |axis: usize| parts.get(axis).map_or(0, |part| part.chunk);
+        self.places.lens().iter().enumerate().map(|(axis, len)| chunk(axis) * len).collect()
+    }
+
+    /// From stored bytes to those of memory.
+    fn to_memory(&self, bytes: &mut [u8]) {
+        if self.swapped {
+            swap(bytes, self.places.item());
+        }
+    }
+}
+
+fn put(out: &mut Scatter, bytes: &[u8], shape: &[usize], origin: &[usize], runs: &[&[Run]]) -> Outcome<()> {
+    out.put_bytes(bytes, shape, origin, runs).then_some(()).ok_or_else(misfit)
+}
+
+/// Whether these runs, one after the other, are the result from its start on.
+fn in_order(parts: &[ChunkPart]) -> bool {
+    let mut next = 0;
+    parts.iter().flat_map(|part| &part.runs).all(|run| {
+        let follows = run.dst == next;
+        next += run.len;
+        follows
+    })
+}
+
+fn runs_of<'a>(parts: &[&'a ChunkPart]) -> Vec<&'a [Run]> {
+    parts.iter().map(|part| &part.runs[..]).collect()
+}
+
+/// Does all the work, on all cores if it is worth it.
+fn share<T: Send>(work: Vec<T>, worth: bool, each: impl Fn(&mut Desk, T) -> Outcome<()> + Send + Sync) -> Outcome<()> {
+    if worth && work.len() > 1 {
+        return work.into_par_iter().try_for_each_init(Desk::default, each);
+    }
+    let mut desk = Desk::default();
+    work.into_iter().try_for_each(|part| each(&mut desk, part))
+}
+
+fn fill_with(item: &[u8], place: &mut [u8]) {
+    if item.iter().all(|&byte| byte == 0) {
+        place.fill(0);
+    } else {
+        place.chunks_exact_mut(item.len()).for_each(|one| one.copy_from_slice(item));
+    }
+}
+
+/// Turns the bytes of each item round.
+fn swap(bytes: &mut [u8], item: usize) {
+    fn each<const N: usize>(bytes: &mut [u8]) {
+        bytes.as_chunks_mut::<N>().0.iter_mut().for_each(|item| item.reverse());
+    }
+    match item {
+        2 => each::<2>(bytes),
+        4 => each::<4>(bytes),
+        8 => each::<8>(bytes),
+        _ => {}
+    }
+}

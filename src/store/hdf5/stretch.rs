@@ -1,0 +1,77 @@
+//! Stretches of a file: pieces of a result that lie near each other there are read together.
+
+use super::ffi::{Failure, Outcome};
+
+/// Wanted bytes with fewer between them are read together: one longer read is cheaper than two.
+pub(super) const GAP_BYTES: usize = 16 << 10;
+/// Pieces of this many bytes are read straight into their places, each alone.
+const ALONE_BYTES: usize = 128 << 10;
+/// Pieces of the result, each with its distance from the start of the chunk or stretch that it is in.
+pub(super) type Pieces<'a> = Vec<(usize, &'a mut [u8])>;
+
+/// A stretch of the file, and the pieces of the result that are in it.
+pub(super) struct Stretch<'a> {
+    pub at: u64,
+    pub len: usize,
+    pub pieces: Pieces<'a>,
+}
+
+/// Pieces of the result with their places in the file, near ones in one stretch.
+pub(super) fn joined(mut pieces: Vec<(u64, &mut [u8])>) -> Vec<Stretch<'_>> {
+    pieces.sort_unstable_by_key(|&(at, _)| at);
+    let mut out: Vec<Stretch<'_>> = Vec::new();
+    for (at, piece) in pieces {
+        match out.last_mut() {
+            Some(last) if last.len.max(piece.len()) < ALONE_BYTES && at <= last.at + (last.len + GAP_BYTES) as u64 => {
+                let from = (at - last.at) as usize;
+                last.len = last.len.max(from + piece.len());
+                last.pieces.push((from, piece));
+            }
+            _ => out.push(Stretch { at, len: piece.len(), pieces: vec![(0, piece)] }),
+        }
+    }
+    out
+}
+
+/// Copies from the bytes of a stretch or chunk to the pieces that are in it.
+pub(super) fn hand_out(bytes: &[u8], pieces: &mut Pieces<'_>) -> Outcome<()> {
+    pieces.iter_mut().try_for_each(|(from, piece)| {
+        let there = bytes.get(*from..*from + piece.len()).ok_or_else(misfit)?;
+        piece.copy_from_slice(there);
+        Ok(())
+    })
+}
+
+pub(super) fn misfit() -> Failure {
+    Failure::new("a chunk that does not fit its dataset")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn near_pieces_are_read_together_and_long_ones_alone() {
+        let mut room = vec![0; 2 * ALONE_BYTES];
+        let (short, long) = room.split_at_mut(ALONE_BYTES);
+        let mut short = short.chunks_mut(100);
+        let far = 1000 + GAP_BYTES as u64;
+        // In any order, and one that begins within another.
+        let mut pieces: Vec<(u64, &mut [u8])> = [far + 101, 0, 100, 50, 900].into_iter().zip(&mut short).collect();
+        pieces.push((200, long));
+        let found: Vec<_> =
+            joined(pieces).iter().map(|s| (s.at, s.len, s.pieces.iter().map(|p| p.0).collect::<Vec<_>>())).collect();
+        let wanted =
+            [(0, 200, vec![0, 50, 100]), (200, ALONE_BYTES, vec![0]), (900, 100, vec![0]), (far + 101, 100, vec![0])];
+        assert_eq!(found, wanted);
+    }
+
+    #[test]
+    fn pieces_beyond_their_bytes_are_an_error() {
+        let mut room = [0; 4];
+        let (a, b) = room.split_at_mut(2);
+        assert!(hand_out(&[1, 2, 3], &mut vec![(0, &mut *a), (1, &mut *b)]).is_ok());
+        assert!(hand_out(&[1, 2, 3], &mut vec![(2, a)]).is_err());
+        assert_eq!(room, [1, 2, 2, 3]);
+    }
+}

@@ -1,0 +1,121 @@
+//! Which datasets are read without the library, and for how long what is kept of them holds.
+
+use super::super::bytes::read_at;
+use super::super::journal::Changes;
+use super::super::pages::Pages;
+use super::super::places::MAX_PLACES;
+use super::*;
+
+/// Whether the dataset is kept after it has been read, as those are that are read without the library.
+fn is_direct(store: &Hdf5Store, name: &str) -> bool {
+    read_all(store, &path(name)).unwrap();
+    store.file.read().as_ref().unwrap().source(&path(name)).is_some()
+}
+
+#[test]
+fn plain_numbers_are_read_without_the_library() {
+    let temp = temp();
+    let file = hdf5_metno::File::create(&temp.path).unwrap();
+    let numbers = ndarray::Array2::<i32>::from_shape_fn((40, 50), |(r, c)| (r * c) as i32);
+    let build = || file.new_dataset_builder();
+    build().with_data(&numbers).create("block").unwrap();
+    build().with_data(&numbers).chunk((7, 9)).create("chunks").unwrap();
+    build().with_data(&numbers).chunk((7, 9)).shuffle().deflate(3).fletcher32().create("gzip").unwrap();
+    build().with_data(&numbers).chunk((7, 9)).lzf().create("lzf").unwrap();
+    file.new_dataset::<f32>().shape(30).chunk(10).create("unwritten chunks").unwrap();
+    build()
+        .with_data(&numbers)
+        .chunk((7, 9))
+        .scale_offset(hdf5_metno::filters::ScaleOffset::Integer(0))
+        .create("scaled")
+        .unwrap();
+    build().with_data(&numbers.mapv(|n| n > 5)).create("bools").unwrap();
+    file.new_dataset::<f32>().create("scalar").unwrap();
+    file.new_dataset::<f32>().shape(30).create("unwritten").unwrap();
+    // More places than are kept in memory.
+    file.new_dataset::<u8>().shape(MAX_PLACES + 1).chunk(1).create("crumbs").unwrap();
+    drop(file);
+    let store = Hdf5Store::open_read(&temp.path).unwrap();
+    for name in ["block", "chunks", "gzip", "lzf", "unwritten chunks"] {
+        assert!(is_direct(&store, name), "{name}");
+    }
+    for name in ["scaled", "bools", "scalar", "unwritten"] {
+        assert!(!is_direct(&store, name), "{name}");
+    }
+    let crumbs = store.read(&path("crumbs"), &[Rows::picks([MAX_PLACES, 0])]).unwrap();
+    assert_eq!(crumbs, Array::from_vec(vec![0_u8, 0]));
+    assert!(store.file.read().as_ref().unwrap().source(&path("crumbs")).is_none());
+}
+
+/// Many small arrays, so that data and what changes share pages.
+fn fill(store: &Hdf5Store, prefix: &str, many: i32) {
+    for i in 0..many {
+        store.create_array(&path(&format!("{prefix}{i}")), &ints(10 + i), PLAIN, &attrs(json!({"i": i}))).unwrap();
+    }
+}
+
+#[test]
+fn a_writer_reads_what_is_published_also_after_it_has_published_more() {
+    let temp = temp();
+    let store = Hdf5Store::create(&temp.path).unwrap();
+    let check = |prefix: &str| {
+        for i in 0..20 {
+            assert_eq!(read_all(&store, &path(&format!("{prefix}{i}"))).unwrap(), ints(10 + i), "{prefix}{i}");
+        }
+    };
+    fill(&store, "a", 20);
+    store.publish().unwrap();
+    check("a");
+    // Staged, so that pages in memory lie over the file.
+    fill(&store, "b", 20);
+    store.set_attrs(&path("a3"), &attrs(json!({"more": "x".repeat(3000)}))).unwrap();
+    check("a");
+    store.publish().unwrap();
+    check("a");
+    check("b");
+    // Another array in the place of one that was read.
+    store.remove(&path("a7")).unwrap();
+    store.create_array(&path("a7"), &Array::from_vec(vec![2.5_f64; 9]), PLAIN, &Attrs::new()).unwrap();
+    assert_eq!(read_all(&store, &path("a7")).unwrap(), ints(17));
+    store.publish().unwrap();
+    assert_eq!(read_all(&store, &path("a7")).unwrap(), Array::from_vec(vec![2.5_f64; 9]));
+    store.rename(&path("a7"), &path("c")).unwrap();
+    store.rename(&path("b7"), &path("a7")).unwrap();
+    store.publish().unwrap();
+    check("a");
+    assert_eq!(read_all(&store, &path("c")).unwrap(), Array::from_vec(vec![2.5_f64; 9]));
+    store.remove(&path("a7")).unwrap();
+    store.abandon().unwrap();
+    check("a");
+}
+
+/// Numbers in the file that a journal changes are read as changed.
+#[test]
+fn what_lies_in_a_journal_is_read_over_the_file() {
+    let temp = temp();
+    let store = Hdf5Store::create(&temp.path).unwrap();
+    let numbers = Array::from_vec((0..4000_i32).collect::<Vec<_>>());
+    store.create_array(&path("x"), &numbers, PLAIN, &Attrs::new()).unwrap();
+    store.publish().unwrap();
+    drop(store);
+    let file = std::fs::OpenOptions::new().read(true).write(true).open(&temp.path).unwrap();
+    let bytes = std::fs::read(&temp.path).unwrap();
+    let start = bytes.windows(12).position(|w| w == [0, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0]).unwrap() as u64;
+    let mut pages = Pages::new(bytes.len() as u64);
+    let read = |at: u64, out: &mut [u8]| read_at(&file, at, out);
+    pages.write(start + 4 * 1000, &(-1_i32).to_le_bytes(), read).unwrap();
+    let changes = Changes {
+        base: bytes.len() as u64,
+        length: bytes.len() as u64,
+        runs: pages.runs(bytes.len() as u64, read).unwrap(),
+    };
+    let volume = Volume::reading(temp.path.clone(), file, Some(&changes)).unwrap().shared();
+    let claim = Claim::new(&temp.path, false).unwrap();
+    let store = Hdf5Store::new(&temp.path, volume, claim).unwrap();
+    let mut wanted: Vec<i32> = (0..4000).collect();
+    wanted[1000] = -1;
+    assert_eq!(read_all(&store, &path("x")).unwrap(), Array::from_vec(wanted));
+    let picks = store.read(&path("x"), &[Rows::picks([1001, 1000, 3999])]).unwrap();
+    assert_eq!(picks, Array::from_vec(vec![1001, -1, 3999]));
+    assert!(is_direct(&store, "x"));
+}
