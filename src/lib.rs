@@ -77,7 +77,7 @@ pub use shadow::{
 pub use store::{Format, IoStats, Locking, Safety};
 pub use value::{
     Array, Awkward, ByteString, Categorical, DType, DatetimeMs, DatetimeNs, DatetimeS, DatetimeUs, Element,
-    FromElement, Item, Mismatch, NaValue, Nested, Nullable, Records, Sparse, SparseFormat, Table,
+    FromElement, Indices, Item, Mismatch, NaValue, Nested, Nullable, Records, Sparse, SparseFormat, Table,
 };
 
 pub use {half, ndarray, num_complex, polars, sprs};

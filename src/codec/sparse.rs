@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::index::Rows;
 use crate::path::ElemPath;
 use crate::store::{ArrayMeta, WriteStore, array_meta};
-use crate::value::{Array, DType, Element, MinorFilter, Sparse, SparseFormat, check_memory};
+use crate::value::{Array, DType, Element, Indices, MinorFilter, Sparse, SparseFormat, check_memory, with_indices};
 
 /// Stored entries whose indices are looked at in one step when columns of a CSR (or rows of a CSC) are filtered:
 /// bounds the memory of a pass over a whole matrix.
@@ -130,18 +130,18 @@ pub(super) fn decode(ctx: &Ctx<'_>, cut: Cut<'_>) -> Result<Element> {
     let minor_len = parts.shape[1 - parts.format.major()];
     let (picks, indices, indptr) = match MinorFilter::new(&minor, minor_len) {
         MinorFilter::Keep => whole(ctx, &parts, &spans)?,
-        filter => filtered(ctx, &parts, &major, &spans, &filter, minor_len)?,
+        filter => filtered(ctx, &parts, &minor, &spans, &filter)?,
     };
     let data = ctx.store.read(&parts.data, &[picks])?;
     Sparse::new(parts.format, shape, data, indices, indptr).map(Element::Sparse).map_err(|what| ctx.malformed(what))
 }
 
-type Entries = (Rows, Vec<u64>, Vec<u64>);
+type Entries = (Rows, Indices, Vec<u64>);
 
 /// Everything stored in these spans: where the values lie, their indices, and the new indptr.
 fn whole(ctx: &Ctx<'_>, parts: &Parts, spans: &[std::ops::Range<u64>]) -> Result<Entries> {
     let picks = entries(spans.iter().cloned());
-    let indices = read_unsigned(ctx, &parts.indices, &picks)?;
+    let indices = read_indices(ctx, &parts.indices, &picks)?;
     let mut indptr = vec![0_u64];
     let mut total = 0;
     for span in spans {
@@ -151,14 +151,9 @@ fn whole(ctx: &Ctx<'_>, parts: &Parts, spans: &[std::ops::Range<u64>]) -> Result
     Ok((picks, indices, indptr))
 }
 
-/// Entry positions of spans in order; a range where they follow one another.
-fn entries(spans: impl Iterator<Item = std::ops::Range<u64>> + Clone) -> Rows {
-    let filled = spans.filter(|s| !s.is_empty());
-    let adjoining = filled.clone().zip(filled.clone().skip(1)).all(|(a, b)| a.end == b.start);
-    match (filled.clone().next(), filled.clone().last()) {
-        (Some(first), Some(last)) if adjoining => Rows::span(first.start as usize, last.end as usize),
-        _ => Rows::picks(filled.flatten().map(|e| e as usize).collect::<Vec<_>>()),
-    }
+/// Entry positions of spans in order.
+fn entries(spans: impl Iterator<Item = std::ops::Range<u64>>) -> Rows {
+    Rows::spans(spans.map(|span| span.start as usize..span.end as usize))
 }
 
 /// The entries in these spans whose index passes `filter`. Each span's indices are read once, in blocks; of the data only
@@ -166,37 +161,36 @@ fn entries(spans: impl Iterator<Item = std::ops::Range<u64>> + Clone) -> Rows {
 fn filtered(
     ctx: &Ctx<'_>,
     parts: &Parts,
-    major: &Rows,
+    minor: &Rows,
     spans: &[std::ops::Range<u64>],
     filter: &MinorFilter,
-    minor_len: usize,
 ) -> Result<Entries> {
+    let minor_len = parts.shape[1 - parts.format.major()];
     // A major row asked for twice is looked through once.
     let mut once: Vec<(u64, u64)> = spans.iter().map(|s| (s.start, s.end)).collect();
     once.sort_unstable();
     once.dedup();
-    let mut hits: HashMap<u64, (Vec<usize>, Vec<u64>)> = HashMap::new();
+    let mut hits: HashMap<u64, (Vec<usize>, Vec<usize>)> = HashMap::new();
     for block in blocks(&once) {
-        let found = read_unsigned(ctx, &parts.indices, &entries(block.iter().map(|&(a, b)| a..b)))?;
-        if let Some(bad) = found.iter().find(|&&i| i >= minor_len as u64) {
-            return Err(ctx.malformed(format!("index {bad} is out of range for an axis of {minor_len}")));
-        }
+        let found = read_indices(ctx, &parts.indices, &entries(block.iter().map(|&(a, b)| a..b)))?;
+        found.check(minor_len).map_err(|what| ctx.malformed(what))?;
         let mut offset = 0;
         for &(a, b) in block.iter().filter(|(a, b)| a < b) {
             let n = (b - a) as usize;
             let (mut picks, mut indices) = (Vec::new(), Vec::new());
-            filter.append(&found, offset..offset + n, &mut picks, &mut indices);
-            let picks = picks.into_iter().map(|p| p - offset + a as usize).collect();
+            with_indices!(&found, list => filter.scan(&list[offset..offset + n], |i, to| {
+                picks.push(a as usize + i);
+                indices.push(to);
+            }));
             hits.insert(a, (picks, indices));
             offset += n;
         }
     }
-    let (mut picks, mut indices, mut indptr) = (Vec::new(), Vec::new(), vec![0_u64]);
-    debug_assert_eq!(major.len(), spans.len());
+    let (mut picks, mut indices, mut indptr) = (Vec::new(), Indices::on_axis(minor.len()), vec![0_u64]);
     for span in spans {
         if let Some((p, i)) = hits.get(&span.start).filter(|_| !span.is_empty()) {
             picks.extend(p);
-            indices.extend(i);
+            i.iter().for_each(|&to| indices.push(to));
         }
         indptr.push(indices.len() as u64);
     }
@@ -220,6 +214,12 @@ fn blocks(spans: &[(u64, u64)]) -> impl Iterator<Item = &[(u64, u64)]> {
         rest = after;
         (!block.is_empty()).then_some(block)
     })
+}
+
+/// Indices as they are stored.
+fn read_indices(ctx: &Ctx<'_>, at: &ElemPath, rows: &Rows) -> Result<Indices> {
+    let array = ctx.store.read(at, std::slice::from_ref(rows))?;
+    Indices::try_from(array).map_err(|what| ctx.malformed(format!("`{}`: {what}", at.name())))
 }
 
 /// Integers of a part as `u64`; negative ones are damage.

@@ -1,7 +1,5 @@
 //! [`AxisPlan`]: which chunks of one axis a selection touches, and what it wants of each.
 
-use std::collections::BTreeMap;
-
 use super::Rows;
 
 /// A run of consecutive positions: `len` of them from `src` in the chunk go to `dst` on in the result.
@@ -44,8 +42,9 @@ impl AxisPlan {
         let touched = |rows: &Rows, chunk: usize| {
             let below = rows.max().map_or(0, |last| last / chunk.max(1) + 1);
             match rows {
-                Rows::All(_) | Rows::Range { step: 1, .. } => below.min(rows.len() / chunk.max(1) + 2),
-                _ => below.min(rows.len()),
+                Rows::Range { step, .. } if *step != 1 => below.min(rows.len()),
+                Rows::Picks(picks) => below.min(picks.len()),
+                _ => rows.runs().fold(0, |n, run| below.min(n + run.len().min(run.len() / chunk.max(1) + 2))),
             }
         };
         let axes = || rows.iter().zip(chunks);
@@ -55,43 +54,37 @@ impl AxisPlan {
         }
     }
 
-    /// Plans `rows` over chunks of length `chunk` (at least 1).
+    /// Plans `rows` over chunks of length `chunk` (at least 1). Costs what there are runs of positions, and chunks.
     #[must_use]
     pub fn new(rows: &Rows, chunk: usize) -> Self {
         let chunk = chunk.max(1);
-        let parts = match rows {
-            Rows::All(len) => contiguous(0, *len, chunk),
-            Rows::Range { start, step: 1, len } => contiguous(*start, *len, chunk),
-            _ => scattered(rows, chunk),
-        };
+        let mut parts: Vec<ChunkPart> = Vec::new();
+        let mut dst = 0;
+        for span in rows.runs() {
+            let mut at = span.start;
+            while at < span.end {
+                let src = at % chunk;
+                let run = Run { src, dst, len: (chunk - src).min(span.end - at) };
+                match parts.last_mut() {
+                    Some(last) if last.chunk == at / chunk => last.runs.push(run),
+                    _ => parts.push(ChunkPart { chunk: at / chunk, runs: vec![run] }),
+                }
+                at += run.len;
+                dst += run.len;
+            }
+        }
+        if !parts.is_sorted_by_key(|part| part.chunk) {
+            parts.sort_by_key(|part| part.chunk);
+            parts.dedup_by(|later, first| {
+                let same = later.chunk == first.chunk;
+                if same {
+                    first.runs.append(&mut later.runs);
+                }
+                same
+            });
+        }
         Self { parts }
     }
-}
-
-fn contiguous(start: usize, len: usize, chunk: usize) -> Vec<ChunkPart> {
-    let mut parts = Vec::new();
-    let mut done = 0;
-    while done < len {
-        let at = start + done;
-        let src = at % chunk;
-        let run = Run { src, dst: done, len: (chunk - src).min(len - done) };
-        done += run.len;
-        parts.push(ChunkPart { chunk: at / chunk, runs: vec![run] });
-    }
-    parts
-}
-
-fn scattered(rows: &Rows, chunk: usize) -> Vec<ChunkPart> {
-    let mut parts: BTreeMap<usize, Vec<Run>> = BTreeMap::new();
-    for (dst, at) in rows.iter().enumerate() {
-        let src = at % chunk;
-        let runs = parts.entry(at / chunk).or_default();
-        match runs.last_mut() {
-            Some(last) if last.src + last.len == src && last.dst + last.len == dst => last.len += 1,
-            _ => runs.push(Run { src, dst, len: 1 }),
-        }
-    }
-    parts.into_iter().map(|(chunk, runs)| ChunkPart { chunk, runs }).collect()
 }
 
 #[cfg(test)]
@@ -106,7 +99,14 @@ mod tests {
         assert!(AxisPlan::of_axes(std::slice::from_ref(&huge), &[1]).is_err());
         assert!(AxisPlan::of_axes(&[huge.clone(), huge.clone()], &[1 << 40, 1 << 40]).is_err());
         // A part of it, a selection of none, and chunks as long as it.
-        let parts = [Rows::span(1 << 50, (1 << 50) + 5), Rows::picks([7, 1 << 59]), Rows::picks([]), Rows::span(0, 0)];
+        assert!(AxisPlan::of_axes(&[Rows::spans([7..9, 1 << 58..1 << 59])], &[1]).is_err());
+        let parts = [
+            Rows::span(1 << 50, (1 << 50) + 5),
+            Rows::picks([7, 1 << 59]),
+            Rows::spans([1 << 59..(1 << 59) + 5, 7..9]),
+            Rows::picks([]),
+            Rows::span(0, 0),
+        ];
         parts.iter().for_each(|part| assert!(AxisPlan::of_axes(std::slice::from_ref(part), &[1]).is_ok()));
         assert!(AxisPlan::of_axes(&[huge], &[1 << 60]).is_ok());
     }
@@ -114,9 +114,17 @@ mod tests {
     proptest! {
         #[test]
         fn a_plan_fetches_each_chunk_once_and_places_every_row(
-            picks in proptest::collection::vec(0_usize..40, 0..30), chunk in 1_usize..12, contiguous in any::<bool>(),
+            picks in proptest::collection::vec(0_usize..40, 0..30), chunk in 1_usize..12, kind in 0..5,
         ) {
-            let rows = if contiguous { Rows::span(3, 3 + picks.len()) } else { Rows::picks(picks) };
+            let lengths = picks.iter().map(|pick| pick % 7);
+            let rows = match kind {
+                0 => Rows::span(3, 3 + picks.len()),
+                1 => Rows::spans(picks.iter().zip(lengths).map(|(&pick, len)| pick..pick + len)),
+                // In order, with gaps and without.
+                2 => Rows::spans(lengths.clone().scan(0, |at, len| { *at += len + len % 2; Some(*at - len..*at) })),
+                3 => Rows::picks({ let mut sorted = picks; sorted.sort_unstable(); sorted }),
+                _ => Rows::picks(picks),
+            };
             let plan = AxisPlan::new(&rows, chunk);
             let mut out = vec![None; rows.len()];
             for pair in plan.parts.windows(2) {

@@ -1,6 +1,9 @@
 //! [`Rows`]: positions along one axis, already checked against its length.
 
+use std::ops::Range;
 use std::sync::Arc;
+
+use super::Run;
 
 /// Positions along one axis, in the order wanted, repeats allowed. Always within the axis that it was made for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +21,23 @@ pub enum Rows {
     },
     /// These positions.
     Picks(Arc<[usize]>),
+    /// Runs of consecutive positions, one after the other.
+    Spans(Spans),
+}
+
+/// Runs of consecutive positions; [`Rows::spans`] makes them. They cost what there are runs, not positions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Spans(Arc<[Run]>);
+
+impl Spans {
+    fn len(&self) -> usize {
+        self.0.last().map_or(0, |run| run.dst + run.len)
+    }
+
+    fn get(&self, i: usize) -> Option<usize> {
+        let run = self.0.get(self.0.partition_point(|run| run.dst + run.len <= i))?;
+        Some(run.src + (i - run.dst))
+    }
 }
 
 impl Rows {
@@ -33,6 +53,26 @@ impl Rows {
         Self::Picks(positions.into())
     }
 
+    /// The positions of these ranges, end to end; the caller vouches that they lie on the axis.
+    #[must_use]
+    pub fn spans(ranges: impl IntoIterator<Item = Range<usize>>) -> Self {
+        let mut runs: Vec<Run> = Vec::new();
+        for range in ranges.into_iter().filter(|range| !range.is_empty()) {
+            match runs.last_mut() {
+                Some(last) if last.src + last.len == range.start => last.len += range.len(),
+                last => {
+                    let dst = last.map_or(0, |last| last.dst + last.len);
+                    runs.push(Run { src: range.start, dst, len: range.len() });
+                }
+            }
+        }
+        match runs[..] {
+            [] => Self::span(0, 0),
+            [one] => Self::span(one.src, one.src + one.len),
+            _ => Self::Spans(Spans(runs.into())),
+        }
+    }
+
     /// A selection for every axis of `shape`: that of `cut`, and the whole axis where it has none.
     pub(crate) fn of_cut(shape: &[usize], cut: &[Option<Self>]) -> Vec<Self> {
         let on = |(axis, &len): (usize, &usize)| cut.get(axis).cloned().flatten().unwrap_or(Self::All(len));
@@ -45,6 +85,7 @@ impl Rows {
         match self {
             Self::All(len) | Self::Range { len, .. } => *len,
             Self::Picks(p) => p.len(),
+            Self::Spans(s) => s.len(),
         }
     }
 
@@ -61,17 +102,51 @@ impl Rows {
             Self::All(len) => (i < *len).then_some(i),
             Self::Range { start, step, len } => (i < *len).then(|| at(*start, *step, i)),
             Self::Picks(p) => p.get(i).copied(),
+            Self::Spans(s) => s.get(i),
         }
     }
 
     /// The positions in order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = usize> + '_ {
-        let (start, step, picks) = match self {
-            Self::All(_) => (0, 1, None),
-            Self::Range { start, step, .. } => (*start, *step, None),
-            Self::Picks(p) => (0, 0, Some(p)),
-        };
-        (0..self.len()).map(move |i| picks.map_or_else(|| at(start, step, i), |p| p[i]))
+        let mut run = 0;
+        (0..self.len()).map(move |i| match self {
+            Self::All(_) => i,
+            Self::Range { start, step, .. } => at(*start, *step, i),
+            Self::Picks(p) => p[i],
+            Self::Spans(Spans(runs)) => {
+                run += usize::from(i == runs[run].dst + runs[run].len);
+                runs[run].src + (i - runs[run].dst)
+            }
+        })
+    }
+
+    /// The positions in order, consecutive ones as one range; no range is empty.
+    pub fn runs(&self) -> impl Iterator<Item = Range<usize>> + '_ {
+        // Of spans the number of the next one, of all others that of the next position.
+        let mut next = 0;
+        std::iter::from_fn(move || {
+            let run = match self {
+                Self::Spans(Spans(runs)) => {
+                    let run = runs.get(next)?;
+                    next += 1;
+                    return Some(run.src..run.src + run.len);
+                }
+                _ if next >= self.len() => return None,
+                Self::All(len) => 0..*len,
+                Self::Range { start, step: 1, len } => *start..start + len,
+                Self::Range { start, step, .. } => {
+                    let first = at(*start, *step, next);
+                    first..first + 1
+                }
+                Self::Picks(picks) => {
+                    let first = picks[next];
+                    let more = picks[next + 1..].iter().zip(first + 1..).take_while(|&(&pick, after)| pick == after);
+                    first..first + 1 + more.count()
+                }
+            };
+            next += run.len();
+            Some(run)
+        })
     }
 
     /// The largest position; `None` if there are none.
@@ -79,6 +154,7 @@ impl Rows {
     pub fn max(&self) -> Option<usize> {
         match self {
             Self::Picks(p) => p.iter().copied().max(),
+            Self::Spans(Spans(runs)) => runs.iter().map(|run| run.src + run.len - 1).max(),
             _ => self.get(0).max(self.len().checked_sub(1).and_then(|last| self.get(last))),
         }
     }
@@ -91,6 +167,8 @@ impl Rows {
             Self::Range { start: 0, step: 1, len } => *len == n,
             Self::Range { .. } => n == 0 && self.is_empty(),
             Self::Picks(p) => p.len() == n && p.iter().enumerate().all(|(i, &x)| i == x),
+            // All of an axis would have been one run.
+            Self::Spans(_) => false,
         }
     }
 
@@ -128,7 +206,10 @@ mod tests {
             let room = if step > 0 { (n - 1 - start) / step as usize } else { start / step.unsigned_abs() } + 1;
             Rows::Range { start, step, len: want.min(room) }
         });
-        prop_oneof![Just(Rows::All(n)), range, proptest::collection::vec(0..n, 0..12).prop_map(Rows::picks),].boxed()
+        let picks = proptest::collection::vec(0..n, 0..12).prop_map(Rows::picks);
+        let spans = proptest::collection::vec((0..n, 0..=n), 0..6)
+            .prop_map(|list| Rows::spans(list.into_iter().map(|(a, b)| a..b.max(a))));
+        prop_oneof![Just(Rows::All(n)), range, picks, spans].boxed()
     }
 
     proptest! {
@@ -145,12 +226,17 @@ mod tests {
         }
 
         #[test]
-        fn max_len_and_get_agree_with_iter((_n, a) in (0_usize..9).prop_flat_map(|n| (Just(n), rows(n)))) {
+        fn max_len_and_get_agree_with_iter((n, a) in (0_usize..9).prop_flat_map(|n| (Just(n), rows(n)))) {
             let all: Vec<usize> = a.iter().collect();
             prop_assert_eq!(a.len(), all.len());
             prop_assert_eq!(a.max(), all.iter().copied().max());
             prop_assert_eq!((0..all.len()).map(|i| a.get(i)).collect::<Vec<_>>(), all.iter().map(|&i| Some(i)).collect::<Vec<_>>());
             prop_assert_eq!(a.get(all.len()), None);
+            let runs: Vec<Range<usize>> = a.runs().collect();
+            prop_assert!(runs.iter().all(|run| !run.is_empty()));
+            prop_assert_eq!(runs.iter().cloned().flatten().collect::<Vec<_>>(), &all[..]);
+            prop_assert_eq!(Rows::spans(runs).iter().collect::<Vec<_>>(), &all[..]);
+            prop_assert!(!a.is_all_of(n) || all == (0..n).collect::<Vec<_>>());
         }
     }
 }

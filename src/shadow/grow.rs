@@ -124,7 +124,7 @@ fn sparse(sparse: &Sparse, axes: usize, more: usize) -> Result<Sparse, String> {
     let mut indptr = sparse.indptr().to_vec();
     let end = indptr.last().copied().unwrap_or(0);
     indptr.resize(shape[sparse.format().major()] + 1, end);
-    Sparse::new(sparse.format(), shape, sparse.data().clone(), sparse.indices().to_vec(), indptr)
+    Sparse::new(sparse.format(), shape, sparse.data().clone(), sparse.indices().clone(), indptr)
 }
 
 #[cfg(test)]

@@ -21,9 +21,9 @@ pub use dtype::{DType, Item};
 pub use element::Element;
 pub use items::{ByteString, DatetimeMs, DatetimeNs, DatetimeS, DatetimeUs};
 pub use records::Records;
-pub use sparse::{Sparse, SparseFormat};
+pub use sparse::{Indices, Sparse, SparseFormat};
 
-pub(crate) use sparse::MinorFilter;
+pub(crate) use sparse::{MinorFilter, with_indices};
 
 pub(crate) use awkward::Fault;
 

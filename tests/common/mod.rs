@@ -473,7 +473,8 @@ pub fn node_differences(path: &str, nodes: &BTreeMap<String, Value>, element: &E
                 let dtype = nodes.get(&format!("{path}/{part}")).map(|n| n["dtype"].clone()).unwrap_or_default();
                 check(part, &integers(dtype.as_str().unwrap_or("int32"), list))
             };
-            [check("data", s.data()), indices("indices", s.indices()), indices("indptr", s.indptr())].concat()
+            let minor: Vec<u64> = s.indices().iter().map(|i| i as u64).collect();
+            [check("data", s.data()), indices("indices", &minor), indices("indptr", s.indptr())].concat()
         }
         Element::Categorical(c) => [check("codes", c.codes()), check("categories", c.categories())].concat(),
         Element::Nullable(n) => check("mask", &Array::from_vec(n.missing().to_vec())),

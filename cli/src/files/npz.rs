@@ -2,7 +2,7 @@
 
 use std::io::{Cursor, Read, Seek, Write};
 
-use anndata_shadow::{Array, Sparse, SparseFormat};
+use anndata_shadow::{Array, Indices, Sparse, SparseFormat};
 use npyz::npz::{NpzArchive, NpzWriter};
 use npyz::{DType, WriterBuilder};
 
@@ -25,17 +25,17 @@ pub(crate) fn write_dense<W: Write + Seek>(out: W, name: &str, array: &Array) ->
 pub(crate) fn write_sparse<W: Write + Seek>(out: W, sparse: &Sparse) -> Result<(), String> {
     let mut npz = NpzWriter::new(out);
     // scipy reads the two into one integer type, int32 wherever that is enough.
-    let largest = sparse.indices().iter().chain(sparse.indptr()).max().copied().unwrap_or(0);
-    let narrow = largest <= i32::MAX as u64;
-    let integers = |values: &[u64]| {
-        if narrow {
-            Array::from_vec(values.iter().map(|&v| v as i32).collect())
-        } else {
-            Array::from_vec(values.iter().map(|&v| v as i64).collect())
-        }
+    let (indices, indptr) = (sparse.indices(), sparse.indptr());
+    let largest = indices.iter().max().unwrap_or(0).max(sparse.nnz());
+    let [indices, indptr] = if i32::try_from(largest).is_ok() {
+        [indices.iter().map(|i| i as i32).collect(), indptr.iter().map(|&p| p as i32).collect()]
+            .map(Array::from_vec::<i32>)
+    } else {
+        [indices.iter().map(|i| i as i64).collect(), indptr.iter().map(|&p| p as i64).collect()]
+            .map(Array::from_vec::<i64>)
     };
-    put(&mut npz, "indices", &integers(sparse.indices()))?;
-    put(&mut npz, "indptr", &integers(sparse.indptr()))?;
+    put(&mut npz, "indices", &indices)?;
+    put(&mut npz, "indptr", &indptr)?;
     let format: &[u8] = if sparse.format() == SparseFormat::Csr { b"csr" } else { b"csc" };
     let text = |e: std::io::Error| e.to_string();
     let bytes = DType::Plain("|S3".parse().map_err(|_| "the type of text is not known")?);
@@ -113,7 +113,8 @@ fn sparse<R: Read + Seek>(npz: &mut NpzArchive<R>, names: &[String]) -> Result<S
         all.into_iter().map(|v| u64::try_from(v).map_err(|_| format!("`{name}` holds {v}"))).collect()
     };
     let shape = integers("shape")?;
-    let (indices, indptr) = (integers("indices")?, integers("indptr")?);
+    let indptr = integers("indptr")?;
+    let indices = Indices::try_from(member(npz, "indices")?)?;
     let [rows, cols] = shape[..] else { return Err(format!("its shape has {} axes, not two", shape.len())) };
     Sparse::new(format, [rows as usize, cols as usize], member(npz, "data")?, indices, indptr)
 }

@@ -1,12 +1,21 @@
-//! [`Sparse`]: a CSR or CSC matrix, one struct with the axes swapped.
+//! [`Sparse`]: a CSR or CSC matrix, one struct with the axes swapped. Its indices keep the width that they are stored in
+//! ([`Indices`]); [`MinorFilter`] finds those that a selection wants.
 
-use std::collections::HashMap;
+mod filter;
+mod indices;
+
 use std::fmt;
+use std::ops::Range;
 
 use ndarray::{Array2, ArrayD};
 
 use super::{Array, Item, check_memory, with_array};
 use crate::index::Rows;
+
+pub use indices::Indices;
+
+pub(crate) use filter::MinorFilter;
+pub(crate) use indices::with_indices;
 
 /// Which axis is compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,7 +58,7 @@ pub struct Sparse {
     format: SparseFormat,
     shape: [usize; 2],
     data: Array,
-    indices: Vec<u64>,
+    indices: Indices,
     indptr: Vec<u64>,
 }
 
@@ -62,9 +71,10 @@ impl Sparse {
         format: SparseFormat,
         shape: [usize; 2],
         data: Array,
-        indices: Vec<u64>,
+        indices: impl Into<Indices>,
         indptr: Vec<u64>,
     ) -> Result<Self, String> {
+        let indices = indices.into();
         check_indptr(&indptr, shape[format.major()], data.len() as u64)?;
         if data.ndim() != 1 || data.len() != indices.len() {
             return Err(format!("{} values for {} indices", data.len(), indices.len()));
@@ -72,10 +82,7 @@ impl Sparse {
         if !data.dtype().is_numeric() {
             return Err("a sparse matrix cannot hold strings".into());
         }
-        let minor = shape[1 - format.major()] as u64;
-        if let Some(bad) = indices.iter().find(|&&i| i >= minor) {
-            return Err(format!("index {bad} is out of range for an axis of {minor}"));
-        }
+        indices.check(shape[1 - format.major()])?;
         Ok(Self { format, shape, data, indices, indptr })
     }
 
@@ -99,7 +106,7 @@ impl Sparse {
 
     /// Position on the other axis of each stored value.
     #[must_use]
-    pub fn indices(&self) -> &[u64] {
+    pub const fn indices(&self) -> &Indices {
         &self.indices
     }
 
@@ -118,20 +125,25 @@ impl Sparse {
     /// Bytes in memory.
     #[must_use]
     pub fn nbytes(&self) -> usize {
-        self.data.nbytes() + 8 * (self.indices.len() + self.indptr.len())
+        self.data.nbytes() + self.indices.nbytes() + 8 * self.indptr.len()
     }
 
     /// `indices` and `indptr` in the integer type that scipy gives both: `int32`, or `int64` if something does not fit.
     pub(crate) fn stored_indices(&self) -> [Array; 2] {
         let minor = self.shape[1 - self.format.major()];
         let narrow = self.nnz() <= i32::MAX as usize && minor <= i32::MAX as usize;
-        [&self.indices, &self.indptr].map(|values| {
-            if narrow {
-                Array::from_vec(values.iter().map(|&v| v as i32).collect())
-            } else {
-                Array::from_vec(values.iter().map(|&v| v as i64).collect())
-            }
-        })
+        let indices = match &self.indices {
+            Indices::I32(list) if narrow => Array::from_vec(list.clone()),
+            Indices::I64(list) if !narrow => Array::from_vec(list.clone()),
+            wide if narrow => Array::from_vec(wide.iter().map(|i| i as i32).collect()),
+            short => Array::from_vec(short.iter().map(|i| i as i64).collect()),
+        };
+        let indptr = if narrow {
+            Array::from_vec(self.indptr.iter().map(|&p| p as i32).collect())
+        } else {
+            Array::from_vec(self.indptr.iter().map(|&p| p as i64).collect())
+        };
+        [indices, indptr]
     }
 
     /// The sub-matrix at these rows and columns (`None`: all), in the same format.
@@ -145,15 +157,29 @@ impl Sparse {
         let cols = cols.cloned().unwrap_or_else(|| all(self.shape[1]));
         let shape = [rows.len(), cols.len()];
         let [major, minor] = if self.format == SparseFormat::Csr { [rows, cols] } else { [cols, rows] };
-        let keep = MinorFilter::new(&minor, self.shape[1 - self.format.major()]);
-        let mut picks = Vec::new();
-        let mut indices = Vec::new();
+        let filter = MinorFilter::new(&minor, self.shape[1 - self.format.major()]);
+        let spans = major.iter().map(|m| self.indptr[m] as usize..self.indptr[m + 1] as usize);
         let mut indptr = vec![0_u64];
-        for m in major.iter() {
-            keep.append(&self.indices, self.indptr[m] as usize..self.indptr[m + 1] as usize, &mut picks, &mut indices);
-            indptr.push(indices.len() as u64);
-        }
-        let data = self.data.take(&[Rows::picks(picks)]);
+        let (entries, indices) = if matches!(filter, MinorFilter::Keep) {
+            let mut end = 0;
+            let entries = Rows::spans(spans.inspect(|span| {
+                end += span.len() as u64;
+                indptr.push(end);
+            }));
+            let indices = self.indices.of_spans(entries.runs());
+            (entries, indices)
+        } else {
+            let (mut picks, mut indices) = (Vec::new(), Indices::on_axis(minor.len()));
+            for span in spans {
+                with_indices!(&self.indices, list => filter.scan(&list[span.clone()], |i, to| {
+                    picks.push(span.start + i);
+                    indices.push(to);
+                }));
+                indptr.push(picks.len() as u64);
+            }
+            (Rows::picks(picks), indices)
+        };
+        let data = self.data.take(&[entries]);
         Self { format: self.format, shape, data, indices, indptr }
     }
 
@@ -164,50 +190,44 @@ impl Sparse {
     pub fn to_dense(&self) -> Result<Array, String> {
         fn typed<T: Item>(s: &Sparse, data: &ArrayD<T>) -> Array {
             let mut out = vec![T::default(); s.shape[0] * s.shape[1]];
-            for (m, k, value) in s.entries(data) {
-                let (row, col) = if s.format == SparseFormat::Csr { (m, k) } else { (k, m) };
-                let cell = &mut out[row * s.shape[1] + col];
-                *cell = add(cell, value);
-            }
+            let values = data.as_slice().unwrap_or_default();
+            let (major_step, minor_step) =
+                if s.format == SparseFormat::Csr { (s.shape[1], 1) } else { (1, s.shape[1]) };
+            with_indices!(&s.indices, list => for (major, span) in s.spans().enumerate() {
+                for (&index, value) in list[span.clone()].iter().zip(&values[span]) {
+                    let cell = &mut out[major * major_step + index as usize * minor_step];
+                    *cell = add(cell, value);
+                }
+            });
             Array::from_shape_vec(&s.shape, out).unwrap_or_else(|| Array::zeros(T::DTYPE, &s.shape))
         }
         check_memory(self.data.dtype(), &self.shape)?;
         Ok(with_array!(&self.data, a => typed(self, a)))
     }
 
-    /// Stored entries as (major, minor, value).
-    fn entries<'a, T: Item>(&'a self, data: &'a ArrayD<T>) -> impl Iterator<Item = (usize, usize, &'a T)> {
-        let values = data.as_slice().unwrap_or_default();
-        self.indptr.windows(2).enumerate().flat_map(move |(m, w)| {
-            let span = w[0] as usize..w[1] as usize;
-            let minor = self.indices.get(span.clone()).unwrap_or_default();
-            let of_row = values.get(span).unwrap_or_default();
-            minor.iter().zip(of_row).map(move |(&k, value)| (m, k as usize, value))
-        })
+    /// Where the entries of each row (CSR) or column (CSC) lie.
+    fn spans(&self) -> impl Iterator<Item = Range<usize>> + '_ {
+        self.indptr.windows(2).map(|w| w[0] as usize..w[1] as usize)
     }
 
     /// As sprs's matrix: indices sorted, repeated entries added up, explicit zeros kept. `None` if the values are of
     /// another type.
     #[must_use]
     pub fn to_sprs<T: Item>(&self) -> Option<sprs::CsMat<T>> {
-        let data = self.data.view::<T>()?;
+        let data = self.data.view::<T>()?.as_slice()?;
         let (mut indptr, mut indices, mut values) =
             (vec![0], Vec::with_capacity(self.nnz()), Vec::<T>::with_capacity(self.nnz()));
-        let mut entries = self.entries(data).peekable();
-        for m in 0..self.indptr.len() - 1 {
-            let mut row = Vec::new();
-            while let Some((_, k, value)) = entries.next_if(|(of, ..)| *of == m) {
-                row.push((k, value.clone()));
-            }
-            row.sort_by_key(|(k, _)| *k);
-            let begin = indices.len();
-            for (k, value) in row {
-                match values.last_mut().filter(|_| indices.len() > begin && indices.last() == Some(&k)) {
-                    Some(last) => *last = add(last, &value),
-                    None => {
-                        indices.push(k);
-                        values.push(value);
-                    }
+        for span in self.spans() {
+            let (begin, of_row) = (indices.len(), &data[span.clone()]);
+            with_indices!(&self.indices, list => indices.extend(list[span].iter().map(|&index| index as usize)));
+            if indices[begin..].is_sorted_by(|a, b| a < b) {
+                values.extend_from_slice(of_row);
+            } else {
+                let mut row: Vec<(usize, &T)> = indices.drain(begin..).zip(of_row).collect();
+                row.sort_by_key(|&(k, _)| k);
+                for same in row.chunk_by(|a, b| a.0 == b.0) {
+                    indices.push(same[0].0);
+                    values.push(same[1..].iter().fold(same[0].1.clone(), |sum, (_, value)| add(&sum, value)));
                 }
             }
             indptr.push(indices.len());
@@ -222,11 +242,11 @@ impl Sparse {
     /// The entries of a dense matrix that are not zero (`-0.0` is zero, NaN is not), as CSR.
     #[must_use]
     pub fn from_dense<T: Item>(dense: &Array2<T>) -> Option<Self> {
-        let (mut data, mut indices, mut indptr) = (Vec::new(), Vec::new(), vec![0_u64]);
+        let (mut data, mut indices, mut indptr) = (Vec::new(), Indices::on_axis(dense.ncols()), vec![0_u64]);
         for row in dense.rows() {
             for (k, value) in row.iter().enumerate().filter(|(_, v)| **v != T::default()) {
                 data.push(value.clone());
-                indices.push(k as u64);
+                indices.push(k);
             }
             indptr.push(indices.len() as u64);
         }
@@ -241,8 +261,9 @@ impl<T: Item, I: sprs::SpIndex> From<sprs::CsMatI<T, I>> for Sparse {
         let shape = [m.rows(), m.cols()];
         let m = if m.indptr().is_proper() { m } else { m.to_owned() };
         let indptr: Vec<u64> = m.proper_indptr().iter().map(|i| i.index() as u64).collect();
-        let indices: Vec<u64> = m.indices().iter().map(|i| i.index() as u64).collect();
-        let data = Array::from_vec(m.data().to_vec());
+        let indices: Vec<usize> = m.indices().iter().map(|i| i.index()).collect();
+        let indices = indices.into();
+        let data = Array::from_vec(m.into_raw_storage().2);
         Self { format, shape, data, indices, indptr }
     }
 }
@@ -261,71 +282,6 @@ pub(crate) fn check_indptr(indptr: &[u64], major: usize, nnz: u64) -> Result<(),
     match indptr.last() {
         Some(&last) if last != nnz => Err(format!("indptr ends at {last}, but {nnz} values are stored")),
         _ => Ok(()),
-    }
-}
-
-/// Which positions of the uncompressed axis are wanted, and where they go.
-pub(crate) enum MinorFilter {
-    /// All stay where they are.
-    Keep,
-    /// Those of a range, which may be much longer than there are values.
-    Range { start: i128, step: i128, len: i128 },
-    /// Position → where it goes, however often.
-    Map(HashMap<u64, Vec<u64>>),
-}
-
-impl MinorFilter {
-    /// A filter for `rows` on an axis of `len`.
-    pub(crate) fn new(rows: &Rows, len: usize) -> Self {
-        if rows.is_all_of(len) {
-            return Self::Keep;
-        }
-        match *rows {
-            Rows::All(len) => return Self::Range { start: 0, step: 1, len: len as i128 },
-            Rows::Range { start, step, len } => {
-                return Self::Range { start: start as i128, step: step as i128, len: len as i128 };
-            }
-            Rows::Picks(_) => {}
-        }
-        let mut map: HashMap<u64, Vec<u64>> = HashMap::new();
-        for (to, from) in rows.iter().enumerate() {
-            map.entry(from as u64).or_default().push(to as u64);
-        }
-        Self::Map(map)
-    }
-
-    /// Appends, for the stored entries `span` of one row, where their values lie (`picks`) and their new indices.
-    pub(crate) fn append(
-        &self,
-        indices: &[u64],
-        span: std::ops::Range<usize>,
-        picks: &mut Vec<usize>,
-        out: &mut Vec<u64>,
-    ) {
-        match self {
-            Self::Keep => {
-                picks.extend(span.clone());
-                out.extend(&indices[span]);
-            }
-            Self::Range { start, step, len } => {
-                for at in span {
-                    let ahead = i128::from(indices[at]) - start;
-                    let to = ahead / step;
-                    if ahead % step == 0 && (0..*len).contains(&to) {
-                        picks.push(at);
-                        out.push(to as u64);
-                    }
-                }
-            }
-            Self::Map(map) => {
-                for at in span {
-                    for &to in map.get(&indices[at]).into_iter().flatten() {
-                        picks.push(at);
-                        out.push(to);
-                    }
-                }
-            }
-        }
     }
 }
 
@@ -407,7 +363,7 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_into_memory_is_not_filled_up() {
-        let wide = Sparse::new(SparseFormat::Csr, [700, 1 << 60], Array::from_vec(vec![1_f32]), vec![1 << 59], {
+        let wide = Sparse::new(SparseFormat::Csr, [700, 1 << 60], Array::from_vec(vec![1_f32]), vec![1_i64 << 59], {
             let mut indptr = vec![1; 701];
             indptr[0] = 0;
             indptr
