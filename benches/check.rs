@@ -81,10 +81,10 @@ impl Matrix {
 /// All entries of a CSR matrix of float32.
 fn entries(x: &Sparse, mut each: impl FnMut(usize, usize, f32)) {
     let values = x.data().view::<f32>().unwrap();
-    let mut entries = values.iter().zip(x.indices());
+    let mut entries = values.iter().zip(x.indices().iter());
     for (row, ends) in x.indptr().windows(2).enumerate() {
-        for (&value, &col) in entries.by_ref().take((ends[1] - ends[0]) as usize) {
-            each(row, col as usize, value);
+        for (&value, col) in entries.by_ref().take((ends[1] - ends[0]) as usize) {
+            each(row, col, value);
         }
     }
 }
