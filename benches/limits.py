@@ -144,11 +144,12 @@ class Limits:
         return {"X": prod(touched) * prod(chunks) * layout["itemsize"]}
 
     def of(self, task):
-        """Megabytes to decode, and seconds of one core; of all of X, also how large it is in memory."""
+        """Megabytes to decode, and seconds of one core; what is read at most, row pointers with it; and of all of
+        X, how large it is in memory."""
         decoded = self.decoded(task)
         seconds = sum(size / self.rates[name][1] for name, size in decoded.items())
-        found = {"decoded_mb": sum(decoded.values()) / 1e6, "seconds": seconds}
+        decoded_mb, rows_mb = sum(decoded.values()) / 1e6, self.facts["shape"][0] * 8 / 1e6
+        found = {"decoded_mb": decoded_mb, "at_most_read_mb": decoded_mb + rows_mb, "seconds": seconds}
         if task == "T9":
-            rows = self.facts["shape"][0]
-            found["result_mb"] = (self.facts["nnz"] * 8 + rows * 8 if self.facts["sparse"] else self.facts["nnz"] * 4) / 1e6
+            found["result_mb"] = self.facts["nnz"] * 8 / 1e6 + rows_mb if self.facts["sparse"] else self.facts["nnz"] * 4 / 1e6
         return found
