@@ -42,7 +42,7 @@ class Task:
         self.hdf5 = path.endswith(".h5ad")
 
     def __getattr__(self, name):
-        raise Missing(f"{type(self).__name__} has no {name}")
+        raise (Missing if name.startswith("T") else AttributeError)(f"{type(self).__name__} has no {name}")
 
     def embedding(self):
         """What T10 adds: numbers that no codec makes small, the same in every language."""

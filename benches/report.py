@@ -111,11 +111,16 @@ def short(x):
     return f"{x:.3g}" if x < 1000 else f"{x:.0f}"
 
 
-def seconds(row, with_read=False):
+def cell(row, ours=False):
+    """Seconds / peak MB, and of ours MB read, or MB of the receipt and by how much the store grew."""
     if not row:
         return ""
     text = f"{short(row['wall_s'])} / {short(row['peak_rss_mb'])}"
-    return text + (f" / {short(row['read_mb'])}" if with_read else "") + ("~" if row["n"] < 2 else "")
+    if "disk_mb" in row:
+        text += f" / w {short(row['receipt_mb'])}, disk {row['disk_mb']:+.3g}" if ours else ""
+    elif ours:
+        text += f" / {short(row['read_mb'])}"
+    return text + ("~" if row["n"] < 2 else "")
 
 
 def target(figure, bound, found):
@@ -140,8 +145,8 @@ def tables(whole):
         f"{about['machine']}; commit {about['commit']}; Python {about['python']}, {versions}. "
         f"Medians of {about['rounds']} fresh processes, `~` of one; warm page cache.",
         "",
-        "Ours: seconds / peak MB / MB read. Others: seconds / peak MB. Limit: seconds that one core needs to decode what has to be "
-        "decoded, and ours ÷ (limit ÷ cores). T10 and T11: by hand with fsync, too.",
+        "Ours: seconds / peak MB / MB read (T10, T11: MB of the receipt, growth of the store). Others: seconds / peak MB. Limit: "
+        "seconds that one core needs to decode what has to be decoded, and ours ÷ (limit ÷ cores). T10, T11: by hand with fsync, too.",
     ]
     stores = list(dict.fromkeys((row["set"], row["format"]) for row in whole["results"]))
     for name, fmt in stores:
@@ -163,10 +168,10 @@ def tables(whole):
             away = ours["wall_s"] / (limit["seconds"] / about["cores"]) if ours and limit else None
             cells = [
                 f"{task} {NAMES[task]}",
-                seconds(ours, with_read=True),
-                f"{seconds(hand)} {hand['peer'].removesuffix('+fsync')}" if hand else "",
+                cell(ours, ours=True),
+                f"{cell(hand)} {hand['peer'].removesuffix('+fsync')}" if hand else "",
                 short(ratio) if ratio else "",
-                seconds(others["lazy"]),
+                cell(others["lazy"]),
                 short(found["lazy"]) if "lazy" in found else "",
                 short(limit["seconds"]) if limit else "",
                 short(away) if away else "",
@@ -176,7 +181,7 @@ def tables(whole):
             notes += [f"{task}: {row['peer']}: {row['why']}" for row in rows if row["why"]]
             hasty = best(rows, ["h5py", "zarr", "zarr+zarrs"]) if task in ("T10", "T11") else None
             if hasty:
-                notes.append(f"{task}: by hand without waiting for the disk {seconds(hasty)} {hasty['peer']}")
+                notes.append(f"{task}: by hand without waiting for the disk {cell(hasty)} {hasty['peer']}")
         text += ["", *(f"- {note}" for note in notes)] if notes else []
     text += ["", "Faults:", "", *(f"- {fault}" for fault in whole["faults"])] if whole["faults"] else []
     return "\n".join(text) + "\n"

@@ -69,13 +69,20 @@ def ask(command, tasks):
     return [json.loads(line) | {"process_s": seconds} for line in done.stdout.splitlines()]
 
 
-def warm(path):
+def files(store):
+    return [store] if store.is_file() else [file for file in store.rglob("*") if file.is_file()]
+
+
+def size(store):
+    return sum(file.stat().st_size for file in files(store))
+
+
+def warm(store):
     """Brings a store into the page cache."""
-    for file in [path] if path.is_file() else path.rglob("*"):
-        if file.is_file():
-            with open(file, "rb", buffering=0) as handle:
-                while handle.read(8 << 20):
-                    pass
+    for file in files(store):
+        with open(file, "rb", buffering=0) as handle:
+            while handle.read(8 << 20):
+                pass
 
 
 def open_root(path):
@@ -118,9 +125,10 @@ class Bench:
         copy.parent.mkdir(parents=True)
         shutil.copytree(store, copy) if store.is_dir() else shutil.copyfile(store, copy)
         os.sync()  # else who waits for what it wrote waits for the copy too
+        before = size(copy)
         record = ask(self.command(peer, [task], name, copy), [task])[0]
         if "wall_s" in record:
-            record["check"] = what_was_written(task, copy)
+            record |= {"check": what_was_written(task, copy), "disk_mb": (size(copy) - before) / 1e6}
         shutil.rmtree(copy.parent)
         return record
 
@@ -185,6 +193,9 @@ class Bench:
             for key in check.keys() & of.keys():
                 if not abs(check[key] - of[key]) <= 1e-5 * max(1.0, abs(of[key])):
                     self.faults.append(f"{where}: {key} is {check[key]} for {peer}, not {of[key]}")
+        for r in runs.get("shadow", []):
+            if r.get("disk_mb", 0) > r.get("receipt_mb", 0):
+                self.faults.append(f"{where}: grown by {r['disk_mb']} MB, where the receipt says {r['receipt_mb']}")
         for peer, records in runs.items():
             self.faults += [f"{where}: {peer} failed: {r['failed']}" for r in records if "failed" in r]
         if not any("wall_s" in r for r in runs.get("shadow", [])):
