@@ -161,6 +161,14 @@ pub enum Error {
         /// The store.
         at: Place,
     },
+    /// Whoever was told of the progress of long work said that it is to end. Nothing was changed.
+    #[error("{at}: {what} was cancelled")]
+    Cancelled {
+        /// Where.
+        at: Place,
+        /// The work.
+        what: String,
+    },
     /// The operating system refused.
     #[error("{at}: {source}")]
     Io {

@@ -57,24 +57,30 @@ mod index;
 mod legacy;
 mod overlay;
 mod path;
+mod progress;
 mod shadow;
 pub mod store;
+mod stream;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 mod value;
 
 pub use codec::{Info, Kind};
 pub use commit::{Change, ChangeKind, Receipt};
-pub use doctor::{Finding, Progress, Report, Severity, VerifyOptions, verify};
+pub use doctor::{Finding, Report, Severity, VerifyOptions, verify};
 pub use error::{Error, Place, Result};
 pub use index::{Rows, Select, SelectError};
 pub use overlay::{Mark, Was};
 pub use path::ElemPath;
+pub use progress::Progress;
 pub use shadow::{
     AnnDataShadow, ElementInfo, Frame, Member, Mode, MuDataShadow, OpenOptions, RawShadow, SharedAxis, Slot,
     WriteOptions,
 };
 pub use store::{Format, IoStats, Locking, Safety};
+pub use stream::{
+    Batch, BlockSize, GroupedStats, MatrixStats, Minibatches, RowBlock, RowBlocks, Shuffle, Stats, StatsOptions,
+};
 pub use value::{
     Array, Awkward, ByteString, Categorical, DType, DatetimeMs, DatetimeNs, DatetimeS, DatetimeUs, Element,
     FromElement, Indices, Item, Mismatch, NaValue, Nested, Nullable, Records, Sparse, SparseFormat, Table,

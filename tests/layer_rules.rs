@@ -6,8 +6,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Module, and the modules of this crate that it may use besides itself.
-const MAY_USE: [(&str, &[&str]); 11] = [
+const MAY_USE: [(&str, &[&str]); 13] = [
     ("error", &[]),
+    ("progress", &[]),
     ("path", &["error"]),
     ("index", &["error"]),
     ("value", &["index"]),
@@ -17,7 +18,8 @@ const MAY_USE: [(&str, &[&str]); 11] = [
     ("overlay", &["path", "value"]),
     ("commit", &["error", "path", "value", "store", "codec", "overlay"]),
     ("shadow", &["error", "path", "index", "value", "store", "codec", "overlay", "commit", "legacy"]),
-    ("doctor", &["error", "path", "index", "value", "store", "codec", "legacy", "shadow"]),
+    ("stream", &["error", "progress", "index", "value", "codec", "shadow"]),
+    ("doctor", &["error", "path", "progress", "index", "value", "store", "codec", "legacy", "shadow"]),
 ];
 
 fn rust_files(at: &Path, found: &mut Vec<PathBuf>) {

@@ -23,6 +23,7 @@ use std::sync::Arc;
 use crate::error::{Error, Place, Result};
 use crate::legacy;
 use crate::path::ElemPath;
+use crate::progress::Progress;
 use crate::store::{Chunks, Found, ReadStore, find};
 use look::Task;
 
@@ -89,10 +90,6 @@ impl Report {
     }
 }
 
-/// Whom [`verify`] tells how far it is: bytes looked at, and bytes to look at in all. What it answers is heeded: on a break the
-/// looking ends.
-pub type Progress<'a> = &'a dyn Fn(u64, u64) -> ControlFlow<()>;
-
 /// What [`verify`] looks at.
 #[derive(Clone, Copy, Default)]
 pub struct VerifyOptions<'a> {
@@ -114,7 +111,7 @@ impl<'a> VerifyOptions<'a> {
         self
     }
 
-    /// Whom to tell how far the reading is.
+    /// Whom to tell how far the reading is, in bytes. On a break it ends, and the report is not complete.
     #[must_use]
     pub const fn progress(mut self, progress: Progress<'a>) -> Self {
         self.progress = Some(progress);

@@ -10,7 +10,7 @@ use super::member::{Member, Slot, check_keys};
 use super::repr;
 use super::slots::{self, SlotSpec};
 use crate::codec::{FrameMeta, Kind};
-use crate::error::{Error, Result, nearest};
+use crate::error::{Error, Place, Result, nearest};
 use crate::path::ElemPath;
 use crate::value::{Array, Categorical, Element, Table, column_to_series, narrow_codes, series_to_column};
 
@@ -42,6 +42,11 @@ impl Frame {
     /// Those of the store.
     pub fn index_name(&self) -> Result<String> {
         Ok(self.meta()?.index)
+    }
+
+    /// A column, for messages.
+    pub(crate) fn place(&self, column: &str) -> Place {
+        self.shadow.root.place(&self.at().and_then(|at| at.join(column)).unwrap_or_default())
     }
 
     fn meta(&self) -> Result<FrameMeta> {

@@ -102,16 +102,16 @@ impl Member {
             let rows = select.resolve(info.shape[i], &names).map_err(|e| refuse(&name, e.to_string()))?;
             cut.push(Some(rows).filter(|r| !matches!(r, Rows::All(_))));
         }
-        // Positions are counted over the whole view.
-        if self.spec.admits == Admits::Positions && self.shadow.is_view() {
-            let rows = Rows::of_cut(&info.shape, &cut);
-            return self.convert(Arc::new(self.element()?.take(&rows)));
-        }
         self.convert(self.part(&cut)?)
     }
 
     /// Only these rows (and columns) of the element, counted within the view, without keeping them in memory.
     pub(crate) fn part(&self, cut: &[Option<Rows>]) -> Result<Arc<Element>> {
+        // Positions are counted over the whole view.
+        if self.spec.admits == Admits::Positions && self.shadow.is_view() {
+            let whole = self.element()?;
+            return Ok(Arc::new(whole.take(&Rows::of_cut(&whole.shape(), cut))));
+        }
         let mut whole = self.shadow.cut_for(self.spec.axes);
         whole.resize(whole.len().max(cut.len()), None);
         for (outer, inner) in whole.iter_mut().zip(cut) {

@@ -239,6 +239,35 @@ impl Root {
         Ok(element)
     }
 
+    /// The element at `at` if it is in memory: read before, or pending.
+    pub(crate) fn held(&self, at: &ElemPath) -> Option<Arc<Element>> {
+        match self.lookup(at) {
+            Lookup::Value(element) => Some(element),
+            Lookup::Gone | Lookup::Stored(_) => None,
+        }
+    }
+
+    /// How many entries a sparse matrix stores in each of these lines of the whole (rows of a CSR matrix, columns of a CSC), as
+    /// its indptr says: a guide to how much to read at once, and checked only when that is done.
+    pub(crate) fn entry_counts(&self, at: &ElemPath, lines: &Rows) -> Result<Vec<u64>> {
+        let _reading = self.core.reading();
+        let ends: Vec<usize> = lines.iter().flat_map(|i| [i, i.saturating_add(1)]).collect();
+        let found: Vec<u64> = match self.lookup(at) {
+            Lookup::Value(element) => match &*element {
+                Element::Sparse(held) => ends.iter().filter_map(|&i| held.indptr().get(i).copied()).collect(),
+                _ => Vec::new(),
+            },
+            Lookup::Gone => return Err(self.not_found(at)),
+            Lookup::Stored(file) => {
+                let read = self.core.reader(at)?.read(&file.child("indptr"), &[Rows::picks(ends)])?;
+                read.to_i64().unwrap_or_default().into_iter().map(|end| end.try_into().unwrap_or_default()).collect()
+            }
+        };
+        let mut counts: Vec<u64> = found.chunks_exact(2).map(|pair| pair[1].saturating_sub(pair[0])).collect();
+        counts.resize(lines.len(), 0);
+        Ok(counts)
+    }
+
     /// A stored element that does not fit the axes of its slot is damage: its rows would be those of other cells.
     fn check_axes(&self, at: &ElemPath, info: &Info, axes: &[Axis], lengths: &[usize]) -> Result<()> {
         if matches!(info.kind, Kind::Null | Kind::Opaque) || info.shape.starts_with(lengths) {

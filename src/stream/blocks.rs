@@ -1,0 +1,81 @@
+//! [`RowBlocks`]: an element block by block of rows, the next read while one is consumed.
+
+use std::fmt;
+use std::ops::Range;
+
+use super::ahead::ReadAhead;
+use super::lines::{Axis, Cuts};
+use crate::error::Result;
+use crate::index::Rows;
+use crate::shadow::Member;
+use crate::value::Element;
+
+/// How large the blocks are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BlockSize {
+    /// About so many bytes decoded: in dense arrays whole chunks, where a row of chunks is no more than twice that; in CSR
+    /// matrices by the entries that are stored.
+    Bytes(usize),
+    /// So many rows; the last block may have fewer.
+    Rows(usize),
+}
+
+impl Default for BlockSize {
+    /// 32 MiB.
+    fn default() -> Self {
+        Self::Bytes(32 << 20)
+    }
+}
+
+/// Consecutive rows of an element.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct RowBlock {
+    /// Which rows, counted in the object that was asked: in a view, within the view.
+    pub rows: Range<usize>,
+    /// The element cut to these rows.
+    pub element: Element,
+}
+
+/// The blocks of an element, in order, without gaps: see [`Member::row_blocks`].
+///
+/// An error is an item, and the last one. Dropped early, reading stops with the block that is being read.
+pub struct RowBlocks {
+    blocks: ReadAhead<RowBlock>,
+}
+
+impl RowBlocks {
+    pub(super) fn new(member: &Member, size: BlockSize) -> Result<Self> {
+        Ok(Self { blocks: blocks(Axis::rows(member)?, size)? })
+    }
+}
+
+impl Iterator for RowBlocks {
+    type Item = Result<RowBlock>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.blocks.next()
+    }
+}
+
+impl fmt::Debug for RowBlocks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RowBlocks").finish_non_exhaustive()
+    }
+}
+
+/// The blocks along an axis; their `rows` are lines of that.
+pub(super) fn blocks(axis: Axis, size: BlockSize) -> Result<ReadAhead<RowBlock>> {
+    let mut cuts = Cuts::new(size);
+    ReadAhead::new(
+        axis.place(),
+        std::iter::from_fn(move || {
+            let rows = cuts.next(&axis).transpose()?;
+            let read = |rows: Range<usize>| {
+                let element = axis.read(Rows::span(rows.start, rows.end))?;
+                Ok(RowBlock { rows, element })
+            };
+            Some(rows.and_then(read))
+        }),
+    )
+}
