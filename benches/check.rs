@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anndata_shadow::ndarray::Array2;
 use anndata_shadow::polars::prelude::{DataFrame, DataType, PolarsResult, Series};
-use anndata_shadow::{Element, Sparse};
+use anndata_shadow::{Element, Sparse, Stats};
 
 /// Name of a number: number.
 pub type Checks = BTreeMap<String, f64>;
@@ -89,45 +89,11 @@ fn entries(x: &Sparse, mut each: impl FnMut(usize, usize, f32)) {
     }
 }
 
-/// Sum, squares and count by gene, and what follows from them.
-pub struct Totals {
-    rows: usize,
-    sums: Vec<f64>,
-    squares: Vec<f64>,
-    present: Vec<u64>,
-}
-
-impl Totals {
-    pub fn new((rows, cols): (usize, usize)) -> Self {
-        Self { rows, sums: vec![0.0; cols], squares: vec![0.0; cols], present: vec![0; cols] }
-    }
-
-    pub fn add_sparse(&mut self, block: &Sparse) {
-        entries(block, |_, col, value| self.add(col, value));
-    }
-
-    pub fn add_dense(&mut self, block: &Array2<f32>) {
-        block.indexed_iter().for_each(|((_, col), &value)| self.add(col, value));
-    }
-
-    fn add(&mut self, col: usize, value: f32) {
-        let value = f64::from(value);
-        self.sums[col] += value;
-        self.squares[col] += value * value;
-        self.present[col] += u64::from(value != 0.0);
-    }
-
-    pub fn check(&self) -> Checks {
-        let n = self.rows as f64;
-        let sums = || self.sums.iter();
-        let var = sums().zip(&self.squares).map(|(sum, squares)| (squares - sum * sum / n) / (n - 1.0));
-        [
-            ("sum", sums().sum()),
-            ("at", sums().enumerate().map(|(col, sum)| sum * (1 + col % 11) as f64).sum()),
-            ("var", var.sum()),
-            ("nnz", self.present.iter().sum::<u64>() as f64),
-        ]
+/// Of all genes.
+pub fn totals(genes: &Stats) -> Checks {
+    let at = genes.sum.iter().enumerate().map(|(gene, sum)| sum * (1 + gene % 11) as f64).sum();
+    let nnz = genes.nonzero.iter().sum::<u64>() as f64;
+    [("sum", genes.sum.iter().sum()), ("at", at), ("var", genes.variance.iter().sum()), ("nnz", nnz)]
         .map(|(name, value): (&str, f64)| (name.to_owned(), value))
         .into()
-    }
 }

@@ -30,10 +30,10 @@ from limits import Limits
 
 HERE = Path(__file__).resolve().parent
 THREADS = ["T15x1", "T15x2", "T15x4"]
-READING = [f"T{i}" for i in range(1, 10)] + ["T12", "T13", "T14", *THREADS]
+READING = [f"T{i}" for i in range(1, 10)] + ["T12", "T13", "T14", "T14b", *THREADS]
 WRITING = ["T10", "T11"]
 TASKS = {
-    "sc": [f"T{i}" for i in range(1, 15)] + THREADS,
+    "sc": [f"T{i}" for i in range(1, 15)] + ["T14b", *THREADS],
     "dense": ["T4", "T5", "T6", "T7", "T9", "T12", "T13", "T14"],
     "msi": ["T1", "T4", "T6", "T13"],
     "wide": ["T1", "T2"],
