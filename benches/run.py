@@ -17,6 +17,7 @@ import statistics
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import h5py
@@ -172,14 +173,17 @@ class Bench:
         return runs
 
     def quick(self, name, fmt, store, tasks):
-        runs = {}
-        reading = [task for task in tasks if task in READING]
-        for peer in {peer: None for task in reading for peer in ["shadow", *self.peers(fmt, task)]}:
-            of_peer = [task for task in reading if peer == "shadow" or peer in self.peers(fmt, task)]
-            for record in ask(self.command(peer, of_peer, name, store), of_peer):
-                runs[record["task"], peer] = [record]
-        for task in set(tasks) & set(WRITING):
-            for peer in ["shadow", *self.peers(fmt, task)]:
+        """(task, peer): one record, all readers at once."""
+
+        def read(peer):
+            of_peer = [task for task in tasks if task in READING and peer in ("shadow", *self.peers(fmt, task))]
+            return [(peer, record) for record in ask(self.command(peer, of_peer, name, store), of_peer)] if of_peer else []
+
+        with ThreadPoolExecutor() as pool:
+            every = dict.fromkeys(peer for task in tasks for peer in ("shadow", *self.peers(fmt, task)))
+            runs = {(record["task"], peer): [record] for found in pool.map(read, every) for peer, record in found}
+        for task in (task for task in tasks if task in WRITING):
+            for peer in ("shadow", *self.peers(fmt, task)):
                 runs[task, peer] = [self.once(peer, task, name, store)]
         return runs
 
