@@ -7,6 +7,11 @@ export CMAKE := $(CURDIR)/.venv/bin/cmake
 CORPUS ?= data
 N ?= 20000
 
+# How large the data of `make bench` are, where they lie, and what else benches/run.py is told, as BENCH="--sets sc --tasks T4".
+SCALE ?= 1
+BENCH_DATA ?= target/bench/data
+BENCH ?=
+
 .PHONY: demo test corpus mutations lint bench setup
 
 demo: setup
@@ -33,8 +38,12 @@ lint: setup
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --all-features -- -D warnings
 
+# Generates its data (SCALE=0.02 for a look), installs the peers, and prints the tables; see benches/README.md.
 bench: setup
-	cargo bench --bench shadow
+	tools/bench_setup.sh
+	cargo build --release --package bench-tasks
+	.venv/bin/python -B benches/data.py $(BENCH_DATA) --scale $(SCALE)
+	target/bench/venv/bin/python -B benches/run.py --data $(BENCH_DATA) $(BENCH)
 
 setup:
 	tools/setup.sh
