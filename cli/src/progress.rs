@@ -2,13 +2,23 @@
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// A bar that counts bytes; it goes when it is dropped.
+/// A bar; it goes when it is dropped.
 pub(crate) struct Bar(ProgressBar);
 
 impl Bar {
+    /// Counts bytes.
     pub(crate) fn bytes() -> Self {
+        Self::new("{bar:32} {bytes} of {total_bytes}, {eta} left")
+    }
+
+    /// Counts rows.
+    pub(crate) fn rows() -> Self {
+        Self::new("{bar:32} {human_pos} of {human_len}, {eta} left")
+    }
+
+    fn new(template: &str) -> Self {
         let bar = ProgressBar::new(0);
-        if let Ok(style) = ProgressStyle::with_template("{bar:32} {bytes} of {total_bytes}, {eta} left") {
+        if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style);
         }
         Self(bar)
