@@ -28,7 +28,7 @@ fn every_example_is_run_here() {
         .map(|p| p.file_stem().unwrap().to_string_lossy().into_owned())
         .collect();
     found.sort();
-    assert_eq!(found, ["add_embedding", "demo", "first_minute", "views"]);
+    assert_eq!(found, ["add_embedding", "demo", "first_minute", "minibatches", "streaming", "views"]);
 }
 
 #[test]
@@ -73,4 +73,23 @@ fn demo() {
         "{text}"
     );
     assert_eq!(text.matches("obsm/X_scaled --rows 0:2`:\n\n").count(), 0, "the other process said nothing: {text}");
+}
+
+#[test]
+fn streaming() {
+    let text = run("streaming");
+    assert!(
+        text.contains("cells 0..250: a 2-d float32 array, 765000 bytes") && text.contains("cells 500..700"),
+        "{text}"
+    );
+    assert!(text.contains("\n700 of 700\n") && text.contains("variance"), "{text}");
+    assert!(text.contains("louvain 0: ") && text.contains("louvain 2: ") && !text.contains("louvain 3: "), "{text}");
+}
+
+#[test]
+fn minibatches() {
+    let text = run("minibatches");
+    assert_eq!(text.matches(": 700 cells").count(), 5, "{text}");
+    let agreement: f32 = text.split("X_pca: ").nth(1).unwrap().split_whitespace().next().unwrap().parse().unwrap();
+    assert!(agreement > 0.95, "{text}");
 }

@@ -15,6 +15,7 @@ mod preview;
 mod progress;
 mod select;
 mod show;
+mod stats;
 mod target;
 mod text;
 mod values;
@@ -36,6 +37,7 @@ fn main() -> ExitCode {
     let outcome = match command {
         Command::Show(args) => show::run(&args).map(done),
         Command::Get(args) => get::run(&args).map(done),
+        Command::Stats(args) => stats::run(&args).map(done),
         Command::Add(args) => {
             delta::run(&args.path, &[Edit::Add { path: args.element, from: args.from }], &args.how).map(done)
         }

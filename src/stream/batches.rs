@@ -6,12 +6,13 @@ use std::fmt;
 use rayon::prelude::*;
 
 use super::ahead::ReadAhead;
+use super::convert;
 use super::dice::Dice;
 use super::lines::Axis;
-use crate::error::Result;
+use crate::error::{Place, Result};
 use crate::index::Rows;
 use crate::shadow::Member;
-use crate::value::Element;
+use crate::value::{Element, FromElement};
 
 /// About the bytes that are read at once. Batches that follow one another are read together, so that a chunk that several of
 /// them touch is decoded once.
@@ -42,6 +43,17 @@ pub struct Batch {
     pub rows: Vec<usize>,
     /// The element at these rows.
     pub element: Element,
+    at: Place,
+}
+
+impl Batch {
+    /// The element as a type, as [`Member::read`] gives it.
+    ///
+    /// # Errors
+    /// [`Error::WrongType`](crate::error::Error::WrongType) naming both, if it is of another.
+    pub fn read<T: FromElement>(self) -> Result<T> {
+        convert(self.element, &self.at)
+    }
 }
 
 /// The batches of an element: see [`Member::minibatches`].
@@ -124,11 +136,11 @@ fn read(axis: &Axis, rows: &[usize], size: usize) -> Result<VecDeque<Batch>> {
     let at = if in_order { Rows::span(rows[0], rows[0] + rows.len()) } else { Rows::picks(rows) };
     let element = axis.read(at)?;
     if rows.len() <= size {
-        return Ok(VecDeque::from([Batch { rows: rows.to_vec(), element }]));
+        return Ok(VecDeque::from([Batch { rows: rows.to_vec(), element, at: axis.place() }]));
     }
     let cut = |(i, rows): (usize, &[usize])| {
         let element = element.take(&[Rows::span(i * size, i * size + rows.len())]);
-        Batch { rows: rows.to_vec(), element }
+        Batch { rows: rows.to_vec(), element, at: axis.place() }
     };
     Ok(rows.par_chunks(size).enumerate().map(cut).collect::<Vec<_>>().into())
 }

@@ -4,11 +4,12 @@ use std::fmt;
 use std::ops::Range;
 
 use super::ahead::ReadAhead;
+use super::convert;
 use super::lines::{Axis, Cuts};
-use crate::error::Result;
+use crate::error::{Place, Result};
 use crate::index::Rows;
 use crate::shadow::Member;
-use crate::value::Element;
+use crate::value::{Element, FromElement};
 
 /// How large the blocks are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +36,17 @@ pub struct RowBlock {
     pub rows: Range<usize>,
     /// The element cut to these rows.
     pub element: Element,
+    pub(super) at: Place,
+}
+
+impl RowBlock {
+    /// The element as a type, as [`Member::read`] gives it.
+    ///
+    /// # Errors
+    /// [`Error::WrongType`](crate::error::Error::WrongType) naming both, if it is of another.
+    pub fn read<T: FromElement>(self) -> Result<T> {
+        convert(self.element, &self.at)
+    }
 }
 
 /// The blocks of an element, in order, without gaps: see [`Member::row_blocks`].
@@ -67,13 +79,14 @@ impl fmt::Debug for RowBlocks {
 /// The blocks along an axis; their `rows` are lines of that.
 pub(super) fn blocks(axis: Axis, size: BlockSize) -> Result<ReadAhead<RowBlock>> {
     let mut cuts = Cuts::new(size);
+    let at = axis.place();
     ReadAhead::new(
-        axis.place(),
+        at.clone(),
         std::iter::from_fn(move || {
             let rows = cuts.next(&axis).transpose()?;
             let read = |rows: Range<usize>| {
                 let element = axis.read(Rows::span(rows.start, rows.end))?;
-                Ok(RowBlock { rows, element })
+                Ok(RowBlock { rows, element, at: at.clone() })
             };
             Some(rows.and_then(read))
         }),

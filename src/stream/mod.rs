@@ -15,9 +15,10 @@ mod matrix;
 mod stats;
 mod tally;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Place, Result};
 use crate::shadow::Member;
 use crate::shadow::slots::Axis;
+use crate::value::{Element, FromElement, Mismatch};
 use groups::Groups;
 
 pub use batches::{Batch, Minibatches, Shuffle};
@@ -136,4 +137,9 @@ impl Member {
         }
         stats::grouped(self, Groups::new(&self.shadow.obs(), by)?, options)
     }
+}
+
+/// A part as the type asked for; `at` is the element.
+fn convert<T: FromElement>(element: Element, at: &Place) -> Result<T> {
+    T::from_element(element).map_err(|Mismatch { wanted, found }| Error::WrongType { at: at.clone(), wanted, found })
 }

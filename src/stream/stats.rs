@@ -248,7 +248,7 @@ fn pass(axis: Axis, asked: Asked<'_>, options: &StatsOptions<'_>) -> Result<Foun
     };
     tell(0)?;
     for block in blocks(axis, options.block)? {
-        let RowBlock { rows, element } = block?;
+        let RowBlock { rows, element, .. } = block?;
         if !take_in(&mut parts, &element, [rows.len(), width], major, rows.start, asked) {
             let wanted = format!("a matrix of real numbers, {} × {width}, as when the pass began", rows.len());
             return Err(Error::WrongType { at: place, wanted, found: element.describe() });
