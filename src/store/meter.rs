@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 pub struct IoStats {
     /// Metadata documents read (Zarr).
     pub documents: u64,
-    /// Chunks (or, for unchunked HDF5 datasets, contiguous spans) fetched; absent Zarr chunks are not counted.
+    /// Chunks (or, for unchunked HDF5 datasets, contiguous spans) fetched; absent Zarr chunks, and those that are
+    /// remembered decoded, are not counted.
     pub chunks: u64,
     /// Bytes read: exact for Zarr; for HDF5 those of chunks and spans, without HDF5's own metadata.
     pub bytes_read: u64,

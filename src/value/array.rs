@@ -103,9 +103,19 @@ impl Array {
     #[must_use]
     pub fn from_le_bytes(dtype: DType, shape: &[usize], bytes: &[u8]) -> Option<Self> {
         let size = dtype.size()?;
+        if shape.iter().try_fold(size, |n, &k| n.checked_mul(k)) != Some(bytes.len()) {
+            return None;
+        }
+        if cfg!(target_endian = "little") {
+            let mut array = Self::zeros(dtype, shape);
+            if let Some(places) = array.bytes_mut() {
+                places.copy_from_slice(bytes);
+                return Some(array);
+            }
+        }
         with_dtype!(dtype, T => {
             let items: Option<Vec<T>> = bytes.chunks_exact(size).map(T::read_le).collect();
-            if bytes.len().is_multiple_of(size) { Self::from_shape_vec(shape, items?) } else { None }
+            Self::from_shape_vec(shape, items?)
         })
     }
 

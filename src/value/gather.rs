@@ -1,6 +1,8 @@
 //! Moving selected items between arrays: the one routine that scatters a decoded chunk into a result, and the one that
 //! cuts an array in memory.
 
+use std::sync::Arc;
+
 use ndarray::{ArrayD, IxDyn};
 
 use crate::index::{AxisPlan, Rows, Run};
@@ -45,27 +47,28 @@ impl Scatter {
 
     /// As [`put`](Self::put), of a chunk of this shape that is given as the bytes of its items, in this machine's byte order.
     pub(crate) fn put_bytes(&mut self, chunk: &[u8], chunk_shape: &[usize], origin: &[usize], runs: &[&[Run]]) -> bool {
-        let dst_shape = self.out.shape().to_vec();
-        let size = self.out.dtype().size().unwrap_or(0);
-        let claims = chunk_shape.iter().try_fold(size, |n, &k| n.checked_mul(k));
-        let Some(dst) = self.out.bytes_mut() else { return false };
-        if claims != Some(chunk.len()) || !fits(&dst_shape, chunk_shape, origin, runs) {
-            return false;
-        }
-        // Bytes of items of one size move alike, whatever they mean.
-        macro_rules! moved {
-            ($($size:literal)*) => {
-                match size {
-                    $($size => {
-                        let src: &[[u8; $size]] = bytemuck::cast_slice(chunk);
-                        copy(src, chunk_shape, origin, bytemuck::cast_slice_mut(dst), &dst_shape, runs);
-                        true
-                    })*
-                    _ => false,
-                }
-            };
-        }
-        moved!(1 2 4 8)
+        self.whole().is_some_and(|mut whole| whole.put_bytes(chunk, chunk_shape, origin, runs))
+    }
+
+    /// All of the result as one band; `None` if the items are not plain numbers.
+    pub(crate) fn whole(&mut self) -> Option<Band<'_>> {
+        let (shape, size) = (self.out.shape(), self.out.dtype().size()?);
+        let (len, rest) = match shape.split_first() {
+            Some((&len, rest)) => (Some(len), rest.into()),
+            None => (None, [].into()),
+        };
+        Some(Band { bytes: self.out.bytes_mut()?, len, rest, size })
+    }
+
+    /// The result cut into consecutive bands of so many positions on the first axis each, which different threads can fill.
+    /// `None` if the items are not plain numbers, or the bands are not all of the axis.
+    pub(crate) fn bands(&mut self, lens: &[usize]) -> Option<Vec<Band<'_>>> {
+        let (size, (_, rest)) = (self.out.dtype().size()?, self.out.shape().split_first()?);
+        let rest: Arc<[usize]> = rest.into();
+        let row: usize = rest.iter().product();
+        let items: Option<Vec<usize>> = lens.iter().map(|len| len.checked_mul(row)).collect();
+        let cut = self.pieces(&items?)?.into_iter().zip(lens);
+        Some(cut.map(|(bytes, &len)| Band { bytes, len: Some(len), rest: rest.clone(), size }).collect())
     }
 
     /// The bytes of the result, cut into consecutive pieces of so many items each, for whoever decodes straight into them.
@@ -85,6 +88,46 @@ impl Scatter {
     /// The result.
     pub(crate) fn finish(self) -> Array {
         self.out
+    }
+}
+
+/// A part of a result, as long as all of it on every axis but the first.
+pub(crate) struct Band<'a> {
+    bytes: &'a mut [u8],
+    /// Its length on the first axis, which a scalar does not have, and on the others.
+    len: Option<usize>,
+    rest: Arc<[usize]>,
+    /// Bytes of an item.
+    size: usize,
+}
+
+impl Band<'_> {
+    /// Its bytes in C order, in this machine's byte order.
+    pub(crate) fn bytes(&mut self) -> &mut [u8] {
+        self.bytes
+    }
+
+    /// As [`Scatter::put_bytes`]; where runs go counts from the beginning of the band.
+    pub(crate) fn put_bytes(&mut self, chunk: &[u8], chunk_shape: &[usize], origin: &[usize], runs: &[&[Run]]) -> bool {
+        let shape: Vec<usize> = self.len.iter().chain(&*self.rest).copied().collect();
+        let claims = chunk_shape.iter().try_fold(self.size, |n, &k| n.checked_mul(k));
+        if claims != Some(chunk.len()) || !fits(&shape, chunk_shape, origin, runs) {
+            return false;
+        }
+        // Bytes of items of one size move alike, whatever they mean.
+        macro_rules! moved {
+            ($($size:literal)*) => {
+                match self.size {
+                    $($size => {
+                        let src: &[[u8; $size]] = bytemuck::cast_slice(chunk);
+                        copy(src, chunk_shape, origin, bytemuck::cast_slice_mut(self.bytes), &shape, runs);
+                        true
+                    })*
+                    _ => false,
+                }
+            };
+        }
+        moved!(1 2 4 8)
     }
 }
 
@@ -243,6 +286,22 @@ mod tests {
             piece.fill(number as u8);
         }
         assert_eq!(s.finish().to_i64().unwrap(), [0, 514, 514, 514, 771, 771]);
+    }
+
+    #[test]
+    fn bands_are_filled_each_for_itself() {
+        let mut s = Scatter::new(DType::F32, &[3, 2]);
+        assert!(s.bands(&[2]).is_none() && s.bands(&[2, 2]).is_none());
+        let row = [Run { src: 0, dst: 0, len: 2 }];
+        for (number, band) in s.bands(&[2, 1]).unwrap().iter_mut().enumerate() {
+            let runs: [&[Run]; 2] = [&[Run { src: 5, dst: 0, len: 1 }], &row];
+            let chunk: [f32; 2] = [number as f32, 7.0];
+            assert!(band.put_bytes(bytemuck::cast_slice(&chunk), &[1, 2], &[5, 0], &runs));
+            let beyond: [&[Run]; 2] = [&[Run { src: 5, dst: 2 - number, len: 1 }], &row];
+            assert!(!band.put_bytes(bytemuck::cast_slice(&chunk), &[1, 2], &[5, 0], &beyond));
+        }
+        assert_eq!(s.finish().to_f64().unwrap(), [0.0, 7.0, 0.0, 0.0, 1.0, 7.0]);
+        assert!(Scatter::new(DType::F32, &[]).bands(&[1]).is_none() && Scatter::new(DType::F32, &[]).whole().is_some());
     }
 
     #[test]

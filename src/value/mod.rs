@@ -31,4 +31,4 @@ pub(crate) use array::{check_memory, with_array};
 pub use convert::Mismatch;
 pub(crate) use dtype::with_dtype;
 pub(crate) use frame::{column_to_series, narrow_codes, records_to_frame, series_to_column, table_to_frame};
-pub(crate) use gather::Scatter;
+pub(crate) use gather::{Band, Scatter};

@@ -42,6 +42,7 @@ use parking_lot::{Mutex, RwLock};
 
 use self::claim::Claim;
 use self::ffi::{Id, Kind, Outcome, Type, locked};
+pub(super) use self::ffi::{blosc_size, unblosc};
 use self::held::Identity;
 use self::opened::Opened;
 use self::read::{Refusal, Source};

@@ -1,20 +1,19 @@
-//! [`OpenArray`]: reading selections of an array, chunk by chunk. Shards are opened here, so that only the inner chunks
-//! that are touched are fetched and every byte is counted.
-
-use std::collections::HashMap;
-use std::sync::Arc;
+//! [`OpenArray`]: reading selections of an array, chunk by chunk, each fetched and decoded once. Numbers go
+//! [straight](super::direct) to their places; items of other types become arrays here first.
 
 use ndarray::ArrayD;
 use parking_lot::Mutex;
 use rayon::prelude::*;
 
 use super::codec::Codec;
+use super::direct::Direct;
 use super::item::Items;
-use super::meta::{Keys, Layout, Sharding};
-use super::shard::ShardIndex;
+use super::meta::{Keys, Layout};
+use super::shard::{Shards, Spot, unravel};
 use super::source::{Fault, Source};
 use crate::index::{AxisPlan, ChunkPart, Rows, Run};
 use crate::path::ElemPath;
+use crate::store::ChunkCache;
 use crate::value::{Array, Item, Scatter, with_array};
 
 /// An array ready to be read.
@@ -22,35 +21,11 @@ use crate::value::{Array, Item, Scatter, with_array};
 pub(super) struct OpenArray {
     pub(super) shape: Vec<usize>,
     /// Lengths of the chunks that are decoded one by one: the inner ones of shards.
-    chunks: Vec<usize>,
+    pub(super) chunks: Vec<usize>,
     keys: Keys,
-    codec: Codec,
+    pub(super) codec: Codec,
     shards: Option<Shards>,
 }
-
-/// Offset and length of every inner chunk of a shard.
-type Index = Arc<Vec<(u64, u64)>>;
-
-#[derive(Debug)]
-struct Shards {
-    index: ShardIndex,
-    /// Indexes already read; `None` for shards that do not exist.
-    seen: Mutex<HashMap<Vec<usize>, Option<Index>>>,
-}
-
-/// Where the bytes of a chunk are.
-struct Spot {
-    key: String,
-    range: Option<(u64, u64)>,
-}
-
-/// What is wanted of one chunk along each axis, and where the chunk is; `None` if it is missing from its shard.
-type Wish<'a> = (Vec<&'a ChunkPart>, Option<Spot>);
-
-/// Shard indexes remembered per array.
-const MAX_INDEXES: usize = 4096;
-/// Chunks decoded at a time, per thread: enough to keep all threads busy, few enough to bound memory.
-const BATCH: usize = 4;
 
 impl OpenArray {
     pub(super) fn new(layout: &Layout) -> Result<Self, Fault> {
@@ -78,8 +53,7 @@ impl OpenArray {
     /// that are not structured have one field.)
     pub(super) fn read(
         &self,
-        source: &Source,
-        at: &ElemPath,
+        from: Reading<'_>,
         parts: &[usize],
         rows: &[Rows],
         shape: &[usize],
@@ -87,62 +61,105 @@ impl OpenArray {
         let field = |&part: &usize| Field::new(self.items(), part, shape, self.codec.fill(part)?);
         let mut fields = parts.iter().map(field).collect::<Result<Vec<Field>, Fault>>()?;
         let plans = AxisPlan::of_axes(rows, &self.chunks).map_err(Fault::Unsupported)?;
-        let mut walk = Walk::new(plans.iter().map(|p| p.parts.len()).collect());
-        loop {
-            let batch = self.batch(source, at, &plans, &mut walk)?;
-            if batch.is_empty() {
-                return Ok(fields.into_iter().map(|f| f.out.finish()).collect());
+        match &mut fields[..] {
+            [field] if self.codec.is_direct() && field.out.takes_bytes() => {
+                Direct::new(self, from).read(plans, &mut field.out)?;
             }
-            let decoded: Vec<(Vec<&ChunkPart>, Option<Vec<Array>>)> = batch
-                .into_par_iter()
-                .map(|(wish, spot)| Ok((wish, self.fetch(source, at, spot, parts)?)))
-                .collect::<Result<_, Fault>>()?;
-            for (wish, chunk) in decoded {
-                let fits = match chunk {
-                    Some(chunk) => fields.iter_mut().zip(chunk).all(|(field, chunk)| field.put(chunk, &wish)),
-                    None => fields.iter_mut().all(|field| field.put_fill(&wish)),
-                };
-                if !fits {
-                    return Err(Fault::Malformed("a chunk does not fit its place in the array".into()));
-                }
-            }
+            _ => self.read_typed(from, parts, &plans, &mut fields)?,
         }
+        Ok(fields.into_iter().map(|f| f.out.finish()).collect())
     }
 
-    /// The next chunks to decode, with what is wanted of each and where it is.
-    fn batch<'a>(
+    /// Reads items of any type: chunks become arrays, and these are put in their places.
+    fn read_typed(
         &self,
-        source: &Source,
-        at: &ElemPath,
-        plans: &'a [AxisPlan],
-        walk: &mut Walk,
-    ) -> Result<Vec<Wish<'a>>, Fault> {
-        let mut batch = Vec::new();
-        for step in walk.take(BATCH * rayon::current_num_threads()) {
-            let parts: Vec<&ChunkPart> = step.iter().zip(plans).map(|(&i, plan)| &plan.parts[i]).collect();
-            let chunk: Vec<usize> = parts.iter().map(|p| p.chunk).collect();
-            // Found one after the other, so that the index of a shard is read once.
-            let spot = match &self.shards {
-                None => Some(Spot { key: self.keys.key(&chunk), range: None }),
-                Some(shards) => shards.find(source, at, &self.keys, &chunk)?,
-            };
-            batch.push((parts, spot));
-        }
-        Ok(batch)
-    }
-
-    fn fetch(
-        &self,
-        source: &Source,
-        at: &ElemPath,
-        spot: Option<Spot>,
+        from: Reading<'_>,
         parts: &[usize],
-    ) -> Result<Option<Vec<Array>>, Fault> {
-        let Some(Spot { key, range }) = spot else { return Ok(None) };
-        let Some(bytes) = source.chunk(at, &key, range, self.codec.limit())? else { return Ok(None) };
-        source.meter.chunk();
-        self.codec.decode(bytes, parts).map(Some)
+        plans: &[AxisPlan],
+        fields: &mut [Field],
+    ) -> Result<(), Fault> {
+        let fields = Mutex::new(fields);
+        each_chunk(plans, |(), wish| {
+            let chunk = match self.spot(from, &position(wish))? {
+                Some(spot) => self.fetch(from, &spot)?.map(|bytes| self.codec.decode(bytes, parts)).transpose()?,
+                None => None,
+            };
+            let mut fields = fields.lock();
+            let fits = match chunk {
+                Some(chunk) => fields.iter_mut().zip(chunk).all(|(field, chunk)| field.put(chunk, wish)),
+                None => fields.iter_mut().all(|field| field.put_fill(wish)),
+            };
+            if fits { Ok(()) } else { Err(misfit()) }
+        })
     }
+
+    /// Where a chunk is; `None` if it is missing from its shard.
+    pub(super) fn spot(&self, from: Reading<'_>, chunk: &[usize]) -> Result<Option<Spot>, Fault> {
+        match &self.shards {
+            None => Ok(Some(Spot { key: self.keys.key(chunk), range: None })),
+            Some(shards) => shards.find(from.source, from.at, &self.keys, chunk),
+        }
+    }
+
+    /// The stored bytes of a chunk; `None` if there is none.
+    pub(super) fn fetch(&self, from: Reading<'_>, spot: &Spot) -> Result<Option<Vec<u8>>, Fault> {
+        let bytes = from.source.chunk(from.at, &spot.key, spot.range, self.codec.limit())?;
+        bytes.iter().for_each(|_| from.source.meter.chunk());
+        Ok(bytes)
+    }
+}
+
+/// The array that is read, and what has been read of it before.
+#[derive(Clone, Copy)]
+pub(super) struct Reading<'a> {
+    pub(super) source: &'a Source,
+    pub(super) at: &'a ElemPath,
+    /// `None` for a writer, whose chunks change.
+    pub(super) cache: Option<&'a ChunkCache>,
+}
+
+/// Calls `read` with what is wanted of each chunk along each axis, on all cores where there are several chunks. At any time there
+/// are no more chunks in memory than threads, whatever is selected. Each thread has an `S` for its own use.
+pub(super) fn each_chunk<S: Default>(
+    plans: &[AxisPlan],
+    read: impl Fn(&mut S, &[&ChunkPart]) -> Result<(), Fault> + Sync,
+) -> Result<(), Fault> {
+    let grid: Vec<usize> = plans.iter().map(|plan| plan.parts.len()).collect();
+    let wish = |number: usize| -> Vec<&ChunkPart> {
+        unravel(number, &grid).into_iter().zip(plans).map(|(i, plan)| &plan.parts[i]).collect()
+    };
+    match grid.iter().product() {
+        0 => Ok(()),
+        // Other threads have nothing to do here.
+        1 => read(&mut S::default(), &wish(0)),
+        count => (0..count).into_par_iter().try_for_each_init(S::default, |own, number| read(own, &wish(number))),
+    }
+}
+
+/// The position of a chunk in the grid.
+pub(super) fn position(wish: &[&ChunkPart]) -> Vec<usize> {
+    wish.iter().map(|part| part.chunk).collect()
+}
+
+/// The runs wanted of a chunk, packed: as they lie in one that holds nothing else. And the shape of that one.
+pub(super) fn packed(wish: &[&ChunkPart]) -> (Vec<Vec<Run>>, Vec<usize>) {
+    let packed: Vec<Vec<Run>> = wish
+        .iter()
+        .map(|part| {
+            let mut src = 0;
+            let pack = |run: &Run| {
+                src += run.len;
+                Run { src: src - run.len, ..*run }
+            };
+            part.runs.iter().map(pack).collect()
+        })
+        .collect();
+    let shape = packed.iter().map(|runs| runs.iter().map(|r| r.len).sum()).collect();
+    (packed, shape)
+}
+
+pub(super) fn misfit() -> Fault {
+    Fault::Malformed("a chunk does not fit its place in the array".into())
 }
 
 /// A field on its way to the caller.
@@ -173,18 +190,7 @@ impl Field {
         if self.is_zero {
             return true;
         }
-        let packed: Vec<Vec<Run>> = wish
-            .iter()
-            .map(|part| {
-                let mut src = 0;
-                let pack = |run: &Run| {
-                    src += run.len;
-                    Run { src: src - run.len, ..*run }
-                };
-                part.runs.iter().map(pack).collect()
-            })
-            .collect();
-        let shape: Vec<usize> = packed.iter().map(|runs| runs.iter().map(|r| r.len).sum()).collect();
+        let (packed, shape) = packed(wish);
         let runs: Vec<&[Run]> = packed.iter().chain(&self.own).map(Vec::as_slice).collect();
         let chunk = with_array!(&self.fill, a => repeated(a, &shape));
         chunk.is_some_and(|chunk| self.out.put(chunk, &vec![0; runs.len()], &runs))
@@ -204,75 +210,5 @@ fn is_zero(array: &Array) -> bool {
         Array::Str(a) => a.iter().all(String::is_empty),
         Array::Bytes(a) => a.iter().all(|s| s.0.is_empty()),
         numbers => numbers.to_le_bytes().iter().all(|&b| b == 0),
-    }
-}
-
-impl Shards {
-    fn new(sharding: &Sharding, shard: &[usize]) -> Result<Self, Fault> {
-        Ok(Self { index: ShardIndex::new(sharding, shard)?, seen: Mutex::default() })
-    }
-
-    fn find(&self, source: &Source, at: &ElemPath, keys: &Keys, chunk: &[usize]) -> Result<Option<Spot>, Fault> {
-        let shard: Vec<usize> = chunk.iter().zip(&self.index.counts).map(|(c, n)| c / n).collect();
-        let key = keys.key(&shard);
-        let Some(index) = self.index_of(source, at, &key, shard)? else { return Ok(None) };
-        let inner = chunk.iter().zip(&self.index.counts).fold(0, |i, (c, n)| i * n + c % n);
-        Ok(match index.get(inner) {
-            None | Some((u64::MAX, _) | (_, u64::MAX)) => None,
-            Some(&range) => Some(Spot { key, range: Some(range) }),
-        })
-    }
-
-    fn index_of(&self, source: &Source, at: &ElemPath, key: &str, shard: Vec<usize>) -> Result<Option<Index>, Fault> {
-        if let Some(known) = self.seen.lock().get(&shard) {
-            return Ok(known.clone());
-        }
-        let index = match source.chunk_size(at, key)? {
-            None => None,
-            Some(size) => {
-                let start = if self.index.at_end { size.saturating_sub(self.index.bytes) } else { 0 };
-                let bytes = source.chunk(at, key, Some((start, self.index.bytes)), usize::MAX)?;
-                bytes.map(|b| self.index.parse(b).map(Arc::new)).transpose()?
-            }
-        };
-        let mut seen = self.seen.lock();
-        if seen.len() >= MAX_INDEXES {
-            seen.clear();
-        }
-        seen.insert(shard, index.clone());
-        Ok(index)
-    }
-}
-
-/// Steps through all combinations of positions below the given lengths, the last one fastest.
-struct Walk {
-    lens: Vec<usize>,
-    next: Option<Vec<usize>>,
-}
-
-impl Walk {
-    fn new(lens: Vec<usize>) -> Self {
-        let next = (!lens.contains(&0)).then(|| vec![0; lens.len()]);
-        Self { lens, next }
-    }
-
-    fn take(&mut self, count: usize) -> Vec<Vec<usize>> {
-        self.by_ref_iter().take(count).collect()
-    }
-
-    fn by_ref_iter(&mut self) -> impl Iterator<Item = Vec<usize>> + '_ {
-        std::iter::from_fn(move || {
-            let now = self.next.take()?;
-            let mut after = now.clone();
-            for axis in (0..after.len()).rev() {
-                after[axis] += 1;
-                if after[axis] < self.lens[axis] {
-                    self.next = Some(after);
-                    break;
-                }
-                after[axis] = 0;
-            }
-            Some(now)
-        })
     }
 }

@@ -9,8 +9,6 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs;
 use std::path::Path;
 
-use parking_lot::Mutex;
-
 use self::files::{Files, entries, is_node, nodes_below, position};
 use super::meta::{Document, Layout};
 use super::shard::unravel;
@@ -89,7 +87,7 @@ impl ZarrStore {
     pub(crate) fn open_as_it_lies(path: &Path, is_zip: bool) -> Result<Self> {
         let source = if is_zip { Source::zip(path)? } else { Source::reading(path) };
         let watch = Watch::new(&source);
-        let reader = Reader { map: None, watch, seen: Mutex::default(), open: Mutex::default() };
+        let reader = Reader::new(None, watch);
         Ok(Self { source, access: Access::Read(Box::new(reader)), shard: false })
     }
 

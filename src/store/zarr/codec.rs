@@ -5,6 +5,7 @@ use ndarray::{ArrayD, ArrayView, IxDyn};
 use serde_json::{Value, json};
 
 use super::dtype::{is_big, name_of};
+use super::exact::{fill, wrong_count};
 use super::filter::Filter;
 use super::item::{Flat, Form, Items};
 use super::library::Chain;
@@ -55,6 +56,9 @@ enum ToBytes {
 /// Most bytes of a chunk whose items are of any length, and of one such item on average.
 const MAX_LOOSE: usize = 1 << 34;
 const MAX_TEXT: usize = 1 << 16;
+
+/// Memory for a chunk of this many bytes is taken before it is decoded; beyond, as it turns out to be needed.
+const MAX_BELIEVED: usize = 1 << 26;
 
 impl Codec {
     pub(super) fn new(codecs: &[Value], items: &Items, fill: &Flat, shape: &[usize]) -> Result<Self, Fault> {
@@ -124,6 +128,66 @@ impl Codec {
             0 => self.count().saturating_mul(MAX_TEXT).saturating_add(1 << 28).min(MAX_LOOSE),
             size => self.count().saturating_mul(size).saturating_mul(16).saturating_add(1 << 16),
         }
+    }
+
+    /// Whether items are plain numbers in this machine's byte order, and nothing but bytes is filtered: chunks can be decoded to
+    /// where they belong.
+    pub(super) fn is_direct(&self) -> bool {
+        let native = |form| match form {
+            Form::Plain { dtype, big } => dtype.size() == Some(1) || big == cfg!(target_endian = "big"),
+            _ => false,
+        };
+        self.before.is_empty() && matches!(self.to_bytes, ToBytes::Plain) && self.items.form().is_some_and(native)
+    }
+
+    /// Whether chunks are stored as they are: parts of them can be read.
+    pub(super) fn is_raw(&self) -> bool {
+        self.is_direct() && self.after.is_empty()
+    }
+
+    /// Bytes of a chunk whose items are of a fixed size. (The document has been asked whether it can be so large.)
+    pub(super) fn chunk_bytes(&self) -> usize {
+        self.count() * self.items.size
+    }
+
+    /// The item that stands for what is missing, as it lies in a chunk.
+    pub(super) fn fill_bytes(&self) -> &[u8] {
+        match &self.fill {
+            Flat::Fixed(item) => item,
+            Flat::Loose(_) => &[],
+        }
+    }
+
+    /// Decodes a chunk of a [direct](Self::is_direct) codec into `out`, which it must fill exactly.
+    pub(super) fn decode_into(&self, bytes: Vec<u8>, out: &mut [u8]) -> Result<(), Fault> {
+        let Some((first, later)) = self.after.split_first() else { return fill(&bytes, out) };
+        let bytes = later.iter().rev().try_fold(bytes, |bytes, filter| filter.undo(bytes, self.limit()))?;
+        first.undo_into(bytes, out)
+    }
+
+    /// Decodes a chunk of a [direct](Self::is_direct) codec into `out`, whatever is there: its beginning, of at least `wanted`
+    /// bytes.
+    pub(super) fn decode_to(&self, bytes: Vec<u8>, wanted: usize, out: &mut Vec<u8>) -> Result<(), Fault> {
+        self.items.typed(0, &self.shape)?;
+        let size = self.chunk_bytes();
+        if let [filter] = &self.after[..]
+            && wanted <= size / 4 * 3
+            && wanted <= MAX_BELIEVED
+        {
+            out.resize(wanted, 0);
+            if filter.undo_start(&bytes, size, out).is_some() {
+                return Ok(());
+            }
+        }
+        if size <= MAX_BELIEVED {
+            out.resize(size, 0);
+            return self.decode_into(bytes, out);
+        }
+        match self.flat(bytes)? {
+            Flat::Fixed(decoded) if decoded.len() == size => *out = decoded,
+            _ => return Err(wrong_count()),
+        }
+        Ok(())
     }
 
     /// These fields of a chunk.
@@ -209,7 +273,6 @@ fn order(value: &Value, ndim: usize) -> Option<Vec<usize>> {
 
 /// The items in the order that they had before their axes were put into `order`.
 fn turned_back(flat: Flat, order: &[usize], shape: &[usize], size: usize) -> Result<Flat, Fault> {
-    let wrong = || Fault::Malformed("a chunk decodes to another number of items than its shape".into());
     let mut turned: Vec<usize> = order.iter().map(|&axis| shape[axis]).collect();
     let mut back = vec![0; order.len()];
     order.iter().enumerate().for_each(|(now, &before)| back[before] = now);
@@ -218,11 +281,11 @@ fn turned_back(flat: Flat, order: &[usize], shape: &[usize], size: usize) -> Res
             // The bytes of an item are one more axis.
             turned.push(size);
             back.push(order.len());
-            let view = ArrayView::from_shape(IxDyn(&turned), &bytes).map_err(|_| wrong())?;
+            let view = ArrayView::from_shape(IxDyn(&turned), &bytes).map_err(|_| wrong_count())?;
             Ok(Flat::Fixed(view.permuted_axes(IxDyn(&back)).iter().copied().collect()))
         }
         Flat::Loose(items) => {
-            let array = ArrayD::from_shape_vec(IxDyn(&turned), items).map_err(|_| wrong())?;
+            let array = ArrayD::from_shape_vec(IxDyn(&turned), items).map_err(|_| wrong_count())?;
             Ok(Flat::Loose(array.permuted_axes(IxDyn(&back)).iter().cloned().collect()))
         }
     }

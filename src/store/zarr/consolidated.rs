@@ -2,6 +2,7 @@
 //! real documents, sorted and complete ([`rebuild`]), because a stale map hides elements and invents others.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
@@ -14,7 +15,7 @@ use crate::path::ElemPath;
 /// The nodes that the consolidated metadata of a store's root list.
 #[derive(Debug)]
 pub(super) struct ConsolidatedMap {
-    nodes: BTreeMap<ElemPath, Result<Document, String>>,
+    nodes: BTreeMap<ElemPath, Result<Arc<Document>, String>>,
     children: BTreeMap<ElemPath, BTreeSet<String>>,
 }
 
@@ -28,7 +29,7 @@ impl ConsolidatedMap {
         }
         let Some(bytes) = source.document(&root, ".zmetadata")? else { return Ok(None) };
         // A map that cannot be parsed is only a shortcut lost: the real documents are still there.
-        Ok(object(&bytes).ok().and_then(|json| Self::v2(&json)))
+        Ok(object(&bytes).ok().and_then(Self::v2))
     }
 
     fn v3(mut json: Map<String, Value>) -> Option<Self> {
@@ -54,14 +55,18 @@ impl ConsolidatedMap {
         Some(Self::complete(nodes, Version::V3))
     }
 
-    fn v2(json: &Map<String, Value>) -> Option<Self> {
+    fn v2(mut json: Map<String, Value>) -> Option<Self> {
+        let Some(Value::Object(entries)) = json.shift_remove("metadata") else { return None };
         let mut attrs = BTreeMap::new();
         let mut nodes = BTreeMap::new();
-        for (key, value) in json.get("metadata")?.as_object()? {
+        for (key, value) in entries {
             let key = key.trim_matches('/');
             let (above, name) = key.rsplit_once('/').unwrap_or(("", key));
             let Ok(at) = ElemPath::parse(above) else { continue };
-            let value = value.as_object().cloned().ok_or_else(|| format!("`{name}` is not an object"));
+            let value = match value {
+                Value::Object(json) => Ok(json),
+                _ => Err(format!("`{name}` is not an object")),
+            };
             match name {
                 ".zattrs" => drop(attrs.insert(at, value)),
                 ".zarray" | ".zgroup" => {
@@ -96,10 +101,11 @@ impl ConsolidatedMap {
                 children.entry(parent).or_default().insert(at.name().to_owned());
             }
         }
+        let nodes = nodes.into_iter().map(|(at, doc)| (at, doc.map(Arc::new))).collect();
         Self { nodes, children }
     }
 
-    pub(super) fn document(&self, source: &Source, at: &ElemPath) -> Result<Option<Document>> {
+    pub(super) fn document(&self, source: &Source, at: &ElemPath) -> Result<Option<Arc<Document>>> {
         match self.nodes.get(at) {
             None => Ok(None),
             Some(Ok(doc)) => Ok(Some(doc.clone())),

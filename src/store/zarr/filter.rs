@@ -10,8 +10,8 @@ use serde_json::Value;
 
 use super::dtype::number;
 use super::item::to_utf32;
-use super::library;
 use super::source::Fault;
+use crate::store::hdf5::{blosc_size, unblosc};
 use crate::value::{Array, DType};
 
 /// A compressor, checksum or numeric filter.
@@ -166,9 +166,11 @@ impl Filter {
             }
             Self::Blosc => {
                 // The size is in the header, and taken before anything is decoded.
-                let size = bytes.get(4..8).and_then(|b| b.try_into().ok()).map(u32::from_le_bytes);
-                bounded(size.ok_or_else(|| broken("it is too short"))? as usize, limit)?;
-                library::unblosc(bytes)
+                let size =
+                    blosc_size(&bytes).ok_or_else(|| broken("it is no frame of blosc, or one that is cut off"))?;
+                let mut out = vec![0; bounded(size, limit)?];
+                unblosc(&bytes, &mut out).ok_or_else(|| broken("blosc"))?;
+                Ok(out)
             }
             Self::Base64 => STANDARD.decode(bytes).map_err(broken),
             Self::Shuffle(size) => Ok(unshuffle(&bytes, *size)),

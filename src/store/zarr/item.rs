@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 
+use super::exact::wrong_count;
 use super::source::Fault;
 use crate::value::{Array, ByteString, DType, check_memory};
 
@@ -95,19 +96,18 @@ impl Form {
     }
 
     fn unpack(self, bytes: Cow<'_, [u8]>, shape: &[usize]) -> Result<Array, Fault> {
-        let wrong = || Fault::Malformed("a chunk decodes to another number of items than its shape".into());
         let bytes = self.swapped(bytes);
         let values = || bytes.chunks_exact(self.size().max(1));
         match self {
-            Self::Plain { dtype, .. } => Array::from_le_bytes(dtype, shape, &bytes).ok_or_else(wrong),
+            Self::Plain { dtype, .. } => Array::from_le_bytes(dtype, shape, &bytes).ok_or_else(wrong_count),
             Self::Utf32 { .. } => {
                 let texts: Result<Vec<String>, Fault> = values().map(utf32).collect();
-                Array::from_shape_vec(shape, texts?).ok_or_else(wrong)
+                Array::from_shape_vec(shape, texts?).ok_or_else(wrong_count)
             }
             Self::Bytes { .. } => {
-                Array::from_shape_vec(shape, values().map(ByteString::from_field).collect()).ok_or_else(wrong)
+                Array::from_shape_vec(shape, values().map(ByteString::from_field).collect()).ok_or_else(wrong_count)
             }
-            Self::Text | Self::Blob => Err(wrong()),
+            Self::Text | Self::Blob => Err(wrong_count()),
         }
     }
 
@@ -205,22 +205,21 @@ impl Items {
     /// Field number `part` of the items of a chunk of this shape. Items of any length, of which there is one field only, are
     /// taken out of `flat`.
     pub(super) fn unpack(&self, part: usize, flat: &mut Flat, shape: &[usize]) -> Result<Array, Fault> {
-        let wrong = || Fault::Malformed("a chunk decodes to another number of items than its shape".into());
         let (_, whole) = self.typed(part, shape)?;
         let part = &self.parts[part];
         match (flat, part.form) {
             (Flat::Loose(items), Some(Form::Text)) => {
                 let texts: Result<Vec<String>, Fault> = std::mem::take(items).into_iter().map(utf8).collect();
-                Array::from_shape_vec(&whole, texts?).ok_or_else(wrong)
+                Array::from_shape_vec(&whole, texts?).ok_or_else(wrong_count)
             }
             (Flat::Loose(items), Some(Form::Blob)) => {
                 let blobs = std::mem::take(items).into_iter().map(ByteString).collect();
-                Array::from_shape_vec(&whole, blobs).ok_or_else(wrong)
+                Array::from_shape_vec(&whole, blobs).ok_or_else(wrong_count)
             }
             (Flat::Fixed(bytes), Some(form)) if self.size > 0 => {
                 let count: usize = shape.iter().product();
                 if bytes.len() != count * self.size {
-                    return Err(wrong());
+                    return Err(wrong_count());
                 }
                 let field = part.offset..part.offset + part.len();
                 let bytes: Cow<'_, [u8]> = if part.len() == self.size {
@@ -230,7 +229,7 @@ impl Items {
                 };
                 form.unpack(bytes, &whole)
             }
-            _ => Err(wrong()),
+            _ => Err(wrong_count()),
         }
     }
 

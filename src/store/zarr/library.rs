@@ -3,12 +3,12 @@
 use std::cell::Cell;
 use std::num::NonZeroU64;
 use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
-use std::sync::{Arc, Once};
+use std::sync::Once;
 
 use serde_json::{Value, json};
 use zarrs::array::{
-    ArrayBytes, ArrayBytesOffsets, ArrayToBytesCodecTraits, BytesRepresentation, BytesToBytesCodecTraits, CodecChain,
-    CodecOptions, DataType, FillValue, FillValueMetadata,
+    ArrayBytes, ArrayBytesOffsets, ArrayToBytesCodecTraits, CodecChain, CodecOptions, DataType, FillValue,
+    FillValueMetadata,
 };
 use zarrs::metadata::v3::MetadataV3;
 
@@ -41,7 +41,7 @@ impl Chain {
             let data_type = DataType::from_metadata(&MetadataV3::new(name.clone())).map_err(|e| refused(&e))?;
             let metadata: FillValueMetadata = serde_json::from_value(fill).map_err(|e| refused(&e))?;
             let fill = data_type.fill_value_v3(&metadata).map_err(|e| refused(&e))?;
-            let codecs: Vec<MetadataV3> = codecs.iter().map(|c| Ok(known(c)?.0)).collect::<Result<_, Fault>>()?;
+            let codecs: Vec<MetadataV3> = codecs.iter().map(known).collect::<Result<_, Fault>>()?;
             let chain = CodecChain::from_metadata(&codecs).map_err(|e| Fault::Malformed(format!("codecs: {e}")))?;
             Ok(Self { chain, data_type, fill, lengths })
         })
@@ -72,28 +72,13 @@ impl Chain {
     }
 }
 
-fn known(codec: &Value) -> Result<(MetadataV3, zarrs::array::Codec), Fault> {
+/// The codec in the library's words, if it knows it.
+fn known(codec: &Value) -> Result<MetadataV3, Fault> {
     let name = name_of(codec).unwrap_or("without a name");
     let refused = |e: &dyn std::fmt::Display| Fault::Unsupported(format!("codec `{name}` ({e})"));
     let parsed: MetadataV3 = serde_json::from_value(codec.clone()).map_err(|e| refused(&e))?;
-    let codec = zarrs::array::Codec::from_metadata(&parsed).map_err(|e| refused(&e))?;
-    Ok((parsed, codec))
-}
-
-/// Decodes a blosc frame, whose header says how. The caller has looked at the size that it claims.
-pub(super) fn unblosc(bytes: Vec<u8>) -> Result<Vec<u8>, Fault> {
-    guarded(|| {
-        let config = json!({"cname": "lz4", "clevel": 1, "shuffle": "noshuffle", "blocksize": 0});
-        let zarrs::array::Codec::BytesToBytes(blosc) = known(&json!({"name": "blosc", "configuration": config}))?.1
-        else {
-            return Err(Fault::Unsupported("codec `blosc`".into()));
-        };
-        let blosc: Arc<dyn BytesToBytesCodecTraits> = blosc;
-        blosc
-            .decode(bytes.into(), &BytesRepresentation::UnboundedSize, &CodecOptions::default())
-            .map(|b| b.into_owned())
-            .map_err(|e| Fault::Malformed(format!("a chunk does not decode: {e}")))
-    })
+    zarrs::array::Codec::from_metadata(&parsed).map_err(|e| refused(&e))?;
+    Ok(parsed)
 }
 
 thread_local! {

@@ -1,7 +1,7 @@
 //! [`ZarrStore`]: Zarr directories of versions 2 and 3, and zip archives of them.
 //!
-//! Metadata are found and understood here (`source`, `archive`, `meta`, `dtype`, `fill`, `consolidated`), and chunks decoded (`array`,
-//! `shard`, `codec`, `filter`, `item`); the Zarr library encodes them (`library`). New arrays take the dialect of their neighbours
+//! Metadata are found and understood here (`source`, `archive`, `meta`, `dtype`, `fill`, `consolidated`), and chunks decoded (`array`, `direct`,
+//! `shard`, `codec`, `filter`, `exact`, `item`); the Zarr library encodes them (`library`). New arrays take the dialect of their neighbours
 //! (`dialect`).
 //!
 //! Writes are transactions: what is new waits in a directory of its own (`write`, `stage`); publishing (`publish`) finds out how every
@@ -15,7 +15,9 @@ mod audit;
 mod codec;
 mod consolidated;
 mod dialect;
+mod direct;
 mod dtype;
+mod exact;
 mod files;
 mod fill;
 mod filter;
@@ -42,12 +44,12 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::{IoStats, Node, ReadStore, check_rows};
+use super::{ChunkCache, IoStats, Node, ReadStore, check_rows};
 use crate::error::{Error, Place, Result, nearest};
 use crate::index::Rows;
 use crate::path::ElemPath;
 use crate::value::Array;
-use array::OpenArray;
+use array::{OpenArray, Reading};
 use consolidated::ConsolidatedMap;
 use meta::{Document, Layout};
 use source::{Fault, Source};
@@ -90,12 +92,19 @@ enum Access {
 struct Reader {
     map: Option<ConsolidatedMap>,
     watch: Watch,
-    seen: Mutex<HashMap<ElemPath, Option<Document>>>,
+    seen: Mutex<HashMap<ElemPath, Option<Arc<Document>>>>,
     open: Mutex<HashMap<ElemPath, Arc<OpenArray>>>,
+    decoded: ChunkCache,
 }
 
 /// Arrays that are kept open, with the shard indexes they have read.
 const MAX_OPENED: usize = 64;
+
+impl Reader {
+    fn new(map: Option<ConsolidatedMap>, watch: Watch) -> Self {
+        Self { map, watch, seen: Mutex::default(), open: Mutex::default(), decoded: ChunkCache::default() }
+    }
+}
 
 impl ZarrStore {
     /// Reads something about the node `at`: if somebody changes the store meanwhile, or has changed it since it was opened, that
@@ -108,28 +117,37 @@ impl ZarrStore {
             }
             Access::Read(reader) => {
                 let listed = reader.map.as_ref().is_some_and(|map| map.lists(at));
-                reader.watch.check_node(&self.source, at, listed)?;
-                let done = read();
-                reader.watch.check_node(&self.source, at, listed)?;
-                done.map_err(|e| if matches!(e, Error::StoreChanged { .. }) { changed(&self.source) } else { e })
+                let checked = || reader.watch.check_node(&self.source, at, listed);
+                let done = checked().and_then(|()| {
+                    let done = read();
+                    checked().and(done)
+                });
+                done.map_err(|e| match e {
+                    Error::StoreChanged { .. } => {
+                        reader.decoded.clear();
+                        changed(&self.source)
+                    }
+                    other => other,
+                })
             }
         }
     }
 
-    fn document(&self, at: &ElemPath) -> Result<Option<Document>> {
-        let Access::Read(reader) = &self.access else { return Document::read(&self.source, at) };
+    fn document(&self, at: &ElemPath) -> Result<Option<Arc<Document>>> {
+        let read = || Ok(Document::read(&self.source, at)?.map(Arc::new));
+        let Access::Read(reader) = &self.access else { return read() };
         if let Some(map) = &reader.map {
             return map.document(&self.source, at);
         }
         if let Some(known) = reader.seen.lock().get(at) {
             return Ok(known.clone());
         }
-        let doc = Document::read(&self.source, at)?;
+        let doc = read()?;
         reader.seen.lock().insert(at.clone(), doc.clone());
         Ok(doc)
     }
 
-    fn array_document(&self, at: &ElemPath) -> Result<Document> {
+    fn array_document(&self, at: &ElemPath) -> Result<Arc<Document>> {
         self.document(at)?.filter(|doc| doc.is_array).ok_or_else(|| self.source.not_found(at))
     }
 
@@ -194,6 +212,14 @@ impl ReadStore for ZarrStore {
 }
 
 impl ZarrStore {
+    fn from<'a>(&'a self, at: &'a ElemPath) -> Reading<'a> {
+        let cache = match &self.access {
+            Access::Read(reader) => Some(&reader.decoded),
+            Access::Write(_) => None,
+        };
+        Reading { source: &self.source, at, cache }
+    }
+
     fn read_array(&self, at: &ElemPath, rows: &[Rows]) -> Result<Array> {
         let array = self.open_array(at)?;
         let shape = check_rows(self, at, &array.shape, rows)?;
@@ -201,7 +227,7 @@ impl ZarrStore {
         if array.items().structured {
             return Err(Fault::Unsupported("a structured array is read by its fields".into()).at(place()));
         }
-        let read = array.read(&self.source, at, &[0], rows, &shape).map_err(|f| f.at(place()))?;
+        let read = array.read(self.from(at), &[0], rows, &shape).map_err(|f| f.at(place()))?;
         read.into_iter().next().ok_or_else(|| self.source.not_found(at))
     }
 
@@ -218,6 +244,6 @@ impl ZarrStore {
         };
         let parts = fields.iter().map(find).collect::<Result<Vec<usize>>>()?;
         let shape = check_rows(self, at, &array.shape, rows)?;
-        array.read(&self.source, at, &parts, rows, &shape).map_err(|f| f.at(self.source.place(at)))
+        array.read(self.from(at), &parts, rows, &shape).map_err(|f| f.at(self.source.place(at)))
     }
 }

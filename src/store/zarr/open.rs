@@ -5,8 +5,6 @@ use std::io::ErrorKind;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
-
 use super::consolidated::ConsolidatedMap;
 use super::files;
 use super::meta::{Document, Version};
@@ -79,7 +77,7 @@ impl ZarrStore {
     fn read(source: Source, watch: Watch) -> Result<Self> {
         let map = ConsolidatedMap::read(&source);
         watch.check(&source)?;
-        let reader = Reader { map: map?, watch, seen: Mutex::default(), open: Mutex::default() };
+        let reader = Reader::new(map?, watch);
         Ok(Self { source, access: Access::Read(Box::new(reader)), shard: false })
     }
 

@@ -1,11 +1,18 @@
-//! Shards: the index that says where the inner chunks of one are ([`ShardIndex`]), and shards that lie inside other codecs and
-//! are decoded as a whole ([`Shard`]).
+//! Shards: the index that says where the inner chunks of one are ([`ShardIndex`]), the shards of an array, so that only inner
+//! chunks that are touched are fetched ([`Shards`]), and shards that lie inside other codecs and are decoded as a whole
+//! ([`Shard`]).
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use super::codec::{Codec, index_codec};
 use super::dtype::name_of;
 use super::item::{Flat, Items};
-use super::meta::Sharding;
-use super::source::Fault;
+use super::meta::{Keys, Sharding};
+use super::source::{Fault, Source};
+use crate::path::ElemPath;
 use crate::value::Array;
 
 /// How the index of a shard is stored.
@@ -34,6 +41,78 @@ impl ShardIndex {
         let decoded = self.codec.decode(bytes, &[0])?;
         let numbers = decoded.first().and_then(Array::view::<u64>).and_then(|a| a.as_slice()).unwrap_or_default();
         Ok(numbers.chunks_exact(2).map(|pair| (pair[0], pair[1])).collect())
+    }
+}
+
+/// Shard indexes remembered per array.
+const MAX_INDEXES: usize = 4096;
+
+/// Where the bytes of a chunk are.
+#[derive(Debug)]
+pub(super) struct Spot {
+    pub(super) key: String,
+    /// Offset and length in the file; `None` for all of it.
+    pub(super) range: Option<(u64, u64)>,
+}
+
+/// Offset and length of every inner chunk of a shard.
+type Index = Arc<Vec<(u64, u64)>>;
+
+/// The index of one shard, for the first who wants it to read while others wait; inside, `None` for a shard that does not exist.
+type Slot = Arc<Mutex<Option<Option<Index>>>>;
+
+/// The shards of an array.
+#[derive(Debug)]
+pub(super) struct Shards {
+    index: ShardIndex,
+    seen: Mutex<HashMap<Vec<usize>, Slot>>,
+}
+
+impl Shards {
+    pub(super) fn new(sharding: &Sharding, shard: &[usize]) -> Result<Self, Fault> {
+        Ok(Self { index: ShardIndex::new(sharding, shard)?, seen: Mutex::default() })
+    }
+
+    /// Where inner chunk `chunk` of the array `at` is; `None` if it does not exist.
+    pub(super) fn find(
+        &self,
+        source: &Source,
+        at: &ElemPath,
+        keys: &Keys,
+        chunk: &[usize],
+    ) -> Result<Option<Spot>, Fault> {
+        let shard: Vec<usize> = chunk.iter().zip(&self.index.counts).map(|(c, n)| c / n).collect();
+        let key = keys.key(&shard);
+        let Some(index) = self.index_of(source, at, &key, shard)? else { return Ok(None) };
+        let inner = chunk.iter().zip(&self.index.counts).fold(0, |i, (c, n)| i * n + c % n);
+        Ok(match index.get(inner) {
+            None | Some((u64::MAX, _) | (_, u64::MAX)) => None,
+            Some(&range) => Some(Spot { key, range: Some(range) }),
+        })
+    }
+
+    fn index_of(&self, source: &Source, at: &ElemPath, key: &str, shard: Vec<usize>) -> Result<Option<Index>, Fault> {
+        let slot = {
+            let mut seen = self.seen.lock();
+            if seen.len() >= MAX_INDEXES && !seen.contains_key(&shard) {
+                seen.clear();
+            }
+            seen.entry(shard).or_default().clone()
+        };
+        let mut slot = slot.lock();
+        if let Some(known) = &*slot {
+            return Ok(known.clone());
+        }
+        let index = match source.chunk_size(at, key)? {
+            None => None,
+            Some(size) => {
+                let start = if self.index.at_end { size.saturating_sub(self.index.bytes) } else { 0 };
+                let bytes = source.chunk(at, key, Some((start, self.index.bytes)), usize::MAX)?;
+                bytes.map(|b| self.index.parse(b).map(Arc::new)).transpose()?
+            }
+        };
+        *slot = Some(index.clone());
+        Ok(index)
     }
 }
 

@@ -195,23 +195,79 @@ impl Source {
         limit: usize,
     ) -> Result<Option<Vec<u8>>, Fault> {
         let Some((path, found)) = self.chunk_path(at, key)? else { return Ok(None) };
-        let size = found.len();
-        let (start, len) = range.unwrap_or((0, size));
-        if start.checked_add(len).is_none_or(|end| end > size) {
-            return Err(Fault::Malformed(format!("`{key}` has {size} bytes, {len} from {start} on are wanted")));
-        }
+        let (start, len) = range.unwrap_or((0, found.len()));
+        within(key, found.len(), start, len)?;
         let len = usize::try_from(len).ok().filter(|&n| n <= limit && Vec::<u8>::new().try_reserve_exact(n).is_ok());
         let len = len.ok_or_else(|| Fault::Malformed(format!("more of `{key}` is wanted than a chunk can have")))?;
-        let mut file = File::open(path)?;
-        file.seek(SeekFrom::Start(start))?;
         let mut bytes = vec![0; len];
-        let read = file.read_exact(&mut bytes);
+        self.read_parts(&path, &found, &mut [(start, &mut bytes)])?;
+        Ok(Some(bytes))
+    }
+
+    /// Reads parts of a chunk, each from an offset on, into the places given. The chunk is a file, or `range` of one, and must
+    /// have `size` bytes. False if there is no such file.
+    pub(super) fn chunk_parts(
+        &self,
+        at: &ElemPath,
+        key: &str,
+        range: Option<(u64, u64)>,
+        size: u64,
+        parts: &mut [(u64, &mut [u8])],
+    ) -> Result<bool, Fault> {
+        let file = match &self.archive {
+            Some(archive) => archive.size(&key_of(at, key)).map(|len| (len, None)),
+            None => self.chunk_path(at, key)?.map(|(path, found)| (found.len(), Some((path, found)))),
+        };
+        let Some((file_size, file)) = file else { return Ok(false) };
+        let (start, len) = range.unwrap_or((0, file_size));
+        within(key, file_size, start, len)?;
+        if len != size {
+            return Err(Fault::Malformed(format!("a chunk in `{key}` has {len} bytes, its items {size}")));
+        }
+        for (offset, place) in parts.iter_mut() {
+            within(key, len, *offset, place.len() as u64)?;
+            *offset += start;
+            self.meter.read(place.len() as u64);
+        }
+        match (&self.archive, file) {
+            (_, Some((path, found))) => self.read_parts(&path, &found, parts)?,
+            (Some(archive), None) => {
+                for (offset, place) in parts {
+                    let len = place.len();
+                    // Read to its end, an entry is compared with its checksum.
+                    let part = (len as u64 != file_size).then_some((*offset, len as u64));
+                    let bytes = archive.read(&key_of(at, key), part, len)?;
+                    place.copy_from_slice(&bytes.filter(|b| b.len() == len).ok_or(Fault::Changed)?);
+                }
+            }
+            (None, None) => {}
+        }
+        Ok(true)
+    }
+
+    fn read_parts(&self, path: &Path, found: &Metadata, parts: &mut [(u64, &mut [u8])]) -> Result<(), Fault> {
+        let mut file = File::open(path)?;
+        let mut read = || {
+            parts.iter_mut().try_for_each(|(start, place)| {
+                file.seek(SeekFrom::Start(*start))?;
+                file.read_exact(place)
+            })
+        };
+        let read = read();
         // Another file by now, or written to in between: what was read may be of both.
-        if self.since.is_some() && FileId::of(&file.metadata()?) != FileId::of(&found) {
+        if self.since.is_some() && FileId::of(&file.metadata()?) != FileId::of(found) {
             return Err(Fault::Changed);
         }
-        read?;
-        Ok(Some(bytes))
+        Ok(read?)
+    }
+
+    /// Whether a chunk that was read before is still what it was when the store was opened.
+    ///
+    /// # Errors
+    /// [`Fault::Changed`].
+    pub(super) fn check_chunk(&self, at: &ElemPath, key: &str) -> Result<(), Fault> {
+        let here = self.is_archive() || self.chunk_path(at, key)?.is_some();
+        if here { Ok(()) } else { Err(Fault::Changed) }
     }
 
     /// Size of a chunk file; `None` if there is none.
@@ -252,6 +308,14 @@ impl Source {
         }
         Ok(None)
     }
+}
+
+/// Whether a file of `size` bytes has `len` bytes from `start` on.
+fn within(key: &str, size: u64, start: u64, len: u64) -> Result<(), Fault> {
+    if start.checked_add(len).is_some_and(|end| end <= size) {
+        return Ok(());
+    }
+    Err(Fault::Malformed(format!("`{key}` has {size} bytes, {len} from {start} on are wanted")))
 }
 
 /// The name of a file in an archive; of the directory `at`, with a slash behind it, if there is no `name`.

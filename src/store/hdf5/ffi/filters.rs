@@ -5,7 +5,6 @@ use std::ffi::{CStr, c_int, c_uint, c_void};
 use std::panic::catch_unwind;
 use std::sync::Once;
 
-use blosc_src::{blosc_cbuffer_validate, blosc_decompress_ctx};
 use hdf5_metno_sys::h5::{H5allocate_memory, H5free_memory};
 use hdf5_metno_sys::h5e::H5E_CANTFILTER;
 use hdf5_metno_sys::h5z::{
@@ -13,7 +12,7 @@ use hdf5_metno_sys::h5z::{
     H5Zget_filter_info, H5Zregister,
 };
 
-use super::{blame, check, locked, plain};
+use super::{blame, blosc_size, check, locked, plain, unblosc};
 use crate::store::hdf5::decode::{self, Decode};
 
 /// One filter of a dataset's pipeline.
@@ -145,16 +144,10 @@ unsafe extern "C" fn filter<const N: usize>(
 
 /// A buffer of c-blosc, whatever codec is in it.
 fn blosc(chunk: &[u8], _: &[u32], limit: usize) -> Option<Vec<u8>> {
-    let mut bytes = 0;
-    // SAFETY: a buffer of that length; the other pointer is to a local that outlives the call.
-    let valid = unsafe { blosc_cbuffer_validate(chunk.as_ptr().cast(), chunk.len(), &raw mut bytes) } == 0;
-    if !valid || bytes > limit {
-        return None;
-    }
+    let bytes = blosc_size(chunk).filter(|&n| n <= limit)?;
     let mut out = Vec::new();
     out.try_reserve_exact(bytes).ok()?;
     out.resize(bytes, 0_u8);
-    // SAFETY: the input is as long as it says, as just checked; the output has as many bytes as said.
-    let done = unsafe { blosc_decompress_ctx(chunk.as_ptr().cast(), out.as_mut_ptr().cast(), bytes, 1) };
-    (usize::try_from(done).ok() == Some(bytes)).then_some(out)
+    unblosc(chunk, &mut out)?;
+    Some(out)
 }

@@ -2,6 +2,7 @@
 //! lock, every id is owned by an [`Id`], every failure carries HDF5's own messages.
 #![allow(unsafe_code, reason = "a C library; each block says why its call is sound")]
 
+mod blosc;
 mod copying;
 mod data;
 mod driver;
@@ -17,6 +18,7 @@ use hdf5_metno_sys::h5::hsize_t;
 use hdf5_metno_sys::h5e::{H5E_DEFAULT, H5E_ERR_CLS, H5E_PLINE, H5E_direction_t, H5E_error2_t, H5Epush2, H5Ewalk2};
 use hdf5_metno_sys::h5i::{H5Idec_ref, hid_t};
 
+pub(in crate::store) use blosc::{blosc_size, unblosc};
 pub(super) use copying::{
     copy_attrs, copy_root, create_as, holds_references, identity, link_count, storage_bytes, user_block,
 };
