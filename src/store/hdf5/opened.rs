@@ -12,8 +12,8 @@ use super::read::Source;
 use crate::path::ElemPath;
 use crate::store::ChunkCache;
 
-/// Most datasets that are kept open.
-const MAX_SOURCES: usize = 256;
+/// Most datasets that are kept open; the library takes some 64 kB for each that has chunks.
+const MAX_SOURCES: usize = 64;
 
 /// An open file. What it keeps of its datasets holds as long as it is open, for nothing published changes meanwhile.
 #[derive(Debug)]

@@ -51,7 +51,8 @@ impl Decoder {
     /// Whether numbers are stored in the other byte order than memory has; `None` where items are no plain numbers.
     pub(super) fn is_swapped(&self, stored: &Type) -> Option<bool> {
         let Self::Fixed(_, memory) = self else { return None };
-        if !matches!(stored.class(), Class::Integer | Class::Float) {
+        // In memory of the other order, the library turns round what has to be.
+        if cfg!(target_endian = "big") || !matches!(stored.class(), Class::Integer | Class::Float) {
             return None;
         }
         if stored.equals(memory) {
