@@ -411,7 +411,7 @@ pub(crate) struct IndexArgs {
     pub(crate) path: PathBuf,
     /// MiB of the new layer that are put together at a time; X is read once for each such part, and once more.
     #[arg(long, value_name = "MIB", default_value_t = 1024)]
-    pub(crate) memory: usize,
+    pub(crate) memory: u32,
     /// How an HDF5 file is changed.
     #[arg(long, value_enum, default_value_t = Safely::Journal)]
     pub(crate) safety: Safely,

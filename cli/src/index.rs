@@ -12,7 +12,7 @@ use crate::progress::Bar;
 pub(crate) fn run(args: &IndexArgs) -> Outcome<()> {
     let open = OpenOptions::default().mode(Mode::ReadWrite).locking(args.lock.locking());
     let shadow = AnnDataShadow::open_with(&args.path, &open)?;
-    let options = GeneIndexOptions::default().memory(args.memory << 20).safety(args.safety.into());
+    let options = GeneIndexOptions::default().memory((args.memory as usize) << 20).safety(args.safety.into());
     let receipt = if io::stderr().is_terminal() {
         let bar = Bar::rows();
         shadow.add_gene_index(&options.progress(&|done, total| {

@@ -321,17 +321,19 @@ impl Core {
         Ok(receipt)
     }
 
-    /// Stages something beside what is pending, which stays as it is, and publishes it.
+    /// Stages something new at `at` beside what is pending, which stays as it is, and publishes it.
     pub(super) fn transact(
         &self,
+        at: &ElemPath,
         what: &str,
         safety: Safety,
         stage: impl FnOnce(&dyn WriteStore, &Delta) -> Result<Change>,
     ) -> Result<Receipt> {
         let _gate = self.gate.lock();
-        let (link, delta) = {
+        let now = self.fingerprint();
+        let (link, delta, changed) = {
             let state = self.state.read();
-            (state.link.clone(), state.overlay.delta.clone())
+            (state.link.clone(), state.overlay.delta.clone(), state.fingerprint != now)
         };
         let store = link.writer().ok_or_else(|| self.not_writable(&link, what.to_owned()))?;
         let staged = commit::stage_by(&*store, |store| stage(store, &delta))?;
@@ -339,6 +341,11 @@ impl Core {
         let after = self.fingerprint();
         let mut state = self.state.write();
         state.generation += 1;
+        state.overlay.cache.forget_around(at);
+        // As in `write`.
+        if changed {
+            state.overlay.cache.clear();
+        }
         state.fingerprint = after;
         Ok(receipt)
     }

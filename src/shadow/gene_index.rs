@@ -30,7 +30,7 @@ const SOURCE: &str = "adshadow-source-crc32c";
 /// The layer that is the index.
 const LAYER: &str = "X_csc";
 
-/// Values of the index that are compared with the matrix each time it is used.
+/// Rows with values, and rows of all, that are compared with the matrix each time the index is used.
 const SAMPLES: usize = 3;
 
 /// How a gene index is made.
@@ -56,21 +56,22 @@ impl fmt::Debug for GeneIndexOptions<'_> {
 
 impl<'a> GeneIndexOptions<'a> {
     /// Bytes of the index that are put together at a time, 1 GiB unless told otherwise: the matrix is read once for each such
-    /// part, and once more.
+    /// part, and once more. As much as is read in one step is taken in any case.
     #[must_use]
     pub const fn memory(mut self, bytes: usize) -> Self {
         self.memory = bytes;
         self
     }
 
-    /// As [`WriteOptions::safety`](crate::WriteOptions::safety).
+    /// As [`WriteOptions::safety`](super::WriteOptions::safety).
     #[must_use]
     pub const fn safety(mut self, safety: Safety) -> Self {
         self.safety = safety;
         self
     }
 
-    /// Whom to tell how far it is, in stored values looked at. On a break nothing is written.
+    /// Whom to tell how far it is, in stored values looked at. On a break nothing is written. It must not change, write, reopen
+    /// or close the same shadow, which waits for the index.
     #[must_use]
     pub const fn progress(mut self, progress: Progress<'a>) -> Self {
         self.progress = Some(progress);
@@ -83,8 +84,8 @@ impl AnnDataShadow {
     /// then on, reading few genes of many cells reads that layer instead of looking through all of X.
     ///
     /// An index that is there already is replaced. It is never used for an X that was replaced, or whose rows have other lengths
-    /// than when the index was made, and whenever it is used some of its values are compared with X. What that may
-    /// not show is another program that overwrites single values of X in place: remove the layer before, or make it anew.
+    /// than when the index was made, and whenever it is used, a few rows of what it gives are compared with X. What that may not
+    /// show is another program that overwrites a part of X in place: remove the layer before, or make it anew.
     ///
     /// # Errors
     /// [`Error::Unsupported`] if X in the file is not a CSR matrix; [`Error::Exists`] if there is a layer of that name that is
@@ -94,7 +95,7 @@ impl AnnDataShadow {
         self.refuse_view(&x, "adding a gene index")?;
         let go_on = |_, _| ControlFlow::Continue(());
         let progress = options.progress.unwrap_or(&go_on);
-        self.root.core.transact("adding a gene index", options.safety, |store, delta| {
+        self.root.core.transact(&index, "adding a gene index", options.safety, |store, delta| {
             let unsupported = |what: &str| Error::Unsupported { at: self.root.place(&x), what: what.to_owned() };
             let (Lookup::Stored(file), Lookup::Stored(_)) = (delta.lookup(&x), delta.lookup(&index)) else {
                 return Err(unsupported("there are pending changes to it or to its index: write() them first"));
@@ -150,7 +151,7 @@ pub(super) fn read(
     let Some(link) = store.node(file)?.and_then(|node| node.text(INDEX).map(str::to_owned)) else { return Ok(None) };
     let Ok(index) = root.at(&link) else { return Ok(None) };
     // Only as it is in the file; what is pending may be anything.
-    match root.core.state().overlay.lookup(&index) {
+    match root.core.state().overlay.delta.lookup(&index) {
         Lookup::Stored(there) if there == index => {}
         _ => return Ok(None),
     }
@@ -184,31 +185,26 @@ fn checksum(store: &dyn ReadStore, matrix: &ElemPath) -> Result<u32> {
     Ok(crc32c::crc32c(&indptr.to_le_bytes()))
 }
 
-/// Whether some of the values found are those of the matrix, and of the same dtype.
+/// Whether some rows of what was found are those of the matrix: the values, and the dtype. They are rows in which something was
+/// found, and others.
 fn agrees(store: &dyn ReadStore, matrix: &ElemPath, cut: Cut<'_>, found: &Sparse) -> Result<bool> {
-    let n = found.nnz();
-    let samples = (0..SAMPLES.min(n)).map(|i| i * (n - 1) / (SAMPLES - 1).max(1));
-    for entry in samples {
-        // Of the index: columns, and the rows in them.
-        let column = found.indptr().partition_point(|&start| start <= entry as u64) - 1;
-        let Some(row) = found.indices().get(entry) else { return Ok(false) };
-        let at = |axis: usize, i: usize| match cut.get(axis) {
-            Some(Some(rows)) => rows.get(i),
-            _ => Some(i),
-        };
-        let (Some(row), Some(gene)) = (at(0, row), at(1, column)) else { return Ok(false) };
-        let there = codec::decode(store, matrix, &[Some(Rows::picks([row])), Some(Rows::picks([gene]))])?;
-        let value = found.data().take(&[Rows::picks([entry])]);
-        match there {
-            // An entry may be stored in two parts, which only their sum tells.
-            Element::Sparse(there) if there.data().len() == 1 => {
-                if there.data().to_le_bytes() != value.to_le_bytes() || there.data().dtype() != value.dtype() {
-                    return Ok(false);
-                }
-            }
-            Element::Sparse(there) if there.data().len() > 1 => {}
-            _ => return Ok(false),
-        }
-    }
-    Ok(true)
+    let Some(Some(genes)) = cut.get(1) else { return Ok(false) };
+    let spread = |n: usize| (0..SAMPLES.min(n)).map(move |i| i * (n - 1) / (SAMPLES - 1).max(1));
+    let mut rows: Vec<usize> = spread(found.nnz()).filter_map(|entry| found.indices().get(entry)).collect();
+    rows.extend(spread(found.shape()[0]));
+    rows.sort_unstable();
+    rows.dedup();
+    let rows = Rows::picks(rows);
+    let there = match cut.first() {
+        Some(Some(of_view)) => of_view.compose(&rows),
+        _ => rows.clone(),
+    };
+    let Element::Sparse(there) = codec::decode(store, matrix, &[Some(there), Some(genes.clone())])? else {
+        return Ok(false);
+    };
+    // Of both in one order: by columns, and by rows in these.
+    let [there, here] = [there.to_format(SparseFormat::Csc), found.take(Some(&rows), None)];
+    let [there, here] = [there, here].map(|part| part.to_format(SparseFormat::Csr).to_format(SparseFormat::Csc));
+    let bytes = |part: &Sparse| (part.data().dtype(), part.data().to_le_bytes());
+    Ok(there.indptr() == here.indptr() && there.indices() == here.indices() && bytes(&there) == bytes(&here))
 }

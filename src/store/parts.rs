@@ -10,7 +10,8 @@ pub trait ArrayParts {
     ///
     /// # Errors
     /// [`Error::Shape`] or [`Error::WrongType`] for items that do not belong
-    /// to this array, or more than it has room for; those of the store.
+    /// to this array, or more than it has room for, which may be put right; those of the store, after which it can only be
+    /// dropped.
     fn put(&mut self, part: &Array) -> Result<()>;
 
     /// Stages the array, now that all items are there.
@@ -28,6 +29,8 @@ pub(super) struct Coming {
     pub(super) shape: Vec<usize>,
     /// How far it has come along the first axis.
     pub(super) rows: usize,
+    /// Something of it could not be written: it has holes.
+    pub(super) failed: bool,
 }
 
 impl Coming {
@@ -38,7 +41,7 @@ impl Coming {
             let what = format!("an array of {dtype} with {} axes is written whole, not in parts", shape.len());
             return Err(Error::Unsupported { at, what });
         }
-        Ok(Self { at, dtype, shape: shape.to_vec(), rows: 0 })
+        Ok(Self { at, dtype, shape: shape.to_vec(), rows: 0, failed: false })
     }
 
     /// Checks a part, and counts it.
@@ -58,6 +61,9 @@ impl Coming {
 
     /// Checks that nothing is missing.
     pub(super) fn end(&self) -> Result<()> {
+        if self.failed {
+            return Err(self.mismatch("parts that could not be written".to_owned()));
+        }
         if self.rows == self.shape[0] { Ok(()) } else { Err(self.mismatch(format!("{} rows in all", self.rows))) }
     }
 

@@ -9,10 +9,10 @@ use super::ahead::ReadAhead;
 use super::convert;
 use super::dice::Dice;
 use super::lines::Axis;
-use crate::error::{Place, Result};
+use crate::error::{Error, Place, Result};
 use crate::index::Rows;
 use crate::shadow::Member;
-use crate::value::{Element, FromElement};
+use crate::value::{DType, Element, FromElement, check_memory};
 
 /// About the bytes that are read at once. Batches that follow one another are read together, so that a chunk that several of
 /// them touch is decoded once.
@@ -75,8 +75,10 @@ impl Minibatches {
     pub(super) fn new(member: &Member, size: usize, seed: u64, shuffle: Shuffle) -> Result<Self> {
         let axis = Axis::rows(member)?;
         let size = size.clamp(1, axis.len().max(1));
+        let malformed = |what| Error::Malformed { at: axis.place(), what };
+        check_memory(DType::U64, &[axis.len()]).map_err(malformed)?;
         let order = order(axis.len(), seed, shuffle);
-        let fit = (LOAD / (axis.bytes_per_line() * size as u64).max(1)).max(1) as usize;
+        let fit = (LOAD / axis.bytes_per_line().saturating_mul(size as u64).max(1)).max(1) as usize;
         let load = match shuffle {
             // What was shuffled together is read together.
             Shuffle::Blocks(n) => n.max(1).saturating_mul(BLOCKS).div_ceil(size).saturating_mul(size),

@@ -81,7 +81,8 @@ impl Axis {
         let weight = if info.kind == Kind::Sparse {
             let each = item + INDEX;
             let lines = whole.shape[axis].max(1) as u64;
-            let about = (whole.stored.unwrap_or_default() as u64).saturating_mul(each) / lines + LINE;
+            let about = (whole.stored.unwrap_or_default() as u64).saturating_mul(each) / lines;
+            let about = about.saturating_add(LINE);
             // Only the lines of the compressed axis can be counted without reading all indices.
             if format(member, &whole).major() == axis { Weight::Entries { each, about } } else { Weight::Same(about) }
         } else {

@@ -49,6 +49,7 @@ macro_rules! with_numbers {
     (@ $array:expr, $a:ident => $body:expr, $other:expr; $($variant:ident)*) => {
         match $array {
             $($crate::value::Array::$variant(array) => {
+                let array = array.as_standard_layout();
                 let $a = array.as_slice().unwrap_or_default();
                 $body
             })*

@@ -14,7 +14,7 @@ use super::tally::{Moments, Tally};
 use crate::error::{Error, Result};
 use crate::progress::Progress;
 use crate::shadow::Member;
-use crate::value::{Element, with_indices};
+use crate::value::{DType, Element, check_memory, with_indices};
 
 /// How statistics are taken.
 #[derive(Clone, Copy)]
@@ -238,6 +238,8 @@ fn pass(axis: Axis, asked: Asked<'_>, options: &StatsOptions<'_>) -> Result<Foun
         Asked::AcrossBy(groups) => (width.saturating_mul(groups.len()), Vec::new()),
         Asked::LinesBy(groups) => (0, (0..groups.len()).map(|group| groups.size(group)).collect()),
     };
+    let bytes = tallies.saturating_mul(size_of::<Tally>());
+    check_memory(DType::U8, &[bytes]).map_err(|what| Error::Malformed { at: axis.place(), what })?;
     let parts = (TALLIES / tallies.saturating_mul(size_of::<Tally>()).max(1)).clamp(1, PARTS);
     let part = || Part { across: vec![Tally::EMPTY; tallies], lines: Vec::new() };
     let mut parts: Vec<Part> = (0..parts).map(|_| part()).collect();

@@ -238,6 +238,7 @@ fn arrays_that_come_in_parts_are_arrays(fresh: &Fresh) {
     odd.put(&cut(&table, 0, 600)).unwrap();
     assert!(matches!(odd.put(&cut(&table, 0, 600)), Err(Error::Shape { .. })));
     assert!(matches!(odd.put(&table.take(&[Rows::span(0, 9), Rows::span(0, 2)])), Err(Error::Shape { .. })));
+    assert!(matches!(odd.put(&Array::scalar(1_f64)), Err(Error::Shape { .. })));
     odd.put(&cut(&table, 600, 1000)).unwrap();
     odd.finish().unwrap();
     // What is not finished was never there; what has come meanwhile stays.

@@ -64,7 +64,7 @@ impl Search<'_> {
         let malformed = |what: String| self.ctx.malformed(what);
         let mut data = store.read(&parts.data, &[Rows::span(0, 0)])?;
         let (mut indices, mut counts) = (Indices::on_axis(self.minor), vec![0; spans.len()]);
-        for pieces in (Blocks { spans, row: 0, at: 0, len: self.block, multiple: self.multiple() }) {
+        for pieces in (Blocks { spans, row: 0, at: 0, len: self.block, multiple: self.parts.multiple(self.block) }) {
             let entries = Rows::spans(pieces.iter().map(|piece| piece.entries.clone()));
             let stored = read_indices(self.ctx, &parts.indices, std::slice::from_ref(&entries))?;
             stored.check(parts.minor()).map_err(malformed)?;
@@ -90,14 +90,16 @@ impl Search<'_> {
         };
         Sparse::new(parts.format, shape, data, indices, indptr(counts.into_iter())).map_err(malformed)
     }
+}
 
-    /// Where blocks may end: at the ends of chunks, and so that all threads have as much to decode.
-    fn multiple(&self) -> usize {
+impl Parts {
+    /// Where blocks of about so many entries may end: at the ends of chunks, and so that all threads have as much to decode.
+    pub(super) fn multiple(&self, block: usize) -> usize {
         let chunk = |chunks: &Option<Vec<usize>>| chunks.as_ref().and_then(|c| c.first().copied()).unwrap_or(1).max(1);
-        let (indices, data) = (chunk(&self.parts.indices_meta.chunks), chunk(&self.parts.data_meta.chunks));
-        let common = indices.checked_mul(data / gcd(indices, data)).filter(|&n| n <= self.block).unwrap_or(indices);
+        let (indices, data) = (chunk(&self.indices_meta.chunks), chunk(&self.data_meta.chunks));
+        let common = indices.checked_mul(data / gcd(indices, data)).filter(|&n| n <= block).unwrap_or(indices);
         let for_all = common.saturating_mul(rayon::current_num_threads());
-        let multiple = if for_all <= self.block { for_all } else { common };
+        let multiple = if for_all <= block { for_all } else { common };
         if multiple <= LONGEST_CHUNK { multiple } else { 1 }
     }
 }

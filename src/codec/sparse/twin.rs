@@ -15,8 +15,10 @@ use crate::progress::Progress;
 use crate::store::{Attrs, WriteStore};
 use crate::value::{Array, DType, Indices, Item, SparseFormat, check_memory, with_dtype, with_indices};
 
-/// Stored entries that are read in one step.
+/// Stored entries that are read in one step, more or less: steps end where chunks do.
 const BLOCK: usize = 4 << 20;
+/// Entries that are put together at a time, however small the budget: or the passes would have no end.
+const LEAST: usize = 64 << 10;
 
 /// How a twin is written.
 pub(crate) struct Twin<'a> {
@@ -35,12 +37,16 @@ pub(crate) fn encode(ctx: &Ctx<'_>, store: &dyn WriteStore, to: &ElemPath, twin:
     let unread = || Error::Unsupported { at: ctx.place(), what: format!("{} values", parts.data_meta.stored) };
     let dtype = parts.data_meta.dtype.filter(|dtype| dtype.is_numeric()).ok_or_else(unread)?;
     let spans = parts.spans(ctx, &Rows::All(parts.shape[parts.format.major()]))?;
-    let mut pass = Pass { ctx, parts: &parts, spans: &spans, done: 0, total: 0, progress: twin.progress };
-    let starts = pass.starts()?;
+    let multiple = parts.multiple(BLOCK);
+    let block = BLOCK.next_multiple_of(multiple);
     let narrow = [parts.nnz, spans.len()].iter().all(|&n| i32::try_from(n).is_ok());
     let index = if narrow { DType::I32 } else { DType::I64 };
     let item = dtype.size().unwrap_or(0) + index.size().unwrap_or(0);
-    let lots = lots(&starts, (twin.budget / item.max(1)) as u64);
+    let most = (twin.budget / item.max(1)).max(LEAST) as u64;
+    let total = parts.nnz as u64 * (1 + (parts.nnz as u64).div_ceil(most));
+    let mut pass = Pass { ctx, parts: &parts, spans: &spans, block, done: 0, total, progress: twin.progress };
+    let starts = pass.starts()?;
+    let lots = lots(&starts, most);
     pass.total = parts.nnz as u64 * (1 + lots.len() as u64);
 
     let other = if parts.format == SparseFormat::Csr { SparseFormat::Csc } else { SparseFormat::Csr };
@@ -89,6 +95,8 @@ struct Pass<'a> {
     parts: &'a Parts,
     /// The entries of each row (in CSC: column).
     spans: &'a [Range<usize>],
+    /// Entries that are read in one step.
+    block: usize,
     done: u64,
     total: u64,
     progress: Progress<'a>,
@@ -136,6 +144,11 @@ impl Pass<'_> {
             });
             Ok(())
         })?;
+        // Else there are places that nothing has come to.
+        let ends = starts[lot.start + 1..=lot.end].iter().map(|end| (end - base) as usize);
+        if !next.into_iter().eq(ends) {
+            return Err(self.ctx.malformed("it has changed while it was read"));
+        }
         Ok((Array::from_vec(values), Array::from_vec(rows)))
     }
 
@@ -148,11 +161,11 @@ impl Pass<'_> {
     /// Calls `each` with every block of entries, and tells how far it is.
     fn blocks(&mut self, mut each: impl FnMut(&Self, Range<usize>) -> Result<()>) -> Result<()> {
         let nnz = self.parts.nnz;
-        for start in (0..nnz).step_by(BLOCK) {
-            let block = start..nnz.min(start + BLOCK);
+        for start in (0..nnz).step_by(self.block) {
+            let block = start..nnz.min(start + self.block);
             self.done += block.len() as u64;
             each(self, block)?;
-            if (self.progress)(self.done, self.total.max(self.done)).is_break() {
+            if (self.progress)(self.done.min(self.total), self.total).is_break() {
                 return Err(Error::Cancelled { at: self.ctx.place(), what: "writing it by its other axis".into() });
             }
         }

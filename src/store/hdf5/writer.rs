@@ -244,11 +244,13 @@ struct InParts<'s> {
 
 impl ArrayParts for InParts<'_> {
     fn put(&mut self, part: &Array) -> Result<()> {
-        let mut start = vec![0; part.ndim()];
-        start[0] = self.coming.rows;
+        let row = self.coming.rows;
         self.coming.take(part)?;
+        let mut start = vec![0; part.ndim()];
+        start[0] = row;
         let items = Items::Block { dataset: &self.dataset, start: &start, count: part.shape() };
-        self.store.writing(&self.at, || types::write(items, &self.stored, part))
+        let written = self.store.writing(&self.at, || types::write(items, &self.stored, part));
+        written.inspect_err(|_| self.coming.failed = true)
     }
 
     fn finish(self: Box<Self>) -> Result<()> {

@@ -162,6 +162,12 @@ impl<'a> Direct<'a> {
             let count = to_read.iter().take_while(fits).count();
             let (batch, later) = to_read.split_at(count);
             to_read = later;
+            // What a shape claims is not believed before there is a file as large.
+            if !read(&mut [])? {
+                return Ok(false);
+            }
+            let more = bytes.saturating_sub(scratch.len());
+            scratch.try_reserve(more).map_err(|_| Fault::Malformed(format!("{bytes} bytes do not fit into memory")))?;
             scratch.resize(bytes, 0);
             let mut places = &mut scratch[..];
             let mut parts = Vec::with_capacity(count);

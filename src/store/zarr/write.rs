@@ -205,7 +205,14 @@ impl InParts<'_> {
         let written = self.store.write_chunks(&self.dir, &self.plan, self.first, &shape, &[&whole.finish()]);
         self.first += self.rows.div_ceil(self.plan.chunks[0]);
         self.rows = 0;
-        written.map_err(|fault| fault.at(self.store.source.place(&self.at)))
+        written.map_err(|fault| fault.at(self.store.source.place(&self.at))).inspect_err(|_| self.coming.failed = true)
+    }
+}
+
+impl Drop for InParts<'_> {
+    fn drop(&mut self) {
+        // What could not be swept is invisible. Nothing is there once it is staged.
+        let _ = files::remove_dir(&self.dir);
     }
 }
 
@@ -234,7 +241,7 @@ impl ArrayParts for InParts<'_> {
         let source = &self.store.source;
         let home = stage.fresh_dir(source, &self.at);
         home.and_then(|home| files::rename(&self.dir, &home)).map_err(source.io(&self.at))?;
-        stage.put(source, &self.at, self.doc)
+        stage.put(source, &self.at, self.doc.clone())
     }
 }
 

@@ -206,7 +206,14 @@ impl TryFrom<Array> for Indices {
     fn try_from(array: Array) -> Result<Self, String> {
         macro_rules! taken {
             ($a:expr) => {
-                $a.into_raw_vec_and_offset().0
+                // In memory alone an array may be a part of another, or lie in another order.
+                match ($a.is_standard_layout(), $a.len(), $a) {
+                    (true, len, a) => match a.into_raw_vec_and_offset() {
+                        (list, None | Some(0)) if list.len() == len => list,
+                        (list, offset) => list.into_iter().skip(offset.unwrap_or(0)).take(len).collect(),
+                    },
+                    (false, _, a) => a.iter().copied().collect(),
+                }
             };
         }
         macro_rules! widened {
