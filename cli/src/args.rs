@@ -93,8 +93,7 @@ pub(crate) struct GetArgs {
 
 /// Sum, mean, variance, min, max and number of nonzero values of each gene or each cell.
 ///
-/// The matrix is read once, block by block, and never held whole: a file of any size takes less than 200 MB, besides what is
-/// shown. Values that a sparse matrix does not store count as zeros.
+/// The matrix is read once, block by block, and never held whole; --by holds about 100 bytes for each gene and group. Values that a sparse matrix does not store count as zeros.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
 ELEMENT is X, layers/NAME, raw/X or any other matrix of real numbers; in a MuData, mod/rna/X is of a modality.

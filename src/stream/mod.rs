@@ -78,7 +78,7 @@ impl Member {
     }
 
     /// Sum, mean, variance, least and greatest value, and how many are not zero, of each row (cell) and of each column (gene),
-    /// in one pass. A matrix of any size takes less than 200 MB besides the result: CSR and dense ones are read by rows, CSC ones
+    /// in one pass that holds two blocks and the chunks being decoded, besides the result: CSR and dense ones are read by rows, CSC ones
     /// by columns. Entries that a sparse matrix repeats are added up first, as its type adds.
     ///
     /// ```no_run
