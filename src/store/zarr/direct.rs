@@ -1,5 +1,5 @@
 //! [`Direct`]: reading arrays of numbers. A chunk that is wanted as it lies is decoded straight to its place in the result; another
-//! one is decoded once, and its runs are copied. Of chunks that are stored as they are, only the bytes wanted are read.
+//! one is decoded once, and its runs are copied. Of chunks that are stored as they are, only the rows wanted are read.
 //!
 //! The result is cut into bands, one for each row of chunks, so that threads do not wait for each other. Chunks of which a part is
 //! wanted are remembered for the next request; those that are wanted whole are not, for whoever streams does not come back. At first
@@ -163,11 +163,15 @@ impl<'a> Direct<'a> {
             let (batch, later) = to_read.split_at(count);
             to_read = later;
             // What a shape claims is not believed before there is a file as large.
-            if !read(&mut [])? {
-                return Ok(false);
+            if bytes > scratch.capacity() {
+                if !read(&mut [])? {
+                    return Ok(false);
+                }
+                let more = bytes - scratch.len();
+                scratch
+                    .try_reserve(more)
+                    .map_err(|_| Fault::Malformed(format!("{bytes} bytes do not fit into memory")))?;
             }
-            let more = bytes.saturating_sub(scratch.len());
-            scratch.try_reserve(more).map_err(|_| Fault::Malformed(format!("{bytes} bytes do not fit into memory")))?;
             scratch.resize(bytes, 0);
             let mut places = &mut scratch[..];
             let mut parts = Vec::with_capacity(count);
