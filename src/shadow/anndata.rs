@@ -13,7 +13,7 @@ use super::locate;
 use super::member::{Member, Slot, check_keys};
 use super::raw::RawShadow;
 use super::repr;
-use super::root::Root;
+use super::root::{Keep, Root};
 use super::slots::{self, Axis, SlotSpec};
 use super::view::View;
 use crate::codec::{Info, Kind};
@@ -627,17 +627,19 @@ impl AnnDataShadow {
         axes.iter().map(|&axis| self.view.as_ref().and_then(|v| v.on(axis)).cloned()).collect()
     }
 
-    pub(crate) fn read(&self, at: &ElemPath, axes: &[Axis]) -> Result<Arc<Element>> {
+    pub(crate) fn read(&self, at: &ElemPath, axes: &[Axis], keep: Keep) -> Result<Arc<Element>> {
         let cut = self.cut_for(axes);
         let Some(view) = self.view.as_ref().filter(|_| cut.iter().any(Option::is_some)) else {
-            return self.root.read(at, axes, &[]);
+            return self.root.read(at, axes, &[], keep);
         };
         let generation = self.root.core.generation();
         if let Some(element) = view.cached(at, generation) {
             return Ok(element);
         }
-        let element = self.root.read(at, axes, &cut)?;
-        view.remember(at, &element, generation);
+        let element = self.root.read(at, axes, &cut, keep)?;
+        if keep.keeps(&element) {
+            view.remember(at, &element, generation);
+        }
         Ok(element)
     }
 

@@ -7,6 +7,7 @@ use super::anndata::AnnDataShadow;
 use super::grow;
 use super::member::{check_index, check_keys};
 use super::modality::{Modality, rows_by_name};
+use super::root::Keep;
 use super::slots::{self, Admits, Axis, SlotSpec};
 use crate::codec::Kind;
 use crate::error::{Error, Result};
@@ -232,7 +233,7 @@ fn longer(whole: &AnnDataShadow, modalities: &[Arc<Modality>], axis: Axis, new: 
         puts.push(match root.info(&at)? {
             // Of the type that it has.
             Some(_) => {
-                let old = root.read(&at, &[axis], &[])?;
+                let old = root.read(&at, &[axis], &[], Keep::All)?;
                 let Element::Array(stored) = &*old else { return Err(refuse(&at, old.describe())) };
                 let value = grow::with_none(stored, new.len()).map_err(|found| refuse(&at, found))?;
                 Put::replace(at, &old, Element::Array(value))

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::anndata::AnnDataShadow;
 use super::repr;
+use super::root::Keep;
 use super::slots::{Admits, Axis, SlotSpec};
 use crate::codec::{Info, Kind};
 use crate::error::{Error, Place, Result};
@@ -38,13 +39,15 @@ impl Member {
         Ok(self.shadow.root.info(&self.at)?.map(|info| self.shadow.cut_info(info, self.spec.axes)))
     }
 
-    /// The element (of a view: the part that the view takes; nothing else is read).
+    /// The element (of a view: the part that the view takes; nothing else is read). Beyond 1 MiB it is not kept in the cache,
+    /// which would hold it twice: who comes back to it [shares](Self::element) it.
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::WrongType`] if it is of another type than asked for, [`Error::Malformed`],
     /// [`Error::Unsupported`] for encodings that are not read, [`Error::Closed`].
     pub fn read<T: FromElement>(&self) -> Result<T> {
-        self.convert(self.element()?)
+        let element = self.shadow.read(&self.at, self.spec.axes, Keep::Small)?;
+        self.convert(self.in_view(element)?)
     }
 
     /// The element, shared with the cache.
@@ -52,7 +55,7 @@ impl Member {
     /// # Errors
     /// As [`read`](Self::read), but for the type.
     pub fn element(&self) -> Result<Arc<Element>> {
-        self.in_view(self.shadow.read(&self.at, self.spec.axes)?)
+        self.in_view(self.shadow.read(&self.at, self.spec.axes, Keep::All)?)
     }
 
     /// In a view, positions in modalities count the rows that the view takes of these.
@@ -119,7 +122,7 @@ impl Member {
                 *outer = Some(outer.as_ref().map_or_else(|| inner.clone(), |o| o.compose(inner)));
             }
         }
-        self.shadow.root.read(&self.at, self.spec.axes, &whole)
+        self.shadow.root.read(&self.at, self.spec.axes, &whole, Keep::Small)
     }
 
     fn convert<T: FromElement>(&self, element: Arc<Element>) -> Result<T> {

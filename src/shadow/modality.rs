@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 
 use super::anndata::AnnDataShadow;
 use super::core::Core;
-use super::root::Root;
+use super::root::{Keep, Root};
 use super::slots::Axis;
 use crate::error::{Error, Result};
 use crate::index::Rows;
@@ -92,7 +92,7 @@ impl Modality {
         if whole.root.info(&at)?.is_none() {
             return Ok(None);
         }
-        let element = whole.root.read(&at, &[axis], &[])?;
+        let element = whole.root.read(&at, &[axis], &[], Keep::All)?;
         let malformed = |what: String| Error::Malformed { at: whole.root.place(&at), what };
         let positions = match &*element {
             Element::Array(a) if a.len() == whole.root.length(axis)? => a.to_i64(),
@@ -125,7 +125,7 @@ impl Modality {
         if !whole.root.info(&at)?.is_some_and(fits) {
             return Ok(None);
         }
-        let element = whole.root.read(&at, &[axis], &[])?;
+        let element = whole.root.read(&at, &[axis], &[], Keep::All)?;
         let Element::Array(a) = &*element else { return Ok(None) };
         Ok(a.to_f64().map(|values| values.into_iter().map(|x| x != 0.0).collect()))
     }

@@ -22,6 +22,21 @@ pub(crate) struct Root {
     pub(super) is_mudata: bool,
 }
 
+/// What of an element that was read stays in the cache.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Keep {
+    /// It does, if it fits: who reads it shares it.
+    All,
+    /// It does up to 1 MiB: who reads it has it, and a larger one would be in memory twice.
+    Small,
+}
+
+impl Keep {
+    pub(crate) fn keeps(self, element: &Element) -> bool {
+        self == Self::All || element.nbytes() <= 1 << 20
+    }
+}
+
 impl Root {
     /// The path in the store of `below`, a path inside the AnnData.
     pub(crate) fn at(&self, below: &str) -> Result<ElemPath> {
@@ -200,8 +215,15 @@ impl Root {
         self.core.state().overlay.delta.touches(at)
     }
 
-    /// The element at `at`, cut on its leading `axes`, of which a stored one must have the lengths.
-    pub(crate) fn read(&self, at: &ElemPath, axes: &[Axis], cut: &[Option<Rows>]) -> Result<Arc<Element>> {
+    /// The element at `at`, cut on its leading `axes`, of which a stored one must have the lengths. One that is read whole is
+    /// remembered, as far as it is to be kept.
+    pub(crate) fn read(
+        &self,
+        at: &ElemPath,
+        axes: &[Axis],
+        cut: &[Option<Rows>],
+        keep: Keep,
+    ) -> Result<Arc<Element>> {
         let _reading = self.core.reading();
         let (found, below, generation) = {
             let state = self.core.state();
@@ -234,7 +256,7 @@ impl Root {
         };
         let element = Arc::new(with_changes(&*store, stored, below)?);
         drop(store);
-        if cut.iter().all(Option::is_none) {
+        if cut.iter().all(Option::is_none) && keep.keeps(&element) {
             let mut state = self.core.state_mut();
             if state.generation == generation {
                 state.overlay.remember(at, element.clone());
@@ -306,7 +328,7 @@ impl Root {
         };
         let index = match self.held_index(&frame, &meta.index) {
             Some(index) => Arc::new(index),
-            None => self.read(&frame.join(&meta.index)?, &[axis], &[])?,
+            None => self.read(&frame.join(&meta.index)?, &[axis], &[], Keep::All)?,
         };
         self.row_names(&frame, &index)
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::anndata::AnnDataShadow;
 use super::insert::Put;
 use super::modality::Modality;
+use super::root::Keep;
 use super::slots::Axis;
 use crate::codec::Kind;
 use crate::error::{Error, Result};
@@ -63,7 +64,7 @@ fn shorter(whole: &AnnDataShadow, axis: Axis, rows: &Rows, gone: &[ElemPath]) ->
     for name in root.names(&maps)? {
         let at = maps.join(&name)?;
         if !gone.contains(&at) {
-            puts.push(cut(at.clone(), &*root.read(&at, &[axis], &[])?, 1));
+            puts.push(cut(at.clone(), &*root.read(&at, &[axis], &[], Keep::All)?, 1));
         }
     }
     for (slot, axes) in [(aligned, 1), (pairs, 2)] {

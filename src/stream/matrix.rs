@@ -1,5 +1,7 @@
 //! The values of matrices, line by line and as `f64`, whatever their type and whether dense or sparse.
 
+use std::ops::Range;
+
 use half::f16;
 
 /// What a matrix can hold and statistics understand.
@@ -86,6 +88,13 @@ pub(super) trait Lines: Sync {
     /// The values of a line that are not zero, each with its position, once.
     fn each(&self, line: usize, take: impl FnMut(usize, f64));
 
+    /// As [`each`](Self::each), of several lines: line, position, value. Those of one position come by ascending line, but
+    /// lines may take turns, so that whoever keeps something for each of the `width` positions finds it in the cache.
+    fn sweep(&self, lines: Range<usize>, width: usize, mut take: impl FnMut(usize, usize, f64)) {
+        let _ = width;
+        lines.for_each(|line| self.each(line, |k, x| take(line, k, x)));
+    }
+
     /// Line numbers that cut the lines into `parts` of about equal work.
     fn cut(&self, parts: usize) -> Vec<usize>;
 }
@@ -125,25 +134,82 @@ pub(super) struct Compressed<'a, T, I> {
     pub(super) indptr: &'a [u64],
 }
 
+/// Lines that take turns in a [sweep](Lines::sweep).
+const TURNS: usize = 64;
+/// Positions on which they do: what is kept for so many fits into the cache of a core.
+const TILE: usize = 4096;
+
+/// Entries of a line.
+struct Entries<'a, T, I> {
+    indices: &'a [I],
+    data: &'a [T],
+}
+
+impl<'a, T: Number, I: Position> Entries<'a, T, I> {
+    /// Whether they ascend, each position once.
+    fn is_sorted(&self) -> bool {
+        self.indices.is_sorted_by(|a, b| a < b)
+    }
+
+    /// Cuts those off, of sorted ones, that lie before a position.
+    fn split_off(&mut self, end: usize) -> Entries<'a, T, I> {
+        let count = self.indices.partition_point(|k| k.at() < end);
+        let ((indices, later), (data, rest)) = (self.indices.split_at(count), self.data.split_at(count));
+        (self.indices, self.data) = (later, rest);
+        Self { indices, data }
+    }
+
+    /// Takes those that are not zero.
+    #[inline]
+    fn each(&self, mut take: impl FnMut(usize, f64)) {
+        for (k, x) in self.indices.iter().zip(self.data) {
+            let x = x.to_f64();
+            if x != 0.0 {
+                take(k.at(), x);
+            }
+        }
+    }
+}
+
+impl<'a, T, I> Compressed<'a, T, I> {
+    fn entries(&self, line: usize) -> Entries<'a, T, I> {
+        let span = self.indptr[line] as usize..self.indptr[line + 1] as usize;
+        Entries { indices: &self.indices[span.clone()], data: &self.data[span] }
+    }
+}
+
 impl<T: Number, I: Position> Lines for Compressed<'_, T, I> {
     fn len(&self) -> usize {
         self.indptr.len().saturating_sub(1)
     }
 
     #[inline]
-    fn each(&self, line: usize, mut take: impl FnMut(usize, f64)) {
-        let span = self.indptr[line] as usize..self.indptr[line + 1] as usize;
-        let (indices, data) = (&self.indices[span.clone()], &self.data[span]);
-        let mut take = |k: I, x: T| {
-            let x = x.to_f64();
-            if x != 0.0 {
-                take(k.at(), x);
-            }
-        };
-        if indices.is_sorted_by(|a, b| a < b) {
-            indices.iter().zip(data).for_each(|(&k, &x)| take(k, x));
+    fn each(&self, line: usize, take: impl FnMut(usize, f64)) {
+        let entries = self.entries(line);
+        if entries.is_sorted() {
+            entries.each(take);
         } else {
-            added_up(indices, data).into_iter().for_each(|(k, x)| take(k, x));
+            let (indices, data): (Vec<I>, Vec<T>) = added_up(entries.indices, entries.data).into_iter().unzip();
+            Entries { indices: &indices, data: &data }.each(take);
+        }
+    }
+
+    fn sweep(&self, lines: Range<usize>, width: usize, mut take: impl FnMut(usize, usize, f64)) {
+        let mut rest: Vec<Entries<'_, T, I>> = Vec::with_capacity(TURNS);
+        let (first, last) = (lines.start, lines.end);
+        for start in (first..last).step_by(TURNS) {
+            let batch = start..last.min(start + TURNS);
+            rest.clear();
+            rest.extend(batch.clone().map(|line| self.entries(line)).take_while(Entries::is_sorted));
+            if rest.len() < batch.len() || width <= TILE {
+                batch.for_each(|line| self.each(line, |k, x| take(line, k, x)));
+                continue;
+            }
+            for tile in (0..width).step_by(TILE) {
+                for (line, entries) in batch.clone().zip(&mut rest) {
+                    entries.split_off(tile + TILE).each(|k, x| take(line, k, x));
+                }
+            }
         }
     }
 

@@ -184,7 +184,7 @@ impl Part {
     fn take_in(&mut self, source: &impl Lines, lines: std::ops::Range<usize>, first: usize, asked: Asked<'_>) {
         let Self { across, lines: found } = self;
         match asked {
-            Asked::Across => lines.for_each(|i| source.each(i, |k, x| across[k].add(x))),
+            Asked::Across => source.sweep(lines, across.len(), |_, k, x| across[k].add(x)),
             Asked::Lines => lines.for_each(|i| {
                 let mut line = Tally::EMPTY;
                 source.each(i, |_, x| line.add(x));
@@ -200,12 +200,11 @@ impl Part {
             }),
             Asked::AcrossBy(groups) => {
                 let width = across.len() / groups.len().max(1);
-                for i in lines {
+                source.sweep(lines, width, |i, k, x| {
                     if let Some(group) = groups.of(first + i) {
-                        let across = &mut across[group * width..(group + 1) * width];
-                        source.each(i, |k, x| across[k].add(x));
+                        across[group * width + k].add(x);
                     }
-                }
+                });
             }
             Asked::LinesBy(groups) => lines.for_each(|i| {
                 let mut line = vec![Tally::EMPTY; groups.len()];

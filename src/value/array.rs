@@ -5,6 +5,7 @@ use half::slice::HalfFloatSliceExt;
 use ndarray::{ArrayD, ArrayView, Dimension, IxDyn};
 use num_complex::{Complex32, Complex64};
 
+use super::memory::use_huge_pages;
 use super::{ByteString, DType, DatetimeMs, DatetimeNs, DatetimeS, DatetimeUs, Item, with_dtype};
 
 /// An n-dimensional array in C order, one variant per [`DType`]. With no dimensions it is a scalar.
@@ -63,27 +64,15 @@ macro_rules! with_array {
 }
 pub(crate) use with_array;
 
-/// Most bytes that one array may declare: beyond, a shape is damage rather than data.
-const MAX_BYTES: usize = 1 << 47;
-
-/// Whether an array of this shape can be had at all. Asked before memory is taken, for running out of it would end the
-/// process.
-///
-/// # Errors
-/// Why not.
-pub(crate) fn check_memory(dtype: DType, shape: &[usize]) -> Result<(), String> {
-    let item = dtype.size().unwrap_or(size_of::<String>());
-    // Axes of length 0 left out: array libraries multiply the others all the same.
-    let bytes = shape.iter().filter(|&&n| n > 0).try_fold(item, |n, &k| n.checked_mul(k)).filter(|&n| n <= MAX_BYTES);
-    let fits = bytes.is_some_and(|n| shape.contains(&0) || Vec::<u8>::new().try_reserve_exact(n).is_ok());
-    if fits { Ok(()) } else { Err(format!("{shape:?} items of {dtype} do not fit into memory")) }
-}
-
 impl Array {
     /// An array of this shape filled with the dtype's zero (`false`, `""`). The caller has bounded the shape.
     #[must_use]
     pub fn zeros(dtype: DType, shape: &[usize]) -> Self {
-        with_dtype!(dtype, T => T::wrap(ArrayD::from_elem(IxDyn(shape), T::default())))
+        with_dtype!(dtype, T => {
+            let zeros = ArrayD::from_elem(IxDyn(shape), T::default());
+            use_huge_pages(zeros.as_slice().unwrap_or_default());
+            T::wrap(zeros)
+        })
     }
 
     /// A one-dimensional array.

@@ -13,10 +13,9 @@ use hdf5_metno_sys::h5s::*;
 use hdf5_metno_sys::h5t::H5Treclaim;
 
 use super::filters::Filter;
-use super::heap::check_heaps;
 use super::objects::track_attrs;
 use super::types::{Class, Type};
-use super::{Failure, Id, Outcome, buffer, c_text, check, lengths, locked, plain, sizes};
+use super::{Failure, Id, Outcome, buffer, c_text, check, heap, lengths, locked, plain, sizes};
 use crate::value::{DType, Item};
 
 unsafe extern "C" {
@@ -404,8 +403,12 @@ pub(in super::super) fn read_texts(items: Items<'_>, utf8: bool) -> Outcome<Vec<
     if count == 0 {
         return Ok(Vec::new());
     }
-    let (dtype, space) = (Type::vlen_text(utf8)?, Space::new(&shape, false)?);
-    check_heaps(&items, &dtype)?;
+    let dtype = Type::vlen_text(utf8)?;
+    if let Some(texts) = heap::texts(&items, &dtype)? {
+        return Ok(texts);
+    }
+    let space = Space::new(&shape, false)?;
+    heap::check_heaps(&items, &dtype)?;
     let mut raw: Vec<*mut c_char> = buffer(count, std::ptr::null_mut())?;
     // SAFETY: a variable-length text is one pointer, and the buffer has one for each item.
     unsafe { items.read(&dtype, raw.as_mut_ptr().cast()) }?;
@@ -577,7 +580,7 @@ pub(super) struct Held {
 
 impl Held {
     pub(super) fn read(from: Items<'_>, dtype: Type) -> Outcome<Self> {
-        check_heaps(&from, &dtype)?;
+        heap::check_heaps(&from, &dtype)?;
         let (count, space) = (from.len()?, from.space()?);
         let bytes = count.checked_mul(dtype.size()).ok_or_else(|| Failure::new("too many items"))?;
         let mut items = buffer(bytes.div_ceil(size_of::<u64>()), 0_u64)?;

@@ -1,10 +1,13 @@
-//! Global heaps, in which variable-length texts lie, checked before the library parses them: over a damaged one it runs in
-//! circles for ever, and for a text that claims four gigabytes it clears as much memory before it looks.
+//! Global heaps, in which variable-length texts lie. From a file that nobody here writes, texts are taken out of them without the
+//! library, which looks each one up on its own. In other files they are checked before the library parses them: over a damaged
+//! heap it runs in circles for ever, and for a text that claims four gigabytes it clears as much memory before it looks.
 //!
 //! The places of the texts are had through the library: a conversion of its own, from a variable-length type to opaque bytes,
-//! leaves an item as it is stored, which is a length, the address of a heap, and a number in it.
+//! leaves an item as it is stored, which is a length, the address of a heap, and a number in it. Heaps are as in section III.E of
+//! the HDF5 file format specification.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::ffi::{c_ulong, c_void};
 use std::io;
 use std::sync::Once;
@@ -35,6 +38,43 @@ const WHOLE: u64 = 1 << 20;
 /// Lengths of the heaps found sound, by the library's number of the open file and the address. Cleared when it grows.
 static SOUND: Mutex<BTreeMap<(c_ulong, u64), u64>> = Mutex::new(BTreeMap::new());
 const MAX_KNOWN: usize = 1 << 18;
+
+/// Bytes of heaps that are held while texts are taken out of them; most texts lie in the heap of the text before.
+const HELD: usize = 16 << 20;
+
+/// The texts that these items are, variable-length texts all of them; those never written are empty. `None` if the file is open
+/// for writing: what its heaps hold may not be in the file yet.
+pub(super) fn texts(items: &Items<'_>, dtype: &Type) -> Outcome<Option<Vec<String>>> {
+    let Some(stored) = as_stored(dtype)? else { return Ok(None) };
+    let file = HeapFile::of(items.object())?;
+    if file.writable {
+        return Ok(None);
+    }
+    let references = references(items, &stored)?;
+    let mut out = Vec::new();
+    out.try_reserve_exact(references.len() / REFERENCE).map_err(|_| Failure::new("no memory for the texts"))?;
+    let (mut heaps, mut held) = (BTreeMap::new(), 0);
+    for reference in references.chunks_exact(REFERENCE) {
+        let (len, address, index) = (number(&reference[..4]), number(&reference[4..12]), number(&reference[12..]));
+        if address == 0 || len == 0 {
+            out.push(String::new());
+            continue;
+        }
+        if held > HELD {
+            (heaps, held) = (BTreeMap::new(), 0);
+        }
+        let heap: &Heap = match heaps.entry(address) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(place) => {
+                let heap = sound(address, file.walk(address))?;
+                held += heap.cost();
+                place.insert(heap)
+            }
+        };
+        out.push(file.text(address, heap, index, len)?);
+    }
+    Ok(Some(out))
+}
 
 /// Checks the heaps that the variable-length texts among these items lie in; `dtype` is what they are to be read as.
 pub(super) fn check_heaps(items: &Items<'_>, dtype: &Type) -> Outcome<()> {
@@ -168,11 +208,9 @@ impl HeapFile {
             return Ok(known(size));
         }
         let size = match self.walk(address) {
-            Ok(size) => size,
             Err(_) if self.writable => return Ok(None),
-            Err(e) => return Err(Failure::new(format!("the heap of texts at {address} cannot be read: {e}"))),
+            walked => sound(address, walked)?.size,
         };
-        let size = size.map_err(|why| Failure::new(format!("the heap of texts at {address} {why}")))?;
         let mut sound = SOUND.lock();
         if sound.len() >= MAX_KNOWN {
             sound.clear();
@@ -181,28 +219,28 @@ impl HeapFile {
         Ok(known(size))
     }
 
-    /// Goes through the objects of a heap as the library will. The outer error: there is no heap; the inner: it is damaged.
-    fn walk(&self, address: u64) -> io::Result<Result<u64, &'static str>> {
+    /// Reads a heap and goes through its objects as the library does. The outer error: there is no heap; the inner: it is damaged.
+    fn walk(&self, address: u64) -> io::Result<Result<Heap, &'static str>> {
         let start = self.base.checked_add(address).ok_or(io::ErrorKind::UnexpectedEof)?;
         let end = self.bytes.lock().end();
         let read = |at: u64, out: &mut [u8]| self.bytes.lock().read(at, out);
-        let mut first = vec![0; LEAST as usize];
-        read(start, &mut first)?;
-        if !first.starts_with(b"GCOL") {
+        let mut bytes = vec![0; LEAST as usize];
+        read(start, &mut bytes)?;
+        if !bytes.starts_with(b"GCOL") {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "there is none"));
         }
-        let size = number(&first[8..16]);
+        let size = number(&bytes[8..16]);
         if size < LEAST || start.checked_add(size).is_none_or(|last| last > end) {
             return Ok(Err("is not of a length that it can have"));
         }
-        if size <= WHOLE {
-            first.resize(size as usize, 0);
-            read(start, &mut first)?;
+        if (LEAST + 1..=WHOLE).contains(&size) {
+            bytes.resize(size as usize, 0);
+            read(start + LEAST, &mut bytes[LEAST as usize..])?;
         }
-        let mut at = HEAD;
+        let (mut at, mut objects) = (HEAD, Vec::new());
         while at + HEAD <= size {
             let mut head = [0; HEAD as usize];
-            match first.get(at as usize..(at + HEAD) as usize) {
+            match bytes.get(at as usize..(at + HEAD) as usize) {
                 Some(there) => head.copy_from_slice(there),
                 None => read(start + at, &mut head)?,
             }
@@ -214,10 +252,69 @@ impl HeapFile {
                 len.checked_next_multiple_of(8).and_then(|n| n.checked_add(HEAD))
             };
             match step.and_then(|step| at.checked_add(step)) {
-                Some(next) if next > at && next <= size => at = next,
+                Some(next) if next > at && next <= size => {
+                    objects.push(Object { index, start: at + HEAD, len });
+                    at = next;
+                }
                 _ => return Ok(Err("holds an object of a length that it cannot have")),
             }
         }
-        Ok(Ok(size))
+        // Most are in order already. Of two with one number the later counts, as it does for the library.
+        objects.sort_by_key(|object| object.index);
+        Ok(Ok(Heap { size, bytes, objects }))
     }
+
+    /// The text in the object of a heap that has this number and, as the library wants it, just this length.
+    fn text(&self, address: u64, heap: &Heap, index: u64, len: u64) -> Outcome<String> {
+        let behind = heap.objects.partition_point(|object| object.index <= index);
+        let found = heap.objects[..behind].last().filter(|object| object.index == index && index != 0);
+        let object = found
+            .filter(|object| object.len == len)
+            .ok_or_else(|| Failure::new(format!("the heap of texts at {address} has no text of {len} bytes as number {index}")))?;
+        let range = object.start as usize..(object.start + len) as usize;
+        match heap.bytes.get(range) {
+            Some(bytes) => own_text(bytes),
+            None => {
+                let mut bytes = buffer(len as usize, 0_u8)?;
+                let read = self.bytes.lock().read(self.base + address + object.start, &mut bytes);
+                read.map_err(|e| Failure::new(format!("the heap of texts at {address} cannot be read: {e}")))?;
+                own_text(&bytes)
+            }
+        }
+    }
+}
+
+/// A text ends where HDF5 would end it, with its first NUL.
+fn own_text(bytes: &[u8]) -> Outcome<String> {
+    let text = bytes.split(|&byte| byte == 0).next().unwrap_or_default();
+    str::from_utf8(text).map(str::to_owned).map_err(|_| Failure::not_utf8(text))
+}
+
+/// A heap whose objects are all of lengths that they can have.
+struct Heap {
+    size: u64,
+    /// All of it, or of one that is longer than [`WHOLE`] the beginning.
+    bytes: Vec<u8>,
+    /// By their numbers.
+    objects: Vec<Object>,
+}
+
+struct Object {
+    index: u64,
+    /// Where it begins in the heap, and its length.
+    start: u64,
+    len: u64,
+}
+
+impl Heap {
+    /// Bytes in memory.
+    fn cost(&self) -> usize {
+        self.bytes.len() + self.objects.len() * size_of::<Object>()
+    }
+}
+
+/// What came of a [walk](HeapFile::walk), errors as they are told.
+fn sound(address: u64, walked: io::Result<Result<Heap, &'static str>>) -> Outcome<Heap> {
+    let heap = walked.map_err(|e| Failure::new(format!("the heap of texts at {address} cannot be read: {e}")))?;
+    heap.map_err(|why| Failure::new(format!("the heap of texts at {address} {why}")))
 }
