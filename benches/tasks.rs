@@ -19,8 +19,8 @@ use std::time::Instant;
 use anndata_shadow::ndarray::Array2;
 use anndata_shadow::polars::prelude::{NamedFrom, Series};
 use anndata_shadow::{
-    AnnDataShadow, Batch, Element, IoStats, Minibatches, Mode, Receipt, Shuffle, Sparse, Stats, StatsOptions,
-    WriteOptions,
+    AnnDataShadow, Batch, Element, GeneIndexOptions, IoStats, Minibatches, Mode, Receipt, Shuffle, Sparse, Stats,
+    StatsOptions, WriteOptions,
 };
 use serde_json::{Map, Value, json};
 
@@ -160,6 +160,7 @@ fn run(task: &str, picks: &Picks, shadow: &AnnDataShadow) -> Result<Outcome> {
         "T13" => Outcome::Totals(shadow.x().column_stats(&StatsOptions::default())?),
         "T14" => batches(shadow.x().minibatches(picks.batch, SEED, Shuffle::Rows)?)?,
         "T14b" => batches(shadow.x().minibatches(picks.batch, SEED, Shuffle::Blocks(picks.batch))?)?,
+        "T16" => Outcome::Written(shadow.reopen(Mode::ReadWrite)?.add_gene_index(&GeneIndexOptions::default())?),
         "T15x1" => threads(1, picks, shadow)?,
         "T15x2" => threads(2, picks, shadow)?,
         "T15x4" => threads(4, picks, shadow)?,

@@ -217,13 +217,7 @@ impl Root {
 
     /// The element at `at`, cut on its leading `axes`, of which a stored one must have the lengths. One that is read whole is
     /// remembered, as far as it is to be kept.
-    pub(crate) fn read(
-        &self,
-        at: &ElemPath,
-        axes: &[Axis],
-        cut: &[Option<Rows>],
-        keep: Keep,
-    ) -> Result<Arc<Element>> {
+    pub(crate) fn read(&self, at: &ElemPath, axes: &[Axis], cut: &[Option<Rows>], keep: Keep) -> Result<Arc<Element>> {
         let _reading = self.core.reading();
         let (found, below, generation) = {
             let state = self.core.state();

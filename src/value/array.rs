@@ -203,9 +203,14 @@ impl Array {
     /// The items as `i64` in C order, for integer dtypes; `None` for others, and for a value beyond `i64`.
     #[must_use]
     pub fn to_i64(&self) -> Option<Vec<i64>> {
+        self.map_i64(|x| x)
+    }
+
+    /// What `each` makes of the items, which are integers and fit into an `i64`; `None` if they are not or do not.
+    pub(crate) fn map_i64<T>(&self, each: impl Fn(i64) -> T) -> Option<Vec<T>> {
         macro_rules! ints {
             ($a:expr) => {
-                Some($a.iter().map(|&x| i64::from(x)).collect())
+                Some($a.as_standard_layout().as_slice()?.iter().map(|&x| each(i64::from(x))).collect())
             };
         }
         match self {
@@ -216,7 +221,7 @@ impl Array {
             Self::U8(a) => ints!(a),
             Self::U16(a) => ints!(a),
             Self::U32(a) => ints!(a),
-            Self::U64(a) => a.iter().map(|&x| i64::try_from(x).ok()).collect(),
+            Self::U64(a) => a.iter().map(|&x| i64::try_from(x).ok().map(&each)).collect(),
             _ => None,
         }
     }

@@ -62,7 +62,12 @@ impl Categorical {
     /// Category number of each value, `None` where it is missing.
     #[must_use]
     pub fn positions(&self) -> Vec<Option<usize>> {
-        self.codes.to_i64().unwrap_or_default().into_iter().map(|c| usize::try_from(c).ok()).collect()
+        self.codes_as()
+    }
+
+    /// Category number of each value; `None` where it is missing, or larger than the type holds.
+    pub(crate) fn codes_as<T: TryFrom<i64>>(&self) -> Vec<Option<T>> {
+        self.codes.map_i64(|code| T::try_from(code).ok()).unwrap_or_default()
     }
 
     /// The values at these positions; the categories stay.

@@ -50,7 +50,10 @@ fn plain(name: &str, array: &Array, missing: Option<&[bool]>) -> Option<Series> 
     macro_rules! by_dtype {
         ($($variant:ident),*) => {
             match array {
-                $(Array::$variant(a) => Some(series(name, a, missing, Clone::clone)),)*
+                $(Array::$variant(a) => Some(match (a.as_slice(), missing) {
+                    (Some(items), None) => Series::new(name.into(), items),
+                    _ => series(name, a, missing, Clone::clone),
+                }),)*
                 Array::F16(a) => {
                     let wide = series(name, a, missing, |x| x.to_f32());
                     wide.cast(&DataType::Float16).ok()
@@ -70,14 +73,12 @@ fn categorical(name: &str, c: &Categorical) -> Result<Series, PolarsError> {
     let names = c.categories().to_strings();
     let frozen = FrozenCategories::new(names.iter().map(String::as_str))?;
     let dtype = DataType::from_frozen_categories(frozen);
-    let codes: Vec<Option<u32>> = c.positions().into_iter().map(|p| p.and_then(|p| u32::try_from(p).ok())).collect();
-    let codes = Series::new(name.into(), codes);
-    let physical = match dtype.cat_physical()? {
-        CategoricalPhysical::U8 => DataType::UInt8,
-        CategoricalPhysical::U16 => DataType::UInt16,
-        CategoricalPhysical::U32 => DataType::UInt32,
+    let codes = match dtype.cat_physical()? {
+        CategoricalPhysical::U8 => Series::new(name.into(), c.codes_as::<u8>()),
+        CategoricalPhysical::U16 => Series::new(name.into(), c.codes_as::<u16>()),
+        CategoricalPhysical::U32 => Series::new(name.into(), c.codes_as::<u32>()),
     };
-    Series::from_cats_and_dtype(&codes.cast(&physical)?, &dtype, true)
+    Series::from_cats_and_dtype(&codes, &dtype, true)
 }
 
 /// A polars series as a column of the format.

@@ -23,6 +23,17 @@ impl Scatter {
     /// Copies the runs wanted (one list per axis) out of `chunk`, whose items start at `origin` within the decoded
     /// chunk that the runs count from. False if dtype or shape do not fit; nothing is copied then.
     pub(crate) fn put(&mut self, chunk: Array, origin: &[usize], runs: &[&[Run]]) -> bool {
+        // All of the result, as it is: texts above all are not copied for nothing.
+        let as_it_is = |(&len, runs): (&usize, &&[Run])| **runs == [Run { src: 0, dst: 0, len }];
+        if chunk.dtype() == self.out.dtype()
+            && chunk.shape() == self.out.shape()
+            && [origin.len(), runs.len()] == [chunk.ndim(); 2]
+            && origin.iter().all(|&at| at == 0)
+            && chunk.shape().iter().zip(runs).all(as_it_is)
+        {
+            self.out = chunk;
+            return true;
+        }
         fn typed<T: Item>(out: &mut Array, chunk: &ArrayD<T>, origin: &[usize], runs: &[&[Run]]) -> bool {
             let Some(out) = T::view_mut(out) else { return false };
             if !fits(out.shape(), chunk.shape(), origin, runs) {

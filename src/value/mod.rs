@@ -29,8 +29,8 @@ pub(crate) use sparse::{MinorFilter, with_indices};
 pub(crate) use awkward::Fault;
 
 pub(crate) use array::with_array;
-pub(crate) use memory::check_memory;
 pub use convert::Mismatch;
 pub(crate) use dtype::with_dtype;
 pub(crate) use frame::{column_to_series, narrow_codes, records_to_frame, series_to_column, table_to_frame};
 pub(crate) use gather::{Band, Scatter};
+pub(crate) use memory::check_memory;

@@ -284,7 +284,9 @@ impl ReadStore for Hdf5Store {
     }
 
     fn node(&self, at: &ElemPath) -> Result<Option<Node>> {
-        self.with_file(|file| self.reading(at, || tree::find(file, at)?.as_ref().map(tree::node).transpose()))
+        self.with_file(|file| {
+            file.node(at, || self.reading(at, || tree::find(file, at)?.as_ref().map(tree::node).transpose()))
+        })
     }
 
     fn children(&self, at: &ElemPath) -> Result<Vec<String>> {

@@ -7,10 +7,9 @@
 //! the HDF5 file format specification.
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 use std::ffi::{c_ulong, c_void};
 use std::io;
-use std::sync::Once;
+use std::sync::{Arc, Once};
 
 use hdf5_metno_sys::h5::hsize_t;
 use hdf5_metno_sys::h5f::{H5Fget_create_plist, H5Fget_fileno};
@@ -39,8 +38,15 @@ const WHOLE: u64 = 1 << 20;
 static SOUND: Mutex<BTreeMap<(c_ulong, u64), u64>> = Mutex::new(BTreeMap::new());
 const MAX_KNOWN: usize = 1 << 18;
 
-/// Bytes of heaps that are held while texts are taken out of them; most texts lie in the heap of the text before.
-const HELD: usize = 16 << 20;
+/// Heaps that texts were taken out of last, by the library's number of the open file and the address: attributes of one object
+/// and neighbouring texts share them. Cleared when it grows.
+static READ: Mutex<Read> = Mutex::new(Read { heaps: BTreeMap::new(), bytes: 0 });
+const MAX_READ: usize = 4 << 20;
+
+struct Read {
+    heaps: BTreeMap<(c_ulong, u64), Arc<Heap>>,
+    bytes: usize,
+}
 
 /// The texts that these items are, variable-length texts all of them; those never written are empty. `None` if the file is open
 /// for writing: what its heaps hold may not be in the file yet.
@@ -53,25 +59,19 @@ pub(super) fn texts(items: &Items<'_>, dtype: &Type) -> Outcome<Option<Vec<Strin
     let references = references(items, &stored)?;
     let mut out = Vec::new();
     out.try_reserve_exact(references.len() / REFERENCE).map_err(|_| Failure::new("no memory for the texts"))?;
-    let (mut heaps, mut held) = (BTreeMap::new(), 0);
+    let mut last: Option<(u64, Arc<Heap>)> = None;
     for reference in references.chunks_exact(REFERENCE) {
         let (len, address, index) = (number(&reference[..4]), number(&reference[4..12]), number(&reference[12..]));
         if address == 0 || len == 0 {
             out.push(String::new());
             continue;
         }
-        if held > HELD {
-            (heaps, held) = (BTreeMap::new(), 0);
-        }
-        let heap: &Heap = match heaps.entry(address) {
-            Entry::Occupied(known) => known.into_mut(),
-            Entry::Vacant(place) => {
-                let heap = sound(address, file.walk(address))?;
-                held += heap.cost();
-                place.insert(heap)
-            }
+        let heap = match last.take() {
+            Some((at, heap)) if at == address => heap,
+            _ => file.read(address)?,
         };
-        out.push(file.text(address, heap, index, len)?);
+        out.push(file.text(address, &heap, index, len)?);
+        last = Some((address, heap));
     }
     Ok(Some(out))
 }
@@ -219,6 +219,22 @@ impl HeapFile {
         Ok(known(size))
     }
 
+    /// A heap of a file that is not written.
+    fn read(&self, address: u64) -> Outcome<Arc<Heap>> {
+        let key = (self.number, address);
+        if let Some(known) = READ.lock().heaps.get(&key) {
+            return Ok(known.clone());
+        }
+        let heap = Arc::new(sound(address, self.walk(address))?);
+        let mut read = READ.lock();
+        if read.bytes > MAX_READ {
+            *read = Read { heaps: BTreeMap::new(), bytes: 0 };
+        }
+        read.bytes += heap.cost();
+        read.heaps.insert(key, heap.clone());
+        Ok(heap)
+    }
+
     /// Reads a heap and goes through its objects as the library does. The outer error: there is no heap; the inner: it is damaged.
     fn walk(&self, address: u64) -> io::Result<Result<Heap, &'static str>> {
         let start = self.base.checked_add(address).ok_or(io::ErrorKind::UnexpectedEof)?;
@@ -268,9 +284,9 @@ impl HeapFile {
     fn text(&self, address: u64, heap: &Heap, index: u64, len: u64) -> Outcome<String> {
         let behind = heap.objects.partition_point(|object| object.index <= index);
         let found = heap.objects[..behind].last().filter(|object| object.index == index && index != 0);
-        let object = found
-            .filter(|object| object.len == len)
-            .ok_or_else(|| Failure::new(format!("the heap of texts at {address} has no text of {len} bytes as number {index}")))?;
+        let object = found.filter(|object| object.len == len).ok_or_else(|| {
+            Failure::new(format!("the heap of texts at {address} has no text of {len} bytes as number {index}"))
+        })?;
         let range = object.start as usize..(object.start + len) as usize;
         match heap.bytes.get(range) {
             Some(bytes) => own_text(bytes),
