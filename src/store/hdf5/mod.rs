@@ -14,6 +14,7 @@ mod error;
 mod faults;
 mod ffi;
 mod held;
+mod image;
 mod journal;
 mod layout;
 mod opened;

@@ -1,7 +1,7 @@
 //! [`Places`]: where the chunks of a dataset are in the file, and getting at their bytes without the library and its lock.
 
-use super::bytes::read_at;
 use super::ffi::{self, Failure, Id, Layout, Outcome, Stored};
+use super::image::Image;
 use super::pipeline::{Pipeline, Workbench, room};
 use super::volume::Shared;
 
@@ -13,7 +13,7 @@ const BLOCK_BYTES: usize = 4 << 20;
 /// Where the items of a dataset are.
 #[derive(Debug)]
 pub(super) struct Places {
-    volume: Shared,
+    image: Image,
     /// Lengths of a chunk, one for each axis; there is one at least.
     lens: Vec<usize>,
     /// Number of chunks along each axis.
@@ -56,15 +56,13 @@ impl Places {
             None => block(dataset, shape, bytes)?,
             Some(lens) => chunks(dataset, layout, lens, shape, item)?,
         };
-        let end = volume.lock().end();
-        let inside = |s: &Stored| s.at.checked_add(s.bytes).is_some_and(|last| last <= end);
-        let new = |(lens, stored): (Vec<usize>, Layed)| Self {
-            volume: volume.clone(),
-            counts: counts(shape, &lens),
-            lens,
-            item,
-            stored,
+        let (end, image) = {
+            let volume = volume.lock();
+            (volume.end(), volume.image())
         };
+        let inside = |s: &Stored| s.at.checked_add(s.bytes).is_some_and(|last| last <= end);
+        let new =
+            |(lens, stored): (Vec<usize>, Layed)| Self { image, counts: counts(shape, &lens), lens, item, stored };
         Ok(found.map(new).filter(|new| match &new.stored {
             Layed::Block(at) => inside(&Stored { at: *at, bytes: bytes as u64, mask: 0 }),
             Layed::Chunks(_, chunks) => chunks.iter().all(|(_, stored)| inside(stored)),
@@ -141,17 +139,9 @@ impl Places {
         decoded.map_err(|why| Failure::new(format!("at {} in the file: {why}", stored.at)))
     }
 
-    /// Fills `out` from the file. Nobody waits for that, unless some of these bytes are kept in memory.
+    /// Fills `out` from the file. Nobody waits for that.
     pub(super) fn fetch(&self, at: u64, out: &mut [u8]) -> Outcome<()> {
-        let volume = self.volume.lock();
-        let read = match volume.holds(at, out.len() as u64) {
-            Some(file) => {
-                drop(volume);
-                read_at(&file, at, out)
-            }
-            None => volume.read(at, out),
-        };
-        read.map_err(|error| Failure::of_system(&error))
+        self.image.read(at, out).map_err(|error| Failure::of_system(&error))
     }
 }
 

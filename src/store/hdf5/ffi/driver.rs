@@ -15,6 +15,7 @@ use hdf5_metno_sys::h5f::*;
 use hdf5_metno_sys::h5i::hid_t;
 use hdf5_metno_sys::h5p::*;
 
+use super::super::image::Image;
 use super::super::volume::{Shared, Volume};
 use super::objects::path_text;
 use super::{Failure, Id, Outcome, blame_system, check, filters, locked, plain};
@@ -122,6 +123,7 @@ struct Open {
     /// First, so that a pointer to it is one to this.
     head: Head,
     volume: Shared,
+    image: Image,
     allocated: Address,
 }
 
@@ -161,7 +163,8 @@ unsafe extern "C" fn open(_: *const c_char, _: c_uint, access: hid_t, _: Address
         };
         // SAFETY: numbers and null pointers, of which all zeros are valid; HDF5 fills them in.
         let head = unsafe { std::mem::zeroed() };
-        Ok(Box::into_raw(Box::new(Open { head, volume, allocated: 0 })).cast())
+        let image = volume.lock().image();
+        Ok(Box::into_raw(Box::new(Open { head, volume, image, allocated: 0 })).cast())
     })
 }
 
@@ -220,7 +223,7 @@ unsafe extern "C" fn read(head: *mut Head, _: c_int, _: hid_t, at: Address, len:
     guarded(-1, *H5E_READERROR, || {
         // SAFETY: as above, and a buffer of as many bytes.
         let (open, out) = unsafe { (behind(head), std::slice::from_raw_parts_mut(out.cast::<u8>(), len)) };
-        open.volume.lock().read(within(at, len)?, out).map(|()| 0)
+        open.image.read(within(at, len)?, out).map(|()| 0)
     })
 }
 

@@ -184,8 +184,11 @@ impl HeapFile {
     /// Goes through the objects of a heap as the library will. The outer error: there is no heap; the inner: it is damaged.
     fn walk(&self, address: u64) -> io::Result<Result<u64, &'static str>> {
         let start = self.base.checked_add(address).ok_or(io::ErrorKind::UnexpectedEof)?;
-        let end = self.bytes.lock().end();
-        let read = |at: u64, out: &mut [u8]| self.bytes.lock().read(at, out);
+        let (end, image) = {
+            let volume = self.bytes.lock();
+            (volume.end(), volume.image())
+        };
+        let read = |at: u64, out: &mut [u8]| image.read(at, out);
         let mut first = vec![0; LEAST as usize];
         read(start, &mut first)?;
         if !first.starts_with(b"GCOL") {
