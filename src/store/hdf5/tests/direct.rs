@@ -2,6 +2,7 @@
 
 use super::super::bytes::read_at;
 use super::super::journal::Changes;
+use super::super::opened::MAX_SOURCES;
 use super::super::pages::Pages;
 use super::super::places::MAX_PLACES;
 use super::*;
@@ -45,6 +46,25 @@ fn plain_numbers_are_read_without_the_library() {
     let crumbs = store.read(&path("crumbs"), &[Rows::picks([MAX_PLACES, 0])]).unwrap();
     assert_eq!(crumbs, Array::from_vec(vec![0_u8, 0]));
     assert!(store.file.read().as_ref().unwrap().source(&path("crumbs")).is_none());
+}
+
+#[test]
+fn of_many_datasets_those_used_last_stay_open() {
+    let temp = temp();
+    let store = Hdf5Store::create(&temp.path).unwrap();
+    let name = |i: usize| path(&format!("a{i}"));
+    for i in 0..MAX_SOURCES + 3 {
+        store.create_array(&name(i), &ints(5), PLAIN, &Attrs::new()).unwrap();
+    }
+    store.publish().unwrap();
+    let is_kept = |i: usize| store.file.read().as_ref().unwrap().source(&name(i)).is_some();
+    for i in 0..MAX_SOURCES + 3 {
+        read_all(&store, &name(i)).unwrap();
+        // Used again and again, the first stays.
+        assert!(is_kept(0) && is_kept(i), "{i}");
+    }
+    let kept: Vec<usize> = (0..MAX_SOURCES + 3).filter(|&i| is_kept(i)).collect();
+    assert_eq!(kept, std::iter::once(0).chain(4..MAX_SOURCES + 3).collect::<Vec<_>>());
 }
 
 /// Many small arrays, so that data and what changes share pages.
