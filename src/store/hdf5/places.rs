@@ -2,7 +2,7 @@
 
 use super::ffi::{self, Failure, Id, Layout, Outcome, Stored};
 use super::image::Image;
-use super::pipeline::{Pipeline, Workbench, room};
+use super::pipeline::{Pipeline, room};
 use super::volume::Shared;
 
 /// Datasets of more chunks are left to the library: the places of all are kept in memory.
@@ -36,7 +36,8 @@ enum Layed {
 pub(super) struct Desk {
     /// Bytes as they are stored.
     pub stored: Vec<u8>,
-    bench: Workbench,
+    /// Bytes between two filters.
+    between: Vec<u8>,
 }
 
 impl Places {
@@ -135,7 +136,7 @@ impl Places {
         let Layed::Chunks(pipeline, _) = &self.stored else { return self.fetch(stored.at, out) };
         let bytes = room(&mut desk.stored, stored.bytes as usize).ok_or_else(no_memory)?;
         self.fetch(stored.at, bytes)?;
-        let decoded = pipeline.decode(bytes, stored.mask, &mut desk.bench, out);
+        let decoded = pipeline.decode(bytes, stored.mask, &mut desk.between, out);
         decoded.map_err(|why| Failure::new(format!("at {} in the file: {why}", stored.at)))
     }
 
