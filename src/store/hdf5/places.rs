@@ -38,6 +38,8 @@ pub(super) struct Desk {
     pub stored: Vec<u8>,
     /// Bytes between two filters.
     between: Vec<u8>,
+    /// A decoded chunk.
+    pub chunk: Vec<u8>,
 }
 
 impl Places {

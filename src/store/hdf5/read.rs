@@ -10,13 +10,12 @@ use super::types::{Decoder, Fields, describe};
 use super::volume::Shared;
 use crate::index::{AxisPlan, ChunkPart, Rows, Run};
 use crate::path::ElemPath;
+use crate::store::spans::{GAP_BYTES, spans};
 use crate::store::{ChunkCache, Meter};
 use crate::value::{Array, DType, Scatter, check_memory};
 
 /// Unchunked datasets are read in blocks of about this many bytes, so that a large read does not hold its data twice.
 const BLOCK_BYTES: usize = 8 << 20;
-/// Wanted rows with fewer bytes between them are read together: one longer read is cheaper than two.
-const GAP_BYTES: usize = 64 << 10;
 
 /// The filter that puts a checksum behind a chunk, and the bytes of it.
 const FLETCHER32: i32 = 3;
@@ -185,8 +184,9 @@ impl Source {
             let Some((first, rest)) = parts.split_first() else {
                 return self.fetch_span(&corner, &[], out, meter);
             };
-            for span in spans(&first.runs, GAP_BYTES / row_bytes) {
-                let runs: Vec<&[Run]> = std::iter::once(&span[..]).chain(rest.iter().map(|p| &p.runs[..])).collect();
+            for span in spans(&first.runs, GAP_BYTES / row_bytes, block) {
+                let runs: Vec<&[Run]> =
+                    std::iter::once(&span.runs[..]).chain(rest.iter().map(|p| &p.runs[..])).collect();
                 self.fetch_span(&corner, &runs, out, meter)?;
             }
             Ok(())
@@ -227,7 +227,7 @@ impl Source {
     }
 }
 
-pub(super) fn bounds(runs: &[Run]) -> (usize, usize) {
+fn bounds(runs: &[Run]) -> (usize, usize) {
     let first = runs.iter().map(|r| r.src).min().unwrap_or(0);
     (first, runs.iter().map(|r| r.src + r.len).max().unwrap_or(first))
 }
@@ -251,21 +251,6 @@ pub(super) fn each_combination<'a>(
         Ok(())
     }
     walk(plans, &mut Vec::new(), &mut each)
-}
-
-/// Runs in groups that are read together: neighbours with at most `gap` positions between them.
-pub(super) fn spans(runs: &[Run], gap: usize) -> Vec<Vec<Run>> {
-    let mut sorted = runs.to_vec();
-    sorted.sort_by_key(|r| r.src);
-    let (mut out, mut end): (Vec<Vec<Run>>, usize) = (Vec::new(), 0);
-    for run in sorted {
-        match out.last_mut() {
-            Some(last) if run.src <= end.saturating_add(gap) => last.push(run),
-            _ => out.push(vec![run]),
-        }
-        end = end.max(run.src + run.len);
-    }
-    out
 }
 
 fn unknown_filter(filter: &Filter) -> String {

@@ -49,6 +49,32 @@ fn plain_numbers_are_read_without_the_library() {
 }
 
 #[test]
+fn chunks_are_remembered_where_a_part_of_them_was_wanted() {
+    let temp = temp();
+    let file = hdf5_metno::File::create(&temp.path).unwrap();
+    let numbers = ndarray::Array2::<i32>::from_shape_fn((40, 50), |(r, c)| (r * c) as i32);
+    let build = || file.new_dataset_builder().with_data(&numbers);
+    build().chunk((7, 9)).deflate(3).create("plane").unwrap();
+    build().chunk((7, 50)).deflate(3).create("rows").unwrap();
+    drop(file);
+    let store = Hdf5Store::open_read(&temp.path).unwrap();
+    let whole = Array::from(numbers);
+    let cost = |name: &str, rows: Rows| {
+        let (before, rows) = (store.stats(), [rows, Rows::All(50)]);
+        assert_eq!(store.read(&path(name), &rows).unwrap(), whole.take(&rows), "{name}");
+        (store.stats() - before).chunks
+    };
+    // Six rows of chunks; the last of them reach beyond the array.
+    for (name, across) in [("plane", 6), ("rows", 1)] {
+        assert_eq!(cost(name, Rows::All(40)), 6 * across, "{name}");
+        assert_eq!(cost(name, Rows::Range { start: 39, step: -1, len: 40 }), 6 * across, "{name}: nothing was kept");
+        assert_eq!(cost(name, Rows::picks([38, 8])), 2 * across, "{name}");
+        assert_eq!(cost(name, Rows::span(35, 40)), 0, "{name}");
+        assert_eq!(cost(name, Rows::All(40)), 4 * across, "{name}");
+    }
+}
+
+#[test]
 fn of_many_datasets_those_used_last_stay_open() {
     let temp = temp();
     let store = Hdf5Store::create(&temp.path).unwrap();
