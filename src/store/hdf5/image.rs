@@ -12,8 +12,8 @@ use super::pages::{Pages, Run};
 
 /// A file, and the changed pages over it; clones are the same image.
 ///
-/// Below the base of the pages, the file itself changes only while nobody reads: whoever publishes waits for all readers first.
-/// What is behind the base is read by those alone who wrote it.
+/// Below the base of the pages, the file itself changes only while nobody reads (whoever publishes waits for all readers first),
+/// or under pages that hide it. What is behind the base is read by those alone who wrote it.
 #[derive(Debug, Clone)]
 pub(super) struct Image(Arc<RwLock<Layers>>);
 
@@ -21,12 +21,14 @@ pub(super) struct Image(Arc<RwLock<Layers>>);
 struct Layers {
     file: Arc<File>,
     pages: Pages,
+    /// Where it ends for the library.
+    end: u64,
 }
 
 impl Image {
     /// Of a file of this length, of which nothing has changed.
     pub(super) fn new(file: File, length: u64) -> Self {
-        Self(Arc::new(RwLock::new(Layers { file: Arc::new(file), pages: Pages::new(length) })))
+        Self(Arc::new(RwLock::new(Layers { file: Arc::new(file), pages: Pages::new(length), end: length })))
     }
 
     pub(super) fn file(&self) -> Arc<File> {
@@ -36,6 +38,16 @@ impl Image {
     /// The end of what pages may lie over.
     pub(super) fn base(&self) -> u64 {
         self.0.read().pages.base()
+    }
+
+    /// Where it ends for the library.
+    pub(super) fn end(&self) -> u64 {
+        self.0.read().end
+    }
+
+    /// The library says where it ends.
+    pub(super) fn set_end(&self, end: u64) {
+        self.0.write().end = end;
     }
 
     /// Fills `out` with what is at `at`; behind the end there are zeros.
@@ -69,13 +81,14 @@ impl Image {
 
     /// What differs from the file, which is to end at `length`. Nobody may be reading.
     pub(super) fn runs(&self, length: u64) -> io::Result<Vec<Run>> {
-        let Layers { file, pages } = &*self.0.read();
+        let Layers { file, pages, .. } = &*self.0.read();
         pages.runs(length, |at, out| read_at(file, at, out))
     }
 
     /// From now on the file, of this length, is as it is on disk. Nobody may be reading.
     pub(super) fn start(&self, length: u64) {
-        self.0.write().pages = Pages::new(length);
+        let mut layers = self.0.write();
+        (layers.pages, layers.end) = (Pages::new(length), length);
     }
 
     /// Another file has taken the place of this one. Nobody may be reading.

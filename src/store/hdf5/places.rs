@@ -3,7 +3,6 @@
 use super::ffi::{self, Failure, Id, Layout, Outcome, Stored};
 use super::image::Image;
 use super::pipeline::{Pipeline, room};
-use super::volume::Shared;
 
 /// Datasets of more chunks are left to the library: the places of all are kept in memory.
 pub(super) const MAX_PLACES: usize = 1 << 20;
@@ -44,13 +43,7 @@ pub(super) struct Desk {
 
 impl Places {
     /// For a dataset of items of this many bytes; `None` if it has to be read through the library.
-    pub(super) fn new(
-        volume: &Shared,
-        dataset: &Id,
-        layout: &Layout,
-        shape: &[usize],
-        item: usize,
-    ) -> Outcome<Option<Self>> {
+    pub(super) fn new(dataset: &Id, layout: &Layout, shape: &[usize], item: usize) -> Outcome<Option<Self>> {
         let bytes = shape.iter().try_fold(item, |n, &k| n.checked_mul(k)).unwrap_or(0);
         if shape.is_empty() || bytes == 0 {
             return Ok(None);
@@ -59,10 +52,8 @@ impl Places {
             None => block(dataset, shape, bytes)?,
             Some(lens) => chunks(dataset, layout, lens, shape, item)?,
         };
-        let (end, image) = {
-            let volume = volume.lock();
-            (volume.end(), volume.image())
-        };
+        let image = ffi::image_of(dataset)?;
+        let end = image.end();
         let inside = |s: &Stored| s.at.checked_add(s.bytes).is_some_and(|last| last <= end);
         let new =
             |(lens, stored): (Vec<usize>, Layed)| Self { image, counts: counts(shape, &lens), lens, item, stored };

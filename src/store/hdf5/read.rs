@@ -7,7 +7,6 @@ use super::direct::Direct;
 use super::ffi::{self, Failure, Filter, Id, Items, Layout, Outcome, Space, Type};
 use super::places::Places;
 use super::types::{Decoder, Fields, describe};
-use super::volume::Shared;
 use crate::index::{AxisPlan, ChunkPart, Rows, Run};
 use crate::path::ElemPath;
 use crate::store::spans::{GAP_BYTES, spans};
@@ -77,7 +76,7 @@ pub(super) struct Source {
 
 impl Source {
     /// For reading its items, all of one dtype, of the dataset at `at`.
-    pub(super) fn new(dataset: Id, at: &ElemPath, volume: &Shared, cache: &Arc<ChunkCache>) -> Result<Self, Refusal> {
+    pub(super) fn new(dataset: Id, at: &ElemPath, cache: &Arc<ChunkCache>) -> Result<Self, Refusal> {
         let (mut new, layout) = Self::open(dataset, |stored| {
             let words = describe(&stored);
             Decoder::new(stored).map(Wanted::All).ok_or_else(|| format!("the data type is {words}"))
@@ -86,7 +85,7 @@ impl Source {
             && let Some(swapped) = decoder.is_swapped(&Type::of_dataset(&new.dataset)?)
         {
             // Where they cannot be found, the library says what is wrong when it reads them.
-            let places = Places::new(volume, &new.dataset, &layout, &new.shape, new.item_bytes).unwrap_or_default();
+            let places = Places::new(&new.dataset, &layout, &new.shape, new.item_bytes).unwrap_or_default();
             new.direct = places.map(|places| Direct::new(places, &new.shape, swapped, cache, at));
         }
         Ok(new)

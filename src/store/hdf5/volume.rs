@@ -39,8 +39,6 @@ pub(super) struct Volume {
     path: PathBuf,
     /// What readers see, who need not hold the volume.
     image: Image,
-    /// Where it ends for the library.
-    end: u64,
     mode: Mode,
     /// Present as soon as something is appended, unless the file is all new.
     journal: Option<Journal>,
@@ -84,7 +82,6 @@ impl Volume {
         Self {
             path,
             image: Image::new(file, length),
-            end: length,
             mode,
             journal: None,
             fresh: false,
@@ -102,12 +99,7 @@ impl Volume {
 
     /// Where the file ends for the library.
     pub(super) fn end(&self) -> u64 {
-        self.end
-    }
-
-    /// The library says where the file ends.
-    pub(super) fn set_end(&mut self, end: u64) {
-        self.end = end;
+        self.image.end()
     }
 
     pub(super) fn identity(&self) -> io::Result<Identity> {
@@ -129,7 +121,7 @@ impl Volume {
             Mode::Keep | Mode::Close => {}
         }
         let written = self.change(at, below).and_then(|()| self.append(at + kept, above));
-        self.end = self.end.max(at + bytes.len() as u64);
+        self.image.set_end(self.end().max(at + bytes.len() as u64));
         match written {
             Err(error) if self.failed.is_none() => {
                 let silent = self.mode == Mode::Close;
@@ -201,7 +193,7 @@ impl Volume {
         if let Some(error) = self.failure() {
             return Err(error);
         }
-        let (base, length) = (self.image.base(), self.end);
+        let (base, length) = (self.image.base(), self.end());
         if self.fresh {
             self.file().set_len(length)?;
             self.file().sync_all()?;
@@ -266,7 +258,7 @@ impl Volume {
 
     fn start(&mut self, length: u64) {
         self.image.start(length);
-        (self.end, self.mode, self.failed) = (length, Mode::Keep, None);
+        (self.mode, self.failed) = (Mode::Keep, None);
     }
 
     /// After the library has closed the file: forgets all that it has written since the last publishing.
@@ -309,7 +301,7 @@ impl Volume {
 
     /// Puts changes over the file that are not made yet.
     fn overlay(&mut self, changes: &Changes) -> io::Result<()> {
-        self.end = changes.length;
+        self.image.set_end(changes.length);
         changes.runs.iter().try_for_each(|run| self.image.change(run.at, &run.new))
     }
 

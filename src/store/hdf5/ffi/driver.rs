@@ -12,7 +12,7 @@ use std::sync::{Arc, OnceLock};
 use hdf5_metno_sys::h5::hsize_t;
 use hdf5_metno_sys::h5e::{H5E_CANTCLOSEFILE, H5E_CANTOPENFILE, H5E_READERROR, H5E_WRITEERROR};
 use hdf5_metno_sys::h5f::*;
-use hdf5_metno_sys::h5i::hid_t;
+use hdf5_metno_sys::h5i::{H5Iget_file_id, hid_t};
 use hdf5_metno_sys::h5p::*;
 
 use super::super::image::Image;
@@ -206,13 +206,13 @@ unsafe extern "C" fn set_end_of_allocated(head: *mut Head, _: c_int, end: Addres
 unsafe extern "C" fn end_of_file(head: *const Head, _: c_int) -> Address {
     // SAFETY: as above.
     let open = unsafe { behind(head.cast_mut()) };
-    guarded(NOWHERE, *H5E_READERROR, || Ok(open.volume.lock().end()))
+    guarded(NOWHERE, *H5E_READERROR, || Ok(open.image.end()))
 }
 
-/// Not a descriptor: what is pending is not in the file. For [`volume_of`].
+/// Not a descriptor: what is pending is not in the file. For [`image_of`].
 unsafe extern "C" fn handle(head: *mut Head, _: hid_t, out: *mut *mut c_void) -> c_int {
     // SAFETY: as above, and a place for a pointer.
-    unsafe { *out = (&raw mut behind(head).volume).cast() };
+    unsafe { *out = (&raw mut behind(head).image).cast() };
     0
 }
 
@@ -248,7 +248,7 @@ unsafe extern "C" fn truncate(head: *mut Head, _: hid_t, _: bool) -> c_int {
     guarded(-1, *H5E_WRITEERROR, || {
         // SAFETY: as above.
         let open = unsafe { behind(head) };
-        open.volume.lock().set_end(open.allocated);
+        open.image.set_end(open.allocated);
         Ok(0)
     })
 }
@@ -317,12 +317,14 @@ pub(in super::super) fn create_in(name: &Path, volume: &Shared, creation: Option
     check(|| unsafe { H5Fcreate(name.as_ptr(), H5F_ACC_TRUNC, creation, access.raw()) }).map(Id::from_raw)
 }
 
-/// The volume of an open file, which [`open_volume`] or [`create_in`] has opened: there is no other way to one here.
-pub(super) fn volume_of(file: &Id) -> Outcome<Shared> {
+/// The image of the file that an object is in, which [`open_volume`] or [`create_in`] has opened: there is no other way to one
+/// here.
+pub(in super::super) fn image_of(object: &Id) -> Outcome<Image> {
+    let file = Id::from_raw(plain!(H5Iget_file_id(object.raw()))?);
     let mut handle: *mut c_void = std::ptr::null_mut();
     // SAFETY: the pointer is to a local that outlives the call.
     check(|| unsafe { H5Fget_vfd_handle(file.raw(), H5P_DEFAULT, &raw mut handle) })?;
-    // SAFETY: the handle that this driver gives is a pointer to the volume's, which is there as long as the file is open.
-    let volume = unsafe { handle.cast::<Shared>().as_ref() };
-    volume.cloned().ok_or_else(|| Failure::new("the file has no volume"))
+    // SAFETY: the handle that this driver gives is a pointer to its image, which is there as long as the file is open.
+    let image = unsafe { handle.cast::<Image>().as_ref() };
+    image.cloned().ok_or_else(|| Failure::new("the file has no image"))
 }

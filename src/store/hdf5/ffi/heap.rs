@@ -16,9 +16,9 @@ use hdf5_metno_sys::h5p::{H5Pget_sizes, H5Pget_userblock};
 use hdf5_metno_sys::h5t::*;
 use parking_lot::Mutex;
 
-use super::super::volume::Shared;
+use super::super::image::Image;
 use super::data::Items;
-use super::driver::volume_of;
+use super::driver::image_of;
 use super::objects::is_writable;
 use super::types::{Class, Type};
 use super::{Failure, Id, Outcome, buffer, check, locked, plain};
@@ -138,7 +138,7 @@ struct HeapFile {
     base: u64,
     /// What was just made or changed is not in the bytes yet.
     writable: bool,
-    bytes: Shared,
+    bytes: Image,
 }
 
 impl HeapFile {
@@ -156,7 +156,7 @@ impl HeapFile {
         }
         // SAFETY: as above.
         check(|| unsafe { H5Fget_fileno(file.raw(), &raw mut number) })?;
-        Ok(Self { number, base, writable: is_writable(&file)?, bytes: volume_of(&file)? })
+        Ok(Self { number, base, writable: is_writable(&file)?, bytes: image_of(object)? })
     }
 
     /// The length of a sound heap; `None` where it may change: in a file open for writing, in which there may be none yet.
@@ -184,11 +184,8 @@ impl HeapFile {
     /// Goes through the objects of a heap as the library will. The outer error: there is no heap; the inner: it is damaged.
     fn walk(&self, address: u64) -> io::Result<Result<u64, &'static str>> {
         let start = self.base.checked_add(address).ok_or(io::ErrorKind::UnexpectedEof)?;
-        let (end, image) = {
-            let volume = self.bytes.lock();
-            (volume.end(), volume.image())
-        };
-        let read = |at: u64, out: &mut [u8]| image.read(at, out);
+        let end = self.bytes.end();
+        let read = |at: u64, out: &mut [u8]| self.bytes.read(at, out);
         let mut first = vec![0; LEAST as usize];
         read(start, &mut first)?;
         if !first.starts_with(b"GCOL") {

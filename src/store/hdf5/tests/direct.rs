@@ -93,6 +93,31 @@ fn of_many_datasets_those_used_last_stay_open() {
     assert_eq!(kept, std::iter::once(0).chain(4..MAX_SOURCES + 3).collect::<Vec<_>>());
 }
 
+/// Whoever appends or syncs holds the volume meanwhile; nobody who reads waits for that, also not in the library.
+#[test]
+fn readers_do_not_wait_for_the_disk_of_a_writer() {
+    let temp = temp();
+    let store = Arc::new(Hdf5Store::create(&temp.path).unwrap());
+    let texts = Array::from_vec((0..500).map(|i| format!("text {i}")).collect::<Vec<_>>());
+    store.create_array(&path("numbers"), &ints(500), PLAIN, &Attrs::new()).unwrap();
+    store.create_array(&path("texts"), &texts, PLAIN, &Attrs::new()).unwrap();
+    store.publish().unwrap();
+    assert!(is_direct(&store, "numbers") && !is_direct(&store, "texts"));
+    store.create_array(&path("more"), &ints(1000), PLAIN, &Attrs::new()).unwrap();
+    let at_its_disk = store.volume.lock();
+    let (done, results) = std::sync::mpsc::channel();
+    for name in ["numbers", "texts"] {
+        let (store, done) = (Arc::clone(&store), done.clone());
+        std::thread::spawn(move || done.send((name, read_all(&*store, &path(name)).unwrap())));
+    }
+    for _ in 0..2 {
+        // Who waits would wait for ever.
+        let (name, read) = results.recv_timeout(std::time::Duration::from_secs(60)).unwrap();
+        assert_eq!(read, if name == "texts" { texts.clone() } else { ints(500) });
+    }
+    drop(at_its_disk);
+}
+
 /// Many small arrays, so that data and what changes share pages.
 fn fill(store: &Hdf5Store, prefix: &str, many: i32) {
     for i in 0..many {
