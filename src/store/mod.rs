@@ -10,6 +10,7 @@ mod names;
 mod open;
 mod parts;
 mod planned;
+mod spans;
 mod zarr;
 
 use std::path::PathBuf;

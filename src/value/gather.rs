@@ -64,11 +64,6 @@ impl Scatter {
         self.out.has_plain_bytes()
     }
 
-    /// As [`put`](Self::put), of a chunk of this shape that is given as the bytes of its items, in this machine's byte order.
-    pub(crate) fn put_bytes(&mut self, chunk: &[u8], chunk_shape: &[usize], origin: &[usize], runs: &[&[Run]]) -> bool {
-        self.whole().is_some_and(|mut whole| whole.put_bytes(chunk, chunk_shape, origin, runs))
-    }
-
     /// All of the result as one band; `None` if the items are not plain numbers.
     pub(crate) fn whole(&mut self) -> Option<Band<'_>> {
         let (shape, size) = (self.out.shape(), self.out.dtype().size()?);
@@ -126,7 +121,8 @@ impl Band<'_> {
         self.bytes
     }
 
-    /// As [`Scatter::put_bytes`]; where runs go counts from the beginning of the band.
+    /// As [`Scatter::put`], of a chunk of this shape that is given as the bytes of its items, in this machine's byte order. Where
+    /// runs go counts from the beginning of the band.
     pub(crate) fn put_bytes(&mut self, chunk: &[u8], chunk_shape: &[usize], origin: &[usize], runs: &[&[Run]]) -> bool {
         let shape: Vec<usize> = self.len.iter().chain(&*self.rest).copied().collect();
         let claims = chunk_shape.iter().try_fold(self.size, |n, &k| n.checked_mul(k));
@@ -270,13 +266,13 @@ mod tests {
             let size = dtype.size().unwrap_or(1);
             let bytes: Vec<u8> = (1..=6 * size as u8).collect();
             if !raw.takes_bytes() {
-                assert!(!raw.put_bytes(&bytes, &[2, 3], &[2, 0], &runs) && raw.pieces(&[6]).is_none(), "{dtype}");
+                assert!(raw.whole().is_none() && raw.pieces(&[6]).is_none(), "{dtype}");
                 continue;
             }
             let mut chunk = Array::zeros(dtype, &[2, 3]);
             chunk.bytes_mut().unwrap().copy_from_slice(&bytes);
             assert!(typed.put(chunk, &[2, 0], &runs), "{dtype}");
-            assert!(raw.put_bytes(&bytes, &[2, 3], &[2, 0], &runs), "{dtype}");
+            assert!(raw.whole().unwrap().put_bytes(&bytes, &[2, 3], &[2, 0], &runs), "{dtype}");
             let (mut typed, mut raw) = (typed.finish(), raw.finish());
             assert_eq!(typed.bytes_mut(), raw.bytes_mut(), "{dtype}");
             assert_eq!(raw.bytes_mut().unwrap()[..size], bytes[size..2 * size], "{dtype}: the second item comes first");
@@ -287,13 +283,16 @@ mod tests {
     fn bytes_that_do_not_fit_are_refused() {
         let mut s = Scatter::new(DType::I32, &[2]);
         let run = [Run { src: 1, dst: 0, len: 2 }];
-        assert!(!s.put_bytes(&[0; 11], &[3], &[0], &[&run]), "of another length than the shape");
-        assert!(!s.put_bytes(&[0; 8], &[2], &[0], &[&run]), "a run that leaves the chunk");
-        assert!(!s.put_bytes(&[0; 12], &[3], &[0], &[&run, &run]) && !s.put_bytes(&[], &[usize::MAX], &[0], &[&run]));
-        assert!(s.put_bytes(&[9, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0], &[3], &[0], &[&run]));
+        let mut all = s.whole().unwrap();
+        assert!(!all.put_bytes(&[0; 11], &[3], &[0], &[&run]), "of another length than the shape");
+        assert!(!all.put_bytes(&[0; 8], &[2], &[0], &[&run]), "a run that leaves the chunk");
+        assert!(
+            !all.put_bytes(&[0; 12], &[3], &[0], &[&run, &run]) && !all.put_bytes(&[], &[usize::MAX], &[0], &[&run])
+        );
+        assert!(all.put_bytes(&[9, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0], &[3], &[0], &[&run]));
         assert_eq!(s.finish(), Array::from_vec(vec![1_i32.to_le(), 2_i32.to_le()]));
         let mut scalar = Scatter::new(DType::U8, &[]);
-        assert!(scalar.put_bytes(&[7], &[], &[], &[]));
+        assert!(scalar.whole().unwrap().put_bytes(&[7], &[], &[], &[]));
         assert_eq!(scalar.finish(), Array::scalar(7_u8));
     }
 

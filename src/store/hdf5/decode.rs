@@ -1,7 +1,17 @@
 //! Decoders of the filters that are no part of HDF5 and that single-cell files are seen with. Each takes a stored chunk, the
 //! filter's parameters and the most bytes that may come out, and trusts none of them.
 
+use std::cell::RefCell;
 use std::io::Read;
+
+use ::zstd::bulk::Decompressor as Zstd;
+use libdeflater::Decompressor as Deflate;
+
+thread_local! {
+    /// Kept from chunk to chunk: to make one takes longer than many a chunk.
+    static ZSTD: RefCell<Option<Zstd<'static>>> = const { RefCell::new(None) };
+    static DEFLATE: RefCell<Option<Deflate>> = const { RefCell::new(None) };
+}
 
 /// A decoder; `None` where the bytes are not what its filter writes.
 pub(super) type Decode = fn(chunk: &[u8], parameters: &[u32], limit: usize) -> Option<Vec<u8>>;
@@ -9,8 +19,33 @@ pub(super) type Decode = fn(chunk: &[u8], parameters: &[u32], limit: usize) -> O
 /// A zstd frame.
 pub(super) fn zstd(chunk: &[u8], _: &[u32], limit: usize) -> Option<Vec<u8>> {
     let mut out = room(limit)?;
-    ::zstd::bulk::Decompressor::new().ok()?.decompress_to_buffer(chunk, &mut out).ok()?;
+    with_zstd(|zstd| zstd.decompress_to_buffer(chunk, &mut out).ok())?;
     Some(out)
+}
+
+/// A zstd frame that fills its place.
+pub(super) fn zstd_block(packed: &[u8], place: &mut [u8]) -> Option<()> {
+    let length = with_zstd(|zstd| zstd.decompress_to_buffer(packed, place).ok())?;
+    (length == place.len()).then_some(())
+}
+
+fn with_zstd<T>(decode: impl FnOnce(&mut Zstd<'static>) -> Option<T>) -> Option<T> {
+    ZSTD.with_borrow_mut(|kept| {
+        let zstd = match kept {
+            Some(zstd) => zstd,
+            None => kept.insert(Zstd::new().ok()?),
+        };
+        decode(zstd)
+    })
+}
+
+/// A zlib stream that fills its place.
+pub(super) fn deflate(packed: &[u8], place: &mut [u8]) -> Option<()> {
+    let length = DEFLATE.with_borrow_mut(|kept| {
+        let deflate = kept.get_or_insert_with(Deflate::new);
+        deflate.zlib_decompress(packed, place).ok()
+    })?;
+    (length == place.len()).then_some(())
 }
 
 /// A bzip2 stream.
@@ -49,12 +84,6 @@ fn raw_block(stored: &[u8], place: &mut [u8]) -> Option<()> {
 
 fn lz4_block(packed: &[u8], place: &mut [u8]) -> Option<()> {
     let length = lz4_flex::block::decompress_into(packed, place).ok()?;
-    (length == place.len()).then_some(())
-}
-
-/// A zstd frame that fills its place.
-pub(super) fn zstd_block(packed: &[u8], place: &mut [u8]) -> Option<()> {
-    let length = ::zstd::bulk::decompress_to_buffer(packed, place).ok()?;
     (length == place.len()).then_some(())
 }
 

@@ -1,18 +1,21 @@
 //! [`Direct`]: plain numbers read without the library: exact byte ranges where they are stored as they are, and chunks that are
 //! decoded on all cores, straight into their places where these are in one piece.
+//!
+//! Chunks of which a part is wanted are remembered for the next request; those that are wanted whole are not, for whoever streams
+//! does not come back.
 
 use std::sync::Arc;
 
-use parking_lot::Mutex;
 use rayon::prelude::*;
 
 use super::ffi::{Failure, Outcome, Stored};
 use super::pipeline::room;
 use super::places::{Desk, Places, no_memory};
-use super::read::{bounds, each_combination, spans};
-use super::stretch::{GAP_BYTES, Pieces, Stretch, hand_out, joined, misfit};
+use super::read::each_combination;
+use super::stretch::{Pieces, Stretch, hand_out, joined, misfit};
 use crate::index::{AxisPlan, ChunkPart, Rows, Run};
 use crate::path::ElemPath;
+use crate::store::spans::{BATCH_BYTES, Bands, GAP_BYTES, Place, fill_with, is_whole, spans};
 use crate::store::{ChunkCache, Meter};
 use crate::value::Scatter;
 
@@ -68,15 +71,13 @@ impl Direct {
     ) -> Outcome<()> {
         let plans = AxisPlan::of_axes(rows, self.places.lens()).map_err(Failure::new)?;
         match plans.split_first() {
-            Some((first, rest)) if in_order(&first.parts) && self.is_whole(rest) => {
-                self.read_in_order(&first.parts, out, unwritten, meter)
-            }
-            _ => self.read_scattered(&plans, out, unwritten, meter),
+            Some((first, rest)) if self.are_rows(rest) => self.read_rows(&first.parts, out, unwritten, meter),
+            _ => self.read_scattered(plans, out, unwritten, meter),
         }
     }
 
     /// Whether all of each axis but the first is wanted, as it lies in a chunk.
-    fn is_whole(&self, rest: &[AxisPlan]) -> bool {
+    fn are_rows(&self, rest: &[AxisPlan]) -> bool {
         let lens = self.shape.iter().zip(self.places.lens()).skip(1);
         rest.iter().zip(lens).all(|(plan, (&len, &chunk))| {
             let whole = Run { src: 0, dst: 0, len };
@@ -84,8 +85,8 @@ impl Direct {
         })
     }
 
-    /// Reads a selection along the first axis that fills the result from its start to its end.
-    fn read_in_order(
+    /// Reads a selection along the first axis alone: each run of rows has a piece of the result for itself.
+    fn read_rows(
         &self,
         parts: &[ChunkPart],
         out: &mut Scatter,
@@ -93,12 +94,17 @@ impl Direct {
         meter: &Meter,
     ) -> Outcome<()> {
         let row = self.places.row_bytes(0);
-        let runs = parts.iter().flat_map(|part| &part.runs);
-        let lens: Vec<usize> = runs.map(|run| run.len * (row / self.places.item())).collect();
-        let mut pieces = out.pieces(&lens).ok_or_else(misfit)?.into_iter();
+        let numbered = parts.iter().enumerate();
+        let mut runs: Vec<(usize, Run)> =
+            numbered.flat_map(|(number, part)| part.runs.iter().map(move |&run| (number, run))).collect();
+        runs.sort_unstable_by_key(|(_, run)| run.dst);
+        let lens: Vec<usize> = runs.iter().map(|(_, run)| run.len * (row / self.places.item())).collect();
+        let mut pieces: Vec<Pieces<'_>> = parts.iter().map(|part| Vec::with_capacity(part.runs.len())).collect();
+        for (&(number, run), piece) in runs.iter().zip(out.pieces(&lens).ok_or_else(misfit)?) {
+            pieces[number].push((run.src * row, piece));
+        }
         let (mut raw, mut packed, mut nothing) = (Vec::new(), Vec::new(), None);
-        for part in parts {
-            let pieces: Pieces<'_> = part.runs.iter().map(|run| run.src * row).zip(&mut pieces).collect();
+        for (part, pieces) in parts.iter().zip(pieces) {
             let number = self.places.number([part.chunk]);
             match self.places.find(number) {
                 None => {
@@ -112,13 +118,13 @@ impl Direct {
                     self.count_chunk(meter);
                     raw.extend(pieces.into_iter().map(|(from, piece)| (stored.at + from as u64, piece)));
                 }
-                Some(stored) => packed.push((Chunk { number, stored }, pieces)),
+                Some(stored) => packed.push((Chunk { number, stored }, part, pieces)),
             }
         }
         let worth = raw.iter().map(|(_, piece)| piece.len()).sum::<usize>() > WORTH_READING_TOGETHER;
         share(joined(raw), worth, |desk, stretch| self.read_stretch(stretch, desk, meter))?;
         let worth = packed.len() * self.places.chunk_bytes() > WORTH_SHARING;
-        share(packed, worth, |desk, (chunk, pieces)| self.unpack(chunk, pieces, desk, meter))
+        share(packed, worth, |desk, (chunk, part, pieces)| self.unpack(chunk, part, pieces, desk, meter))
     }
 
     fn read_stretch(&self, stretch: Stretch<'_>, desk: &mut Desk, meter: &Meter) -> Outcome<()> {
@@ -135,23 +141,31 @@ impl Direct {
         Ok(())
     }
 
-    fn unpack(&self, chunk: Chunk, mut pieces: Pieces<'_>, desk: &mut Desk, meter: &Meter) -> Outcome<()> {
+    fn unpack(
+        &self,
+        chunk: Chunk,
+        part: &ChunkPart,
+        mut pieces: Pieces<'_>,
+        desk: &mut Desk,
+        meter: &Meter,
+    ) -> Outcome<()> {
         match &mut pieces[..] {
-            [(0, piece)] if piece.len() == self.places.chunk_bytes() => self.decode(chunk, desk, piece, meter),
-            _ => hand_out(&self.chunk(chunk, desk, meter)?, &mut pieces),
+            [(0, piece)] if piece.len() == self.places.chunk_bytes() => self.decode_to(chunk, desk, piece, meter),
+            pieces => self.with_chunk(chunk, &[part], desk, meter, |bytes| hand_out(bytes, pieces)),
         }
     }
 
     /// Reads any selection, chunk by chunk.
     fn read_scattered(
         &self,
-        plans: &[AxisPlan],
+        mut plans: Vec<AxisPlan>,
         out: &mut Scatter,
         unwritten: &dyn Fn(&[usize]) -> Outcome<Vec<u8>>,
         meter: &Meter,
     ) -> Outcome<()> {
+        let bands = Bands::new(out, &mut plans).ok_or_else(misfit)?;
         let (mut chunks, mut missing) = (Vec::new(), Vec::new());
-        each_combination(plans, |parts| {
+        each_combination(&plans, |parts| {
             let number = self.places.number(parts.iter().map(|part| part.chunk));
             match self.places.find(number) {
                 Some(stored) => chunks.push((Chunk { number, stored }, parts.to_vec())),
@@ -159,26 +173,38 @@ impl Direct {
             }
             Ok(())
         })?;
-        let (lens, origin) = (self.places.lens(), vec![0; plans.len()]);
         if let Some(first) = missing.first() {
             let item = unwritten(&self.corner(first))?;
-            let mut chunk = Vec::new();
-            fill_with(&item, room(&mut chunk, self.places.chunk_bytes()).ok_or_else(no_memory)?);
-            for parts in missing {
-                put(out, &chunk, lens, &origin, &runs_of(&parts))?;
-            }
+            let fill =
+                |wish: &Vec<&ChunkPart>| bands.place(wish).is_some_and(|place| place.fill(&item, self.places.lens()));
+            let fits = missing.iter().all(fill);
+            fits.then_some(()).ok_or_else(misfit)?;
         }
         let worth = chunks.len() * self.places.chunk_bytes() > WORTH_SHARING;
-        let out = Mutex::new(out);
-        share(chunks, worth, |desk, (chunk, parts)| {
-            let runs = runs_of(&parts);
-            if self.places.is_raw(&chunk.stored) {
-                self.count_chunk(meter);
-                return self.read_parts(chunk.stored.at, &mut Vec::new(), &runs, &out, desk, meter);
-            }
-            let bytes = self.chunk(chunk, desk, meter)?;
-            put(&mut out.lock(), &bytes, lens, &origin, &runs)
+        share(chunks, worth, |desk, (chunk, wish)| {
+            let place = bands.place(&wish).ok_or_else(misfit)?;
+            self.read_chunk(chunk, &wish, place, desk, meter)
         })
+    }
+
+    fn read_chunk(
+        &self,
+        chunk: Chunk,
+        wish: &[&ChunkPart],
+        place: Place<'_, '_>,
+        desk: &mut Desk,
+        meter: &Meter,
+    ) -> Outcome<()> {
+        let (lens, runs) = (self.places.lens(), place.runs());
+        if self.places.is_raw(&chunk.stored) {
+            self.count_chunk(meter);
+            return self.read_parts(chunk.stored.at, &mut Vec::new(), &runs, place, desk, meter);
+        }
+        if let Some(mut band) = place.as_it_lies(lens, self.places.chunk_bytes()) {
+            return self.decode_to(chunk, desk, band.bytes(), meter);
+        }
+        let put = |bytes: &[u8]| place.put(bytes, lens, &vec![0; lens.len()], &runs).then_some(()).ok_or_else(misfit);
+        self.with_chunk(chunk, wish, desk, meter, put)
     }
 
     /// Reads the ranges wanted of a chunk that is stored as it is. `before` has one position on each axis already walked,
@@ -188,7 +214,7 @@ impl Direct {
         at: u64,
         before: &mut Vec<Run>,
         runs: &[&[Run]],
-        out: &Mutex<&mut Scatter>,
+        place: Place<'_, '_>,
         desk: &mut Desk,
         meter: &Meter,
     ) -> Outcome<()> {
@@ -199,7 +225,7 @@ impl Direct {
             for run in *here {
                 for k in 0..run.len {
                     before.push(Run { src: run.src + k, dst: run.dst + k, len: 1 });
-                    self.read_parts(at + ((run.src + k) * row) as u64, before, runs, out, desk, meter)?;
+                    self.read_parts(at + ((run.src + k) * row) as u64, before, runs, place, desk, meter)?;
                     before.pop();
                 }
             }
@@ -207,32 +233,56 @@ impl Direct {
         }
         // Rows that are short, or mostly wanted, are read to their ends.
         let ahead: Vec<[Run; 1]> = before.iter().map(|&run| [run]).collect();
-        for span in spans(here, GAP_BYTES / row) {
-            let (first, end) = bounds(&span);
-            let bytes = room(&mut desk.stored, (end - first) * row).ok_or_else(no_memory)?;
+        for span in spans(here, GAP_BYTES / row, (BATCH_BYTES / row).max(1)) {
+            let bytes = room(&mut desk.stored, span.len * row).ok_or_else(no_memory)?;
             self.count_stretch(bytes.len(), meter);
-            self.places.fetch(at + (first * row) as u64, bytes)?;
+            self.places.fetch(at + (span.start * row) as u64, bytes)?;
             self.to_memory(bytes);
-            let shape = [&vec![1; axis], &[end - first][..], &lens[axis + 1..]].concat();
+            let shape = [&vec![1; axis], &[span.len][..], &lens[axis + 1..]].concat();
             let walked = before.iter().map(|run| run.src);
-            let origin: Vec<usize> = walked.chain([first]).chain(below.iter().map(|_| 0)).collect();
+            let origin: Vec<usize> = walked.chain([span.start]).chain(below.iter().map(|_| 0)).collect();
             let walked = ahead.iter().map(|run| &run[..]);
-            let runs: Vec<&[Run]> = walked.chain([&span[..]]).chain(below.iter().copied()).collect();
-            put(&mut out.lock(), bytes, &shape, &origin, &runs)?;
+            let runs: Vec<&[Run]> = walked.chain([&span.runs[..]]).chain(below.iter().copied()).collect();
+            place.put(bytes, &shape, &origin, &runs).then_some(()).ok_or_else(misfit)?;
         }
         Ok(())
     }
 
-    /// A whole chunk, which the next reading may want another part of.
-    fn chunk(&self, chunk: Chunk, desk: &mut Desk, meter: &Meter) -> Outcome<Arc<Vec<u8>>> {
-        if let Some(known) = self.cache.get(&self.path, &[chunk.number]) {
-            return Ok(known);
+    /// Fills `out` with a whole chunk.
+    fn decode_to(&self, chunk: Chunk, desk: &mut Desk, out: &mut [u8], meter: &Meter) -> Outcome<()> {
+        match self.known(chunk) {
+            Some(known) => hand_out(&known, &mut [(0, out)]),
+            None => self.decode(chunk, desk, out, meter),
         }
-        let mut bytes = Vec::new();
-        self.decode(chunk, desk, room(&mut bytes, self.places.chunk_bytes()).ok_or_else(no_memory)?, meter)?;
-        let bytes = Arc::new(bytes);
-        self.cache.insert(&self.path, &[chunk.number], Arc::clone(&bytes));
-        Ok(bytes)
+    }
+
+    /// Calls `take` with a whole chunk, which is remembered if the next reading may want another part of it.
+    fn with_chunk(
+        &self,
+        chunk: Chunk,
+        wish: &[&ChunkPart],
+        desk: &mut Desk,
+        meter: &Meter,
+        take: impl FnOnce(&[u8]) -> Outcome<()>,
+    ) -> Outcome<()> {
+        if let Some(known) = self.known(chunk) {
+            return take(&known);
+        }
+        let keep = !is_whole(wish, &self.shape, self.places.lens());
+        let mut bytes = if keep { Vec::new() } else { std::mem::take(&mut desk.chunk) };
+        let out = room(&mut bytes, self.places.chunk_bytes()).ok_or_else(no_memory)?;
+        self.decode(chunk, desk, out, meter)?;
+        take(out)?;
+        if keep {
+            self.cache.insert(&self.path, &[chunk.number], Arc::new(bytes));
+        } else {
+            desk.chunk = bytes;
+        }
+        Ok(())
+    }
+
+    fn known(&self, chunk: Chunk) -> Option<Arc<Vec<u8>>> {
+        self.cache.get(&self.path, &[chunk.number])
     }
 
     fn decode(&self, chunk: Chunk, desk: &mut Desk, out: &mut [u8], meter: &Meter) -> Outcome<()> {
@@ -272,24 +322,6 @@ impl Direct {
     }
 }
 
-fn put(out: &mut Scatter, bytes: &[u8], shape: &[usize], origin: &[usize], runs: &[&[Run]]) -> Outcome<()> {
-    out.put_bytes(bytes, shape, origin, runs).then_some(()).ok_or_else(misfit)
-}
-
-/// Whether these runs, one after the other, are the result from its start on.
-fn in_order(parts: &[ChunkPart]) -> bool {
-    let mut next = 0;
-    parts.iter().flat_map(|part| &part.runs).all(|run| {
-        let follows = run.dst == next;
-        next += run.len;
-        follows
-    })
-}
-
-fn runs_of<'a>(parts: &[&'a ChunkPart]) -> Vec<&'a [Run]> {
-    parts.iter().map(|part| &part.runs[..]).collect()
-}
-
 /// Does all the work, on all cores if it is worth it.
 fn share<T: Send>(work: Vec<T>, worth: bool, each: impl Fn(&mut Desk, T) -> Outcome<()> + Send + Sync) -> Outcome<()> {
     if worth && work.len() > 1 {
@@ -297,14 +329,6 @@ fn share<T: Send>(work: Vec<T>, worth: bool, each: impl Fn(&mut Desk, T) -> Outc
     }
     let mut desk = Desk::default();
     work.into_iter().try_for_each(|part| each(&mut desk, part))
-}
-
-fn fill_with(item: &[u8], place: &mut [u8]) {
-    if item.iter().all(|&byte| byte == 0) {
-        place.fill(0);
-    } else {
-        place.chunks_exact_mut(item.len()).for_each(|one| one.copy_from_slice(item));
-    }
 }
 
 /// Turns the bytes of each item round.

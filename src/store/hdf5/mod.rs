@@ -14,6 +14,7 @@ mod error;
 mod faults;
 mod ffi;
 mod held;
+mod image;
 mod journal;
 mod layout;
 mod opened;
@@ -215,8 +216,7 @@ impl Hdf5Store {
             return Ok(known);
         }
         let dataset = self.find(file, at, Kind::Dataset)?;
-        let source =
-            Source::new(dataset, at, &self.volume, file.chunks()).map_err(|refusal| self.refused(at, refusal))?;
+        let source = Source::new(dataset, at, file.chunks()).map_err(|refusal| self.refused(at, refusal))?;
         let source = Arc::new(source);
         file.keep(at, &source);
         Ok(source)

@@ -13,8 +13,8 @@ use crate::error::Result;
 use crate::path::ElemPath;
 use crate::store::{ChunkCache, Node};
 
-/// Most datasets that are kept open; the library takes some 64 kB for each that has chunks.
-const MAX_SOURCES: usize = 64;
+/// Most datasets that are kept open, those used last; the library takes some 64 kB for each that has chunks.
+pub(super) const MAX_SOURCES: usize = 64;
 
 /// Most nodes that are known. Opening a store and looking at one thing in it asks for the same few again and again, and each
 /// time the library would parse all their attributes.
@@ -32,9 +32,42 @@ pub(super) struct Opened {
 
 #[derive(Debug, Default)]
 struct Sources {
-    by_path: BTreeMap<ElemPath, Arc<Source>>,
+    by_path: BTreeMap<ElemPath, Kept>,
+    /// Uses so far.
+    uses: u64,
     /// Places in memory, of all of them.
     places: usize,
+}
+
+#[derive(Debug)]
+struct Kept {
+    source: Arc<Source>,
+    places: usize,
+    /// When it was last used.
+    used: u64,
+}
+
+impl Sources {
+    /// One more use.
+    fn use_now(&mut self) -> u64 {
+        self.uses += 1;
+        self.uses
+    }
+
+    fn forget(&mut self, at: &ElemPath) {
+        if let Some(gone) = self.by_path.remove(at) {
+            self.places -= gone.places;
+        }
+    }
+
+    /// Forgets those that were not used for the longest time, until there is room for one more with so many places.
+    fn make_room(&mut self, places: usize) {
+        while self.by_path.len() >= MAX_SOURCES || self.places + places > MAX_PLACES {
+            let oldest = self.by_path.iter().min_by_key(|(_, kept)| kept.used).map(|(at, _)| at.clone());
+            let Some(oldest) = oldest else { return };
+            self.forget(&oldest);
+        }
+    }
 }
 
 impl Opened {
@@ -44,7 +77,11 @@ impl Opened {
 
     /// The dataset at a path, if it is kept.
     pub(super) fn source(&self, at: &ElemPath) -> Option<Arc<Source>> {
-        self.sources.lock().by_path.get(at).cloned()
+        let mut sources = self.sources.lock();
+        let used = sources.use_now();
+        let kept = sources.by_path.get_mut(at)?;
+        kept.used = used;
+        Some(Arc::clone(&kept.source))
     }
 
     /// Keeps a dataset that is read without the library. One that is read through it would keep the library's cache of its
@@ -52,12 +89,12 @@ impl Opened {
     pub(super) fn keep(&self, at: &ElemPath, source: &Arc<Source>) {
         let Some(places) = source.places() else { return };
         let mut sources = self.sources.lock();
-        if sources.by_path.len() >= MAX_SOURCES || sources.places + places > MAX_PLACES {
-            *sources = Sources::default();
-        }
-        if sources.by_path.insert(at.clone(), Arc::clone(source)).is_none() {
-            sources.places += places;
-        }
+        // Another thread may have been as fast.
+        sources.forget(at);
+        sources.make_room(places);
+        sources.places += places;
+        let kept = Kept { source: Arc::clone(source), places, used: sources.use_now() };
+        sources.by_path.insert(at.clone(), kept);
     }
 
     /// Chunks of its datasets that were wanted in part.

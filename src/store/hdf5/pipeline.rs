@@ -1,7 +1,5 @@
 //! [`Pipeline`]: undoing the filters that chunks have passed, outside the library and its lock.
 
-use libdeflater::Decompressor;
-
 use super::decode::{self, Decode};
 use super::ffi::{self, Filter};
 use super::unshuffle::unshuffle;
@@ -22,22 +20,9 @@ pub(super) struct Pipeline {
 
 #[derive(Debug)]
 enum Coder {
-    Deflate,
-    Lzf,
-    Zstd,
+    /// Decodes straight to where the chunk belongs.
+    Straight(&'static str, fn(&[u8], &mut [u8]) -> Option<()>),
     PlugIn(&'static str, Decode, Vec<u32>),
-}
-
-/// What decoding needs, kept from chunk to chunk.
-pub(super) struct Workbench {
-    inflate: Decompressor,
-    shuffled: Vec<u8>,
-}
-
-impl Default for Workbench {
-    fn default() -> Self {
-        Self { inflate: Decompressor::new(), shuffled: Vec::new() }
-    }
 }
 
 impl Pipeline {
@@ -48,7 +33,9 @@ impl Pipeline {
         for (number, filter) in filters.iter().enumerate() {
             match (filter.id, &new) {
                 (2, Self { shuffle: None, coder: None, checksum: None }) => {
-                    new.shuffle = Some((number, *filter.values.first()? as usize));
+                    let item = filter.values.first().filter(|&&item| item > 0)?;
+                    // Items of one byte come out as they went in.
+                    new.shuffle = Some((number, *item as usize)).filter(|&(_, item)| item > 1);
                 }
                 (3, Self { checksum: None, .. }) => new.checksum = Some(number),
                 (_, Self { coder: None, checksum: None, .. }) => new.coder = Some((number, Coder::of(filter)?)),
@@ -64,20 +51,21 @@ impl Pipeline {
         !numbers.into_iter().flatten().any(|number| is_used(number, mask))
     }
 
-    /// Fills `out`, as long as a chunk, from a stored one; `mask` has a bit for each filter that it did not pass.
+    /// Fills `out`, as long as a chunk, from a stored one; `mask` has a bit for each filter that it did not pass. `between` is
+    /// room for what lies between two of them.
     ///
     /// # Errors
     /// What is wrong with it.
-    pub(super) fn decode(&self, stored: &[u8], mask: u32, bench: &mut Workbench, out: &mut [u8]) -> Result<(), String> {
+    pub(super) fn decode(&self, stored: &[u8], mask: u32, between: &mut Vec<u8>, out: &mut [u8]) -> Result<(), String> {
         let summed = self.checksum.is_some_and(|number| is_used(number, mask));
         let bytes = if summed { verified(stored).ok_or("a chunk whose checksum is another one")? } else { stored };
         let item = self.shuffle.filter(|&(number, _)| is_used(number, mask)).map(|(_, item)| item);
         let coder = self.coder.as_ref().filter(|(number, _)| is_used(*number, mask)).map(|(_, coder)| coder);
         match (item, coder) {
-            (None, Some(coder)) => return coder.decode(bytes, &mut bench.inflate, out),
+            (None, Some(coder)) => return coder.decode(bytes, out),
             (Some(item), Some(coder)) => {
-                let shuffled = room(&mut bench.shuffled, out.len()).ok_or("no memory for a chunk")?;
-                coder.decode(bytes, &mut bench.inflate, shuffled)?;
+                let shuffled = room(between, out.len()).ok_or("no memory for a chunk")?;
+                coder.decode(bytes, shuffled)?;
                 unshuffle(shuffled, item, out);
             }
             _ if bytes.len() != out.len() => {
@@ -97,9 +85,10 @@ fn is_used(number: usize, mask: u32) -> bool {
 impl Coder {
     fn of(filter: &Filter) -> Option<Self> {
         Some(match filter.id {
-            1 => Self::Deflate,
-            32000 => Self::Lzf,
-            32015 => Self::Zstd,
+            1 => Self::Straight("deflate", decode::deflate),
+            32000 => Self::Straight("lzf", decode::lzf),
+            32001 => Self::Straight("blosc", ffi::unblosc),
+            32015 => Self::Straight("zstd", decode::zstd_block),
             id => {
                 let (name, decode) = ffi::decoder(id)?;
                 Self::PlugIn(name, decode, filter.values.clone())
@@ -108,26 +97,15 @@ impl Coder {
     }
 
     /// Fills `out`; an error if other than as many bytes come out.
-    fn decode(&self, bytes: &[u8], inflate: &mut Decompressor, out: &mut [u8]) -> Result<(), String> {
-        let done = match self {
-            Self::Deflate => inflate.zlib_decompress(bytes, out).ok().filter(|&len| len == out.len()).map(drop),
-            Self::Lzf => decode::lzf(bytes, out),
-            Self::Zstd => decode::zstd_block(bytes, out),
-            Self::PlugIn(_, decode, parameters) => {
+    fn decode(&self, bytes: &[u8], out: &mut [u8]) -> Result<(), String> {
+        let (name, done) = match self {
+            Self::Straight(name, decode) => (name, decode(bytes, out)),
+            Self::PlugIn(name, decode, parameters) => {
                 let decoded = decode(bytes, parameters, out.len()).filter(|decoded| decoded.len() == out.len());
-                decoded.map(|decoded| out.copy_from_slice(&decoded))
+                (name, decoded.map(|decoded| out.copy_from_slice(&decoded)))
             }
         };
-        done.ok_or_else(|| format!("not a chunk of the {} filter", self.name()))
-    }
-
-    fn name(&self) -> &'static str {
-        match self {
-            Self::Deflate => "deflate",
-            Self::Lzf => "lzf",
-            Self::Zstd => "zstd",
-            Self::PlugIn(name, ..) => name,
-        }
+        done.ok_or_else(|| format!("not a chunk of the {name} filter"))
     }
 }
 
@@ -193,6 +171,9 @@ mod tests {
         for odd in [&[4][..], &[1, 2], &[3, 1], &[1, 32015], &[2, 2, 1], &[6], &[1, 3, 3], &[99]] {
             assert!(pipeline(odd).is_none(), "{odd:?}");
         }
+        let shuffled = |item: u32| Pipeline::new(&[Filter { values: vec![item], ..filter(2) }, filter(1)], 4000);
+        assert!(shuffled(0).is_none());
+        assert!(shuffled(1).unwrap().is_raw(0b10) && !shuffled(2).unwrap().is_raw(0b10), "single bytes stay in order");
         assert!(Pipeline::new(&[], 0).is_none() && Pipeline::new(&[], MAX_CHUNK_BYTES + 1).is_none());
     }
 
@@ -205,20 +186,20 @@ mod tests {
         packed.truncate(len);
         let summed = [&packed[..], &fletcher32(&packed).to_le_bytes()].concat();
         let (gzip, both) = (pipeline(&[1]).unwrap(), pipeline(&[1, 3]).unwrap());
-        let (mut bench, mut out) = (Workbench::default(), vec![0; 4000]);
-        assert!(gzip.decode(&packed, 0, &mut bench, &mut out).is_ok() && out == chunk);
-        assert!(both.decode(&summed, 0, &mut bench, &mut out).is_ok() && out == chunk);
-        assert!(both.decode(&packed, 0b10, &mut bench, &mut out).is_ok() && out == chunk, "the checksum was skipped");
-        assert!(both.decode(&chunk, 0b11, &mut bench, &mut out).is_ok() && both.is_raw(0b11) && !both.is_raw(0b01));
+        let (mut between, mut out) = (Vec::new(), vec![0; 4000]);
+        assert!(gzip.decode(&packed, 0, &mut between, &mut out).is_ok() && out == chunk);
+        assert!(both.decode(&summed, 0, &mut between, &mut out).is_ok() && out == chunk);
+        assert!(both.decode(&packed, 0b10, &mut between, &mut out).is_ok() && out == chunk, "the checksum was skipped");
+        assert!(both.decode(&chunk, 0b11, &mut between, &mut out).is_ok() && both.is_raw(0b11) && !both.is_raw(0b01));
         for at in 0..summed.len() {
             let mut damaged = summed.clone();
             damaged[at] ^= 0x10;
-            assert!(both.decode(&damaged, 0, &mut bench, &mut out).is_err(), "{at}");
+            assert!(both.decode(&damaged, 0, &mut between, &mut out).is_err(), "{at}");
         }
-        assert!(both.decode(&[0; 3], 0, &mut bench, &mut out).is_err());
+        assert!(both.decode(&[0; 3], 0, &mut between, &mut out).is_err());
         for other in [3999, 4001] {
-            assert!(gzip.decode(&packed, 0, &mut bench, &mut vec![0; other]).is_err());
-            assert!(gzip.decode(&chunk, 1, &mut bench, &mut vec![0; other]).is_err());
+            assert!(gzip.decode(&packed, 0, &mut between, &mut vec![0; other]).is_err());
+            assert!(gzip.decode(&chunk, 1, &mut between, &mut vec![0; other]).is_err());
         }
     }
 }

@@ -1,9 +1,8 @@
 //! [`Places`]: where the chunks of a dataset are in the file, and getting at their bytes without the library and its lock.
 
-use super::bytes::read_at;
 use super::ffi::{self, Failure, Id, Layout, Outcome, Stored};
-use super::pipeline::{Pipeline, Workbench, room};
-use super::volume::Shared;
+use super::image::Image;
+use super::pipeline::{Pipeline, room};
 
 /// Datasets of more chunks are left to the library: the places of all are kept in memory.
 pub(super) const MAX_PLACES: usize = 1 << 20;
@@ -13,7 +12,7 @@ const BLOCK_BYTES: usize = 4 << 20;
 /// Where the items of a dataset are.
 #[derive(Debug)]
 pub(super) struct Places {
-    volume: Shared,
+    image: Image,
     /// Lengths of a chunk, one for each axis; there is one at least.
     lens: Vec<usize>,
     /// Number of chunks along each axis.
@@ -36,18 +35,15 @@ enum Layed {
 pub(super) struct Desk {
     /// Bytes as they are stored.
     pub stored: Vec<u8>,
-    bench: Workbench,
+    /// Bytes between two filters.
+    between: Vec<u8>,
+    /// A decoded chunk.
+    pub chunk: Vec<u8>,
 }
 
 impl Places {
     /// For a dataset of items of this many bytes; `None` if it has to be read through the library.
-    pub(super) fn new(
-        volume: &Shared,
-        dataset: &Id,
-        layout: &Layout,
-        shape: &[usize],
-        item: usize,
-    ) -> Outcome<Option<Self>> {
+    pub(super) fn new(dataset: &Id, layout: &Layout, shape: &[usize], item: usize) -> Outcome<Option<Self>> {
         let bytes = shape.iter().try_fold(item, |n, &k| n.checked_mul(k)).unwrap_or(0);
         if shape.is_empty() || bytes == 0 {
             return Ok(None);
@@ -56,15 +52,11 @@ impl Places {
             None => block(dataset, shape, bytes)?,
             Some(lens) => chunks(dataset, layout, lens, shape, item)?,
         };
-        let end = volume.lock().end();
+        let image = ffi::image_of(dataset)?;
+        let end = image.end();
         let inside = |s: &Stored| s.at.checked_add(s.bytes).is_some_and(|last| last <= end);
-        let new = |(lens, stored): (Vec<usize>, Layed)| Self {
-            volume: volume.clone(),
-            counts: counts(shape, &lens),
-            lens,
-            item,
-            stored,
-        };
+        let new =
+            |(lens, stored): (Vec<usize>, Layed)| Self { image, counts: counts(shape, &lens), lens, item, stored };
         Ok(found.map(new).filter(|new| match &new.stored {
             Layed::Block(at) => inside(&Stored { at: *at, bytes: bytes as u64, mask: 0 }),
             Layed::Chunks(_, chunks) => chunks.iter().all(|(_, stored)| inside(stored)),
@@ -137,21 +129,13 @@ impl Places {
         let Layed::Chunks(pipeline, _) = &self.stored else { return self.fetch(stored.at, out) };
         let bytes = room(&mut desk.stored, stored.bytes as usize).ok_or_else(no_memory)?;
         self.fetch(stored.at, bytes)?;
-        let decoded = pipeline.decode(bytes, stored.mask, &mut desk.bench, out);
+        let decoded = pipeline.decode(bytes, stored.mask, &mut desk.between, out);
         decoded.map_err(|why| Failure::new(format!("at {} in the file: {why}", stored.at)))
     }
 
-    /// Fills `out` from the file. Nobody waits for that, unless some of these bytes are kept in memory.
+    /// Fills `out` from the file. Nobody waits for that.
     pub(super) fn fetch(&self, at: u64, out: &mut [u8]) -> Outcome<()> {
-        let volume = self.volume.lock();
-        let read = match volume.holds(at, out.len() as u64) {
-            Some(file) => {
-                drop(volume);
-                read_at(&file, at, out)
-            }
-            None => volume.read(at, out),
-        };
-        read.map_err(|error| Failure::of_system(&error))
+        self.image.read(at, out).map_err(|error| Failure::of_system(&error))
     }
 }
 

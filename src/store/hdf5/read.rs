@@ -7,16 +7,14 @@ use super::direct::Direct;
 use super::ffi::{self, Failure, Filter, Id, Items, Layout, Outcome, Space, Type};
 use super::places::Places;
 use super::types::{Decoder, Fields, describe};
-use super::volume::Shared;
 use crate::index::{AxisPlan, ChunkPart, Rows, Run};
 use crate::path::ElemPath;
+use crate::store::spans::{GAP_BYTES, spans};
 use crate::store::{ChunkCache, Meter};
 use crate::value::{Array, DType, Scatter, check_memory};
 
 /// Unchunked datasets are read in blocks of about this many bytes, so that a large read does not hold its data twice.
 const BLOCK_BYTES: usize = 8 << 20;
-/// Wanted rows with fewer bytes between them are read together: one longer read is cheaper than two.
-const GAP_BYTES: usize = 64 << 10;
 
 /// The filter that puts a checksum behind a chunk, and the bytes of it.
 const FLETCHER32: i32 = 3;
@@ -78,7 +76,7 @@ pub(super) struct Source {
 
 impl Source {
     /// For reading its items, all of one dtype, of the dataset at `at`.
-    pub(super) fn new(dataset: Id, at: &ElemPath, volume: &Shared, cache: &Arc<ChunkCache>) -> Result<Self, Refusal> {
+    pub(super) fn new(dataset: Id, at: &ElemPath, cache: &Arc<ChunkCache>) -> Result<Self, Refusal> {
         let (mut new, layout) = Self::open(dataset, |stored| {
             let words = describe(&stored);
             Decoder::new(stored).map(Wanted::All).ok_or_else(|| format!("the data type is {words}"))
@@ -87,7 +85,7 @@ impl Source {
             && let Some(swapped) = decoder.is_swapped(&Type::of_dataset(&new.dataset)?)
         {
             // Where they cannot be found, the library says what is wrong when it reads them.
-            let places = Places::new(volume, &new.dataset, &layout, &new.shape, new.item_bytes).unwrap_or_default();
+            let places = Places::new(&new.dataset, &layout, &new.shape, new.item_bytes).unwrap_or_default();
             new.direct = places.map(|places| Direct::new(places, &new.shape, swapped, cache, at));
         }
         Ok(new)
@@ -185,8 +183,9 @@ impl Source {
             let Some((first, rest)) = parts.split_first() else {
                 return self.fetch_span(&corner, &[], out, meter);
             };
-            for span in spans(&first.runs, GAP_BYTES / row_bytes) {
-                let runs: Vec<&[Run]> = std::iter::once(&span[..]).chain(rest.iter().map(|p| &p.runs[..])).collect();
+            for span in spans(&first.runs, GAP_BYTES / row_bytes, block) {
+                let runs: Vec<&[Run]> =
+                    std::iter::once(&span.runs[..]).chain(rest.iter().map(|p| &p.runs[..])).collect();
                 self.fetch_span(&corner, &runs, out, meter)?;
             }
             Ok(())
@@ -227,7 +226,7 @@ impl Source {
     }
 }
 
-pub(super) fn bounds(runs: &[Run]) -> (usize, usize) {
+fn bounds(runs: &[Run]) -> (usize, usize) {
     let first = runs.iter().map(|r| r.src).min().unwrap_or(0);
     (first, runs.iter().map(|r| r.src + r.len).max().unwrap_or(first))
 }
@@ -251,21 +250,6 @@ pub(super) fn each_combination<'a>(
         Ok(())
     }
     walk(plans, &mut Vec::new(), &mut each)
-}
-
-/// Runs in groups that are read together: neighbours with at most `gap` positions between them.
-pub(super) fn spans(runs: &[Run], gap: usize) -> Vec<Vec<Run>> {
-    let mut sorted = runs.to_vec();
-    sorted.sort_by_key(|r| r.src);
-    let (mut out, mut end): (Vec<Vec<Run>>, usize) = (Vec::new(), 0);
-    for run in sorted {
-        match out.last_mut() {
-            Some(last) if run.src <= end.saturating_add(gap) => last.push(run),
-            _ => out.push(vec![run]),
-        }
-        end = end.max(run.src + run.len);
-    }
-    out
 }
 
 fn unknown_filter(filter: &Filter) -> String {

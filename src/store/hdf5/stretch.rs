@@ -1,9 +1,8 @@
 //! Stretches of a file: pieces of a result that lie near each other there are read together.
 
 use super::ffi::{Failure, Outcome};
+use crate::store::spans::GAP_BYTES;
 
-/// Wanted bytes with fewer between them are read together: one longer read is cheaper than two.
-pub(super) const GAP_BYTES: usize = 16 << 10;
 /// Pieces of this many bytes are read straight into their places, each alone.
 const ALONE_BYTES: usize = 128 << 10;
 /// Pieces of the result, each with its distance from the start of the chunk or stretch that it is in.
@@ -20,9 +19,14 @@ pub(super) struct Stretch<'a> {
 pub(super) fn joined(mut pieces: Vec<(u64, &mut [u8])>) -> Vec<Stretch<'_>> {
     pieces.sort_unstable_by_key(|&(at, _)| at);
     let mut out: Vec<Stretch<'_>> = Vec::new();
+    let near = |last: &Stretch<'_>, at: u64, len: usize| {
+        let are_short = last.len.max(len) < ALONE_BYTES;
+        let is_same = (last.at, last.len) == (at, len);
+        is_same || are_short && at <= last.at + (last.len + GAP_BYTES) as u64
+    };
     for (at, piece) in pieces {
         match out.last_mut() {
-            Some(last) if last.len.max(piece.len()) < ALONE_BYTES && at <= last.at + (last.len + GAP_BYTES) as u64 => {
+            Some(last) if near(last, at, piece.len()) => {
                 let from = (at - last.at) as usize;
                 last.len = last.len.max(from + piece.len());
                 last.pieces.push((from, piece));
@@ -34,7 +38,7 @@ pub(super) fn joined(mut pieces: Vec<(u64, &mut [u8])>) -> Vec<Stretch<'_>> {
 }
 
 /// Copies from the bytes of a stretch or chunk to the pieces that are in it.
-pub(super) fn hand_out(bytes: &[u8], pieces: &mut Pieces<'_>) -> Outcome<()> {
+pub(super) fn hand_out(bytes: &[u8], pieces: &mut [(usize, &mut [u8])]) -> Outcome<()> {
     pieces.iter_mut().try_for_each(|(from, piece)| {
         let there = bytes.get(*from..*from + piece.len()).ok_or_else(misfit)?;
         piece.copy_from_slice(there);
@@ -64,6 +68,14 @@ mod tests {
         let wanted =
             [(0, 200, vec![0, 50, 100]), (200, ALONE_BYTES, vec![0]), (900, 100, vec![0]), (far + 101, 100, vec![0])];
         assert_eq!(found, wanted);
+    }
+
+    #[test]
+    fn a_long_piece_that_is_wanted_twice_is_read_once() {
+        let mut room = vec![0; 3 * ALONE_BYTES];
+        let pieces = [7, 0, 7].into_iter().zip(room.chunks_mut(ALONE_BYTES)).collect();
+        let found: Vec<_> = joined(pieces).iter().map(|s| (s.at, s.len, s.pieces.len())).collect();
+        assert_eq!(found, [(0, ALONE_BYTES, 1), (7, ALONE_BYTES, 2)]);
     }
 
     #[test]

@@ -9,11 +9,11 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::beside;
-use super::bytes::{read_at, write_at};
+use super::bytes::write_at;
 use super::copy;
 use super::held::Identity;
+use super::image::Image;
 use super::journal::{Changes, Journal};
-use super::pages::Pages;
 use crate::store::Safety;
 
 /// A volume, as the library and its store share it.
@@ -37,10 +37,8 @@ enum Mode {
 pub(super) struct Volume {
     /// Under its real name.
     path: PathBuf,
-    file: Arc<File>,
-    pages: Pages,
-    /// Where it ends for the library.
-    end: u64,
+    /// What readers see, who need not hold the volume.
+    image: Image,
     mode: Mode,
     /// Present as soon as something is appended, unless the file is all new.
     journal: Option<Journal>,
@@ -81,16 +79,13 @@ impl Volume {
     }
 
     fn new(path: PathBuf, file: File, length: u64, mode: Mode) -> Self {
-        let (pages, journal, failed) = (Pages::new(length), None, None);
         Self {
             path,
-            file: Arc::new(file),
-            pages,
-            end: length,
+            image: Image::new(file, length),
             mode,
-            journal,
+            journal: None,
             fresh: false,
-            failed,
+            failed: None,
             uncut: false,
             stuck: None,
             committed: false,
@@ -104,33 +99,21 @@ impl Volume {
 
     /// Where the file ends for the library.
     pub(super) fn end(&self) -> u64 {
-        self.end
-    }
-
-    /// The library says where the file ends.
-    pub(super) fn set_end(&mut self, end: u64) {
-        self.end = end;
+        self.image.end()
     }
 
     pub(super) fn identity(&self) -> io::Result<Identity> {
-        self.file.metadata().map(|meta| Identity::of(&meta))
+        self.file().metadata().map(|meta| Identity::of(&meta))
     }
 
-    /// Fills `out` with what is at `at`; behind the end there are zeros.
-    pub(super) fn read(&self, at: u64, out: &mut [u8]) -> io::Result<()> {
-        read_at(&self.file, at, out)?;
-        self.pages.overlay(at, out);
-        Ok(())
-    }
-
-    /// The file, if all of these bytes are in it as they are here: they can be read from it without holding the volume.
-    pub(super) fn holds(&self, at: u64, len: u64) -> Option<Arc<File>> {
-        (!self.pages.touches(at, len)).then(|| Arc::clone(&self.file))
+    /// What readers see, now and after any change. It is read without holding the volume, which may be at its disk.
+    pub(super) fn image(&self) -> Image {
+        self.image.clone()
     }
 
     /// Takes what the library writes.
     pub(super) fn write(&mut self, at: u64, bytes: &[u8]) -> io::Result<()> {
-        let kept = self.pages.base().saturating_sub(at).min(bytes.len() as u64);
+        let kept = self.image.base().saturating_sub(at).min(bytes.len() as u64);
         let (below, above) = bytes.split_at(kept as usize);
         match self.mode {
             Mode::Refuse => return Err(io::ErrorKind::ReadOnlyFilesystem.into()),
@@ -138,7 +121,7 @@ impl Volume {
             Mode::Keep | Mode::Close => {}
         }
         let written = self.change(at, below).and_then(|()| self.append(at + kept, above));
-        self.end = self.end.max(at + bytes.len() as u64);
+        self.image.set_end(self.end().max(at + bytes.len() as u64));
         match written {
             Err(error) if self.failed.is_none() => {
                 let silent = self.mode == Mode::Close;
@@ -150,8 +133,8 @@ impl Volume {
         }
     }
 
-    fn change(&mut self, at: u64, bytes: &[u8]) -> io::Result<()> {
-        if bytes.is_empty() { Ok(()) } else { self.pages.write(at, bytes, |at, out| read_at(&self.file, at, out)) }
+    fn change(&self, at: u64, bytes: &[u8]) -> io::Result<()> {
+        if bytes.is_empty() { Ok(()) } else { self.image.change(at, bytes) }
     }
 
     fn append(&mut self, at: u64, bytes: &[u8]) -> io::Result<()> {
@@ -159,7 +142,7 @@ impl Volume {
             return Ok(());
         }
         self.begin()?;
-        write_at(&self.file, at, bytes)?;
+        write_at(&self.file(), at, bytes)?;
         self.written += bytes.len() as u64;
         Ok(())
     }
@@ -170,7 +153,7 @@ impl Volume {
             self.cut()?;
         }
         if self.journal.is_none() && !self.fresh {
-            let journal = Journal::begin(beside::journal_of(&self.path), &self.file, self.pages.base())?;
+            let journal = Journal::begin(beside::journal_of(&self.path), &self.file(), self.image.base())?;
             self.journal = Some(journal);
             self.written += 64;
         }
@@ -210,10 +193,10 @@ impl Volume {
         if let Some(error) = self.failure() {
             return Err(error);
         }
-        let (base, length) = (self.pages.base(), self.end);
+        let (base, length) = (self.image.base(), self.end());
         if self.fresh {
-            self.file.set_len(length)?;
-            self.file.sync_all()?;
+            self.file().set_len(length)?;
+            self.file().sync_all()?;
             beside::sync_dir(&self.path)?;
             self.fresh = false;
             return self.settle();
@@ -222,7 +205,7 @@ impl Volume {
             // Else what is in the file would pass for what was there before, also where it is half changed.
             self.cut()?;
         }
-        let runs = self.pages.runs(length, |at, out| read_at(&self.file, at, out))?;
+        let runs = self.image.runs(length)?;
         if runs.is_empty() && length == base && self.journal.is_none() {
             return self.settle();
         }
@@ -236,13 +219,14 @@ impl Volume {
     fn publish_here(&mut self, changes: Changes) -> io::Result<()> {
         self.begin()?;
         // Everything that may fail for want of room fails here.
-        self.file.set_len(changes.length.max(changes.base))?;
-        self.file.sync_all()?;
+        let file = self.file();
+        file.set_len(changes.length.max(changes.base))?;
+        file.sync_all()?;
         if let Some(journal) = &mut self.journal {
             self.committed = true;
             self.written += journal.commit(changes.length, &changes.runs)?;
         }
-        match changes.apply(&self.file) {
+        match changes.apply(&file) {
             Ok(written) => self.written += written,
             Err(error) => {
                 self.stuck = Some(changes);
@@ -254,8 +238,8 @@ impl Volume {
 
     fn publish_copy(&mut self, changes: &Changes) -> io::Result<()> {
         self.begin()?;
-        let copy = copy::replace(&self.path, &self.file, changes)?;
-        self.file = Arc::new(copy.file);
+        let copy = copy::replace(&self.path, &self.file(), changes)?;
+        self.image.replace(copy.file);
         self.written += copy.made;
         self.settle()?;
         copy.durable
@@ -268,13 +252,13 @@ impl Volume {
             let _ = journal.remove();
         }
         self.committed = false;
-        self.start(self.file.metadata()?.len());
+        self.start(self.file().metadata()?.len());
         Ok(())
     }
 
     fn start(&mut self, length: u64) {
-        self.pages = Pages::new(length);
-        (self.end, self.mode, self.failed) = (length, Mode::Keep, None);
+        self.image.start(length);
+        (self.mode, self.failed) = (Mode::Keep, None);
     }
 
     /// After the library has closed the file: forgets all that it has written since the last publishing.
@@ -282,11 +266,11 @@ impl Volume {
         if self.mode == Mode::Refuse {
             return Ok(());
         }
-        self.start(self.pages.base());
+        self.start(self.image.base());
         let cut = self.cut();
         for run in self.stuck.iter().flat_map(|changes| &changes.runs) {
             // As long as they are in the file, they are not to be seen.
-            self.pages.write(run.at, &run.old, |at, out| read_at(&self.file, at, out))?;
+            self.image.change(run.at, &run.old)?;
         }
         cut
     }
@@ -302,14 +286,14 @@ impl Volume {
         let Some(journal) = &self.journal else { return Ok(()) };
         self.uncut = true;
         if let Some(changes) = &self.stuck {
-            changes.take_back(&self.file)?;
+            changes.take_back(&self.file())?;
             self.stuck = None;
         }
         // As long as there is a tail, it is known whose it is.
         journal.uncommit()?;
         self.committed = false;
-        self.file.set_len(self.pages.base())?;
-        self.file.sync_all()?;
+        self.file().set_len(self.image.base())?;
+        self.file().sync_all()?;
         journal.remove()?;
         (self.journal, self.uncut) = (None, false);
         Ok(())
@@ -317,11 +301,8 @@ impl Volume {
 
     /// Puts changes over the file that are not made yet.
     fn overlay(&mut self, changes: &Changes) -> io::Result<()> {
-        self.end = changes.length;
-        changes.runs.iter().try_for_each(|run| {
-            let read = |at: u64, out: &mut [u8]| read_at(&self.file, at, out);
-            self.pages.write(run.at, &run.new, read)
-        })
+        self.image.set_end(changes.length);
+        changes.runs.iter().try_for_each(|run| self.image.change(run.at, &run.new))
     }
 
     /// From now on, nothing is written; whoever holds the file goes on holding it.
@@ -335,8 +316,8 @@ impl Volume {
     }
 
     /// The file, for what its owner and permissions are, and for another handle of it.
-    pub(super) fn file(&self) -> &File {
-        &self.file
+    pub(super) fn file(&self) -> Arc<File> {
+        self.image.file()
     }
 
     /// Whether the library may write.

@@ -14,6 +14,7 @@ use super::source::{Fault, Source};
 use crate::index::{AxisPlan, ChunkPart, Rows, Run};
 use crate::path::ElemPath;
 use crate::store::ChunkCache;
+use crate::store::spans::packed;
 use crate::value::{Array, Item, Scatter, with_array};
 
 /// An array ready to be read.
@@ -139,23 +140,6 @@ pub(super) fn each_chunk<S: Default>(
 /// The position of a chunk in the grid.
 pub(super) fn position(wish: &[&ChunkPart]) -> Vec<usize> {
     wish.iter().map(|part| part.chunk).collect()
-}
-
-/// The runs wanted of a chunk, packed: as they lie in one that holds nothing else. And the shape of that one.
-pub(super) fn packed(wish: &[&ChunkPart]) -> (Vec<Vec<Run>>, Vec<usize>) {
-    let packed: Vec<Vec<Run>> = wish
-        .iter()
-        .map(|part| {
-            let mut src = 0;
-            let pack = |run: &Run| {
-                src += run.len;
-                Run { src: src - run.len, ..*run }
-            };
-            part.runs.iter().map(pack).collect()
-        })
-        .collect();
-    let shape = packed.iter().map(|runs| runs.iter().map(|r| r.len).sum()).collect();
-    (packed, shape)
 }
 
 pub(super) fn misfit() -> Fault {

@@ -7,18 +7,14 @@
 
 use std::sync::Arc;
 
-use parking_lot::Mutex;
+use parking_lot::MutexGuard;
 
-use super::array::{OpenArray, Reading, each_chunk, misfit, packed, position};
+use super::array::{OpenArray, Reading, each_chunk, misfit, position};
 use super::shard::Spot;
 use super::source::Fault;
 use crate::index::{AxisPlan, ChunkPart, Run};
+use crate::store::spans::{BATCH_BYTES, Bands, GAP_BYTES, Place, Span, is_whole, spans};
 use crate::value::{Band, Scatter};
-
-/// Rows of a chunk that is stored as it is with fewer bytes between them are read together: one longer read is cheaper than two.
-const GAP_BYTES: usize = 16 << 10;
-/// Bytes of such a chunk that are read at a time.
-const BATCH_BYTES: usize = 1 << 20;
 
 /// A reading of an array whose codec is [direct](super::codec::Codec::is_direct).
 pub(super) struct Direct<'a> {
@@ -33,45 +29,37 @@ impl<'a> Direct<'a> {
 
     /// Reads what is planned.
     pub(super) fn read(&self, mut plans: Vec<AxisPlan>, out: &mut Scatter) -> Result<(), Fault> {
-        let bands = match plans.first_mut().and_then(stretches) {
-            Some(lens) => out.bands(&lens),
-            None => out.whole().map(|whole| vec![whole]),
-        };
-        let bands: Vec<Mutex<Band<'_>>> = bands.ok_or_else(misfit)?.into_iter().map(Mutex::new).collect();
-        each_chunk(&plans, |scratch, wish| {
-            let number = plans.first().map_or(0, |plan| plan.parts.partition_point(|p| p.chunk < wish[0].chunk));
-            let band = bands.get(number).or(bands.first()).ok_or_else(misfit)?;
-            self.read_chunk(band, scratch, wish)
-        })
+        let bands = Bands::new(out, &mut plans).ok_or_else(misfit)?;
+        each_chunk(&plans, |scratch, wish| self.read_chunk(bands.place(wish).ok_or_else(misfit)?, scratch, wish))
     }
 
-    fn read_chunk(&self, band: &Mutex<Band<'_>>, scratch: &mut Vec<u8>, wish: &[&ChunkPart]) -> Result<(), Fault> {
+    fn read_chunk(&self, place: Place<'_, '_>, scratch: &mut Vec<u8>, wish: &[&ChunkPart]) -> Result<(), Fault> {
         let (Reading { source, at, cache }, codec) = (self.from, &self.array.codec);
         let chunk = position(wish);
-        let Some(spot) = self.array.spot(self.from, &chunk)? else { return self.fill(band, wish) };
+        let Some(spot) = self.array.spot(self.from, &chunk)? else { return self.fill(place) };
         let mut wanted = self.wanted(wish);
         if let Some(known) = cache.and_then(|cache| cache.get(at, &chunk)) {
             if wanted <= known.len() {
                 source.check_chunk(at, &spot.key)?;
-                return self.put(band, &known, wish);
+                return self.put(place, &known);
             }
             // Whoever comes back for more will come again.
             wanted = codec.chunk_bytes();
         }
         if codec.is_raw() {
-            if !self.read_raw(band, scratch, wish, &spot)? {
-                return self.fill(band, wish);
+            if !self.read_raw(place, scratch, &spot)? {
+                return self.fill(place);
             }
             source.meter.chunk();
             return Ok(());
         }
-        let Some(bytes) = self.array.fetch(self.from, &spot)? else { return self.fill(band, wish) };
-        if self.is_all_of(band, wish) {
-            return codec.decode_into(bytes, band.lock().bytes());
+        let Some(bytes) = self.array.fetch(self.from, &spot)? else { return self.fill(place) };
+        if let Some(mut band) = self.as_it_lies(place) {
+            return codec.decode_into(bytes, band.bytes());
         }
-        if self.is_whole(wish) {
+        if is_whole(wish, &self.array.shape, &self.array.chunks) {
             codec.decode_to(bytes, wanted, scratch)?;
-            return self.put(band, scratch, wish);
+            return self.put(place, scratch);
         }
         let mut decoded = Vec::new();
         codec.decode_to(bytes, wanted, &mut decoded)?;
@@ -79,23 +67,12 @@ impl<'a> Direct<'a> {
         if let Some(cache) = cache {
             cache.insert(at, &chunk, decoded.clone());
         }
-        self.put(band, &decoded, wish)
+        self.put(place, &decoded)
     }
 
-    /// Whether the band is this one chunk, as it lies.
-    fn is_all_of(&self, band: &Mutex<Band<'_>>, wish: &[&ChunkPart]) -> bool {
-        let as_it_lies = |(part, &len): (&&ChunkPart, &usize)| part.runs == [Run { src: 0, dst: 0, len }];
-        wish.iter().zip(&self.array.chunks).all(as_it_lies)
-            && band.lock().bytes().len() == self.array.codec.chunk_bytes()
-    }
-
-    /// Whether all of a chunk is wanted that lies within the array.
-    fn is_whole(&self, wish: &[&ChunkPart]) -> bool {
-        let axes = self.array.shape.iter().zip(&self.array.chunks);
-        wish.iter().zip(axes).all(|(part, (&len, &chunk))| {
-            let inside = len.saturating_sub(part.chunk * chunk).min(chunk);
-            part.runs.iter().map(|run| run.len).sum::<usize>() >= inside
-        })
+    /// The band, if it is this one chunk, as it lies.
+    fn as_it_lies<'b, 'c>(&self, place: Place<'b, 'c>) -> Option<MutexGuard<'c, Band<'b>>> {
+        place.as_it_lies(&self.array.chunks, self.array.codec.chunk_bytes())
     }
 
     /// Bytes of one position on the first axis of a chunk; of a scalar, all.
@@ -110,47 +87,29 @@ impl<'a> Direct<'a> {
     }
 
     /// Copies what is wanted of a decoded chunk, or of its beginning.
-    fn put(&self, band: &Mutex<Band<'_>>, chunk: &[u8], wish: &[&ChunkPart]) -> Result<(), Fault> {
-        let runs: Vec<&[Run]> = wish.iter().map(|part| &part.runs[..]).collect();
-        let mut shape = self.array.chunks.clone();
+    fn put(&self, place: Place<'_, '_>, chunk: &[u8]) -> Result<(), Fault> {
+        let (runs, mut shape) = (place.runs(), self.array.chunks.clone());
         shape.iter_mut().take(1).for_each(|rows| *rows = chunk.len() / self.row_bytes());
-        put(band, chunk, &shape, &vec![0; runs.len()], &runs)
+        place.put(chunk, &shape, &vec![0; runs.len()], &runs).then_some(()).ok_or_else(misfit)
     }
 
-    /// Fills in for a missing chunk, with no more items than are wanted of it.
-    fn fill(&self, band: &Mutex<Band<'_>>, wish: &[&ChunkPart]) -> Result<(), Fault> {
-        let item = self.array.codec.fill_bytes();
-        // What the result is made of anyway.
-        if item.iter().all(|&byte| byte == 0) {
-            return Ok(());
-        }
-        if self.is_all_of(band, wish) {
-            band.lock().bytes().chunks_exact_mut(item.len()).for_each(|place| place.copy_from_slice(item));
-            return Ok(());
-        }
-        let (packed, shape) = packed(wish);
-        let runs: Vec<&[Run]> = packed.iter().map(Vec::as_slice).collect();
-        put(band, &item.repeat(shape.iter().product()), &shape, &vec![0; runs.len()], &runs)
+    /// Fills in for a missing chunk.
+    fn fill(&self, place: Place<'_, '_>) -> Result<(), Fault> {
+        place.fill(self.array.codec.fill_bytes(), &self.array.chunks).then_some(()).ok_or_else(misfit)
     }
 
     /// Reads what is wanted of a chunk that is stored as it is. False if there is no such chunk.
-    fn read_raw(
-        &self,
-        band: &Mutex<Band<'_>>,
-        scratch: &mut Vec<u8>,
-        wish: &[&ChunkPart],
-        spot: &Spot,
-    ) -> Result<bool, Fault> {
+    fn read_raw(&self, place: Place<'_, '_>, scratch: &mut Vec<u8>, spot: &Spot) -> Result<bool, Fault> {
         let size = self.array.codec.chunk_bytes();
         let read = |parts: &mut [(u64, &mut [u8])]| {
             self.from.source.chunk_parts(self.from.at, &spot.key, spot.range, size as u64, parts)
         };
-        let all = self.is_all_of(band, wish);
-        let (Some((first, rest)), false) = (wish.split_first(), all) else {
-            return read(&mut [(0, band.lock().bytes())]);
-        };
-        let row = self.row_bytes();
-        let spans = spans(&first.runs, GAP_BYTES / row, (BATCH_BYTES / row).max(1));
+        if let Some(mut band) = self.as_it_lies(place) {
+            return read(&mut [(0, band.bytes())]);
+        }
+        let (row, runs) = (self.row_bytes(), place.runs());
+        let (first, rest) = runs.split_first().ok_or_else(misfit)?;
+        let spans = spans(first, GAP_BYTES / row, (BATCH_BYTES / row).max(1));
         let mut to_read = &spans[..];
         while !to_read.is_empty() {
             let mut bytes = 0;
@@ -184,101 +143,13 @@ impl<'a> Direct<'a> {
                 return Ok(false);
             }
             for (span, (_, bytes)) in batch.iter().zip(&parts) {
-                let runs: Vec<&[Run]> =
-                    std::iter::once(&span.runs[..]).chain(rest.iter().map(|p| &p.runs[..])).collect();
+                let runs: Vec<&[Run]> = std::iter::once(&span.runs[..]).chain(rest.iter().copied()).collect();
                 let shape = [&[span.len], &self.array.chunks[1..]].concat();
                 let mut origin = vec![0; runs.len()];
                 origin[0] = span.start;
-                put(band, bytes, &shape, &origin, &runs)?;
+                place.put(bytes, &shape, &origin, &runs).then_some(()).ok_or_else(misfit)?;
             }
         }
         Ok(true)
-    }
-}
-
-fn put(band: &Mutex<Band<'_>>, chunk: &[u8], shape: &[usize], origin: &[usize], runs: &[&[Run]]) -> Result<(), Fault> {
-    if band.lock().put_bytes(chunk, shape, origin, runs) { Ok(()) } else { Err(misfit()) }
-}
-
-/// If what is wanted of each chunk along an axis goes to a stretch of its own, one behind the other: how long these are. Where the
-/// runs go counts from the beginning of their stretch then.
-fn stretches(plan: &mut AxisPlan) -> Option<Vec<usize>> {
-    let mut start = 0;
-    let mut lens = Vec::with_capacity(plan.parts.len());
-    for part in &plan.parts {
-        let len: usize = part.runs.iter().map(|run| run.len).sum();
-        if part.runs.iter().any(|run| run.dst < start || run.dst + run.len > start + len) {
-            return None;
-        }
-        lens.push(len);
-        start += len;
-    }
-    start = 0;
-    for (part, len) in plan.parts.iter_mut().zip(&lens) {
-        part.runs.iter_mut().for_each(|run| run.dst -= start);
-        start += len;
-    }
-    Some(lens)
-}
-
-/// Positions of a chunk that are read together.
-#[derive(Debug, PartialEq)]
-struct Span {
-    start: usize,
-    len: usize,
-    runs: Vec<Run>,
-}
-
-/// The runs, in spans that bridge gaps of at most `gap` positions and are at most `most` long.
-fn spans(runs: &[Run], gap: usize, most: usize) -> Vec<Span> {
-    let cut = |run: &Run| {
-        let run = *run;
-        (0..run.len).step_by(most).map(move |k| Run { src: run.src + k, dst: run.dst + k, len: most.min(run.len - k) })
-    };
-    let mut runs: Vec<Run> = runs.iter().flat_map(cut).collect();
-    runs.sort_unstable_by_key(|run| run.src);
-    let mut spans: Vec<Span> = Vec::new();
-    for run in runs {
-        let end = run.src + run.len;
-        match spans.last_mut() {
-            Some(span) if run.src <= span.start + span.len + gap && end - span.start <= most => {
-                span.len = span.len.max(end - span.start);
-                span.runs.push(run);
-            }
-            _ => spans.push(Span { start: run.src, len: run.len, runs: vec![run] }),
-        }
-    }
-    spans
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::index::Rows;
-
-    fn run(src: usize, dst: usize, len: usize) -> Run {
-        Run { src, dst, len }
-    }
-
-    #[test]
-    fn sorted_rows_go_to_stretches_and_others_do_not() {
-        let lens = |rows: Rows| stretches(&mut AxisPlan::new(&rows, 10));
-        assert_eq!(lens(Rows::span(7, 25)), Some(vec![3, 10, 5]));
-        assert_eq!(lens(Rows::picks([9, 1, 1, 12, 30])), Some(vec![3, 1, 1]));
-        assert_eq!(lens(Rows::picks([12, 1])), None);
-        assert_eq!(lens(Rows::picks([1, 12, 2])), None);
-        assert_eq!(lens(Rows::picks([])), Some(vec![]));
-        let mut plan = AxisPlan::new(&Rows::span(7, 25), 10);
-        stretches(&mut plan);
-        assert_eq!(plan.parts[2].runs, [run(0, 0, 5)]);
-    }
-
-    #[test]
-    fn spans_bridge_gaps_and_stay_short() {
-        let joined = spans(&[run(20, 0, 2), run(3, 2, 1), run(5, 3, 2)], 1, 100);
-        assert_eq!(joined.iter().map(|s| (s.start, s.len)).collect::<Vec<_>>(), [(3, 4), (20, 2)]);
-        assert_eq!(joined[0].runs, [run(3, 2, 1), run(5, 3, 2)]);
-        let long = spans(&[run(0, 5, 10)], 3, 4);
-        assert_eq!(long.iter().map(|s| s.runs[0]).collect::<Vec<_>>(), [run(0, 5, 4), run(4, 9, 4), run(8, 13, 2)]);
     }
 }

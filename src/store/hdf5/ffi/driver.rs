@@ -12,9 +12,10 @@ use std::sync::{Arc, OnceLock};
 use hdf5_metno_sys::h5::hsize_t;
 use hdf5_metno_sys::h5e::{H5E_CANTCLOSEFILE, H5E_CANTOPENFILE, H5E_READERROR, H5E_WRITEERROR};
 use hdf5_metno_sys::h5f::*;
-use hdf5_metno_sys::h5i::hid_t;
+use hdf5_metno_sys::h5i::{H5Iget_file_id, hid_t};
 use hdf5_metno_sys::h5p::*;
 
+use super::super::image::Image;
 use super::super::volume::{Shared, Volume};
 use super::objects::path_text;
 use super::{Failure, Id, Outcome, blame_system, check, filters, locked, plain};
@@ -122,6 +123,7 @@ struct Open {
     /// First, so that a pointer to it is one to this.
     head: Head,
     volume: Shared,
+    image: Image,
     allocated: Address,
 }
 
@@ -161,7 +163,8 @@ unsafe extern "C" fn open(_: *const c_char, _: c_uint, access: hid_t, _: Address
         };
         // SAFETY: numbers and null pointers, of which all zeros are valid; HDF5 fills them in.
         let head = unsafe { std::mem::zeroed() };
-        Ok(Box::into_raw(Box::new(Open { head, volume, allocated: 0 })).cast())
+        let image = volume.lock().image();
+        Ok(Box::into_raw(Box::new(Open { head, volume, image, allocated: 0 })).cast())
     })
 }
 
@@ -203,13 +206,13 @@ unsafe extern "C" fn set_end_of_allocated(head: *mut Head, _: c_int, end: Addres
 unsafe extern "C" fn end_of_file(head: *const Head, _: c_int) -> Address {
     // SAFETY: as above.
     let open = unsafe { behind(head.cast_mut()) };
-    guarded(NOWHERE, *H5E_READERROR, || Ok(open.volume.lock().end()))
+    guarded(NOWHERE, *H5E_READERROR, || Ok(open.image.end()))
 }
 
-/// Not a descriptor: what is pending is not in the file. For [`volume_of`].
+/// Not a descriptor: what is pending is not in the file. For [`image_of`].
 unsafe extern "C" fn handle(head: *mut Head, _: hid_t, out: *mut *mut c_void) -> c_int {
     // SAFETY: as above, and a place for a pointer.
-    unsafe { *out = (&raw mut behind(head).volume).cast() };
+    unsafe { *out = (&raw mut behind(head).image).cast() };
     0
 }
 
@@ -220,7 +223,7 @@ unsafe extern "C" fn read(head: *mut Head, _: c_int, _: hid_t, at: Address, len:
     guarded(-1, *H5E_READERROR, || {
         // SAFETY: as above, and a buffer of as many bytes.
         let (open, out) = unsafe { (behind(head), std::slice::from_raw_parts_mut(out.cast::<u8>(), len)) };
-        open.volume.lock().read(within(at, len)?, out).map(|()| 0)
+        open.image.read(within(at, len)?, out).map(|()| 0)
     })
 }
 
@@ -245,7 +248,7 @@ unsafe extern "C" fn truncate(head: *mut Head, _: hid_t, _: bool) -> c_int {
     guarded(-1, *H5E_WRITEERROR, || {
         // SAFETY: as above.
         let open = unsafe { behind(head) };
-        open.volume.lock().set_end(open.allocated);
+        open.image.set_end(open.allocated);
         Ok(0)
     })
 }
@@ -314,12 +317,14 @@ pub(in super::super) fn create_in(name: &Path, volume: &Shared, creation: Option
     check(|| unsafe { H5Fcreate(name.as_ptr(), H5F_ACC_TRUNC, creation, access.raw()) }).map(Id::from_raw)
 }
 
-/// The volume of an open file, which [`open_volume`] or [`create_in`] has opened: there is no other way to one here.
-pub(super) fn volume_of(file: &Id) -> Outcome<Shared> {
+/// The image of the file that an object is in, which [`open_volume`] or [`create_in`] has opened: there is no other way to one
+/// here.
+pub(in super::super) fn image_of(object: &Id) -> Outcome<Image> {
+    let file = Id::from_raw(plain!(H5Iget_file_id(object.raw()))?);
     let mut handle: *mut c_void = std::ptr::null_mut();
     // SAFETY: the pointer is to a local that outlives the call.
     check(|| unsafe { H5Fget_vfd_handle(file.raw(), H5P_DEFAULT, &raw mut handle) })?;
-    // SAFETY: the handle that this driver gives is a pointer to the volume's, which is there as long as the file is open.
-    let volume = unsafe { handle.cast::<Shared>().as_ref() };
-    volume.cloned().ok_or_else(|| Failure::new("the file has no volume"))
+    // SAFETY: the handle that this driver gives is a pointer to its image, which is there as long as the file is open.
+    let image = unsafe { handle.cast::<Image>().as_ref() };
+    image.cloned().ok_or_else(|| Failure::new("the file has no image"))
 }

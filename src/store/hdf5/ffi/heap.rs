@@ -18,9 +18,9 @@ use hdf5_metno_sys::h5p::{H5Pget_sizes, H5Pget_userblock};
 use hdf5_metno_sys::h5t::*;
 use parking_lot::Mutex;
 
-use super::super::volume::Shared;
+use super::super::image::Image;
 use super::data::Items;
-use super::driver::volume_of;
+use super::driver::image_of;
 use super::objects::is_writable;
 use super::types::{Class, Type};
 use super::{Failure, Id, Outcome, buffer, check, locked, plain};
@@ -178,7 +178,7 @@ struct HeapFile {
     base: u64,
     /// What was just made or changed is not in the bytes yet.
     writable: bool,
-    bytes: Shared,
+    bytes: Image,
 }
 
 impl HeapFile {
@@ -196,7 +196,7 @@ impl HeapFile {
         }
         // SAFETY: as above.
         check(|| unsafe { H5Fget_fileno(file.raw(), &raw mut number) })?;
-        Ok(Self { number, base, writable: is_writable(&file)?, bytes: volume_of(&file)? })
+        Ok(Self { number, base, writable: is_writable(&file)?, bytes: image_of(object)? })
     }
 
     /// The length of a sound heap; `None` where it may change: in a file open for writing, in which there may be none yet.
@@ -238,8 +238,8 @@ impl HeapFile {
     /// Reads a heap and goes through its objects as the library does. The outer error: there is no heap; the inner: it is damaged.
     fn walk(&self, address: u64) -> io::Result<Result<Heap, &'static str>> {
         let start = self.base.checked_add(address).ok_or(io::ErrorKind::UnexpectedEof)?;
-        let end = self.bytes.lock().end();
-        let read = |at: u64, out: &mut [u8]| self.bytes.lock().read(at, out);
+        let end = self.bytes.end();
+        let read = |at: u64, out: &mut [u8]| self.bytes.read(at, out);
         let mut bytes = vec![0; LEAST as usize];
         read(start, &mut bytes)?;
         if !bytes.starts_with(b"GCOL") {
@@ -292,7 +292,7 @@ impl HeapFile {
             Some(bytes) => own_text(bytes),
             None => {
                 let mut bytes = buffer(len as usize, 0_u8)?;
-                let read = self.bytes.lock().read(self.base + address + object.start, &mut bytes);
+                let read = self.bytes.read(self.base + address + object.start, &mut bytes);
                 read.map_err(|e| Failure::new(format!("the heap of texts at {address} cannot be read: {e}")))?;
                 own_text(&bytes)
             }

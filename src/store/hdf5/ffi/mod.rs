@@ -26,7 +26,7 @@ pub(super) use data::{
     Column, Items, Layout, Members, Space, chunk_bytes, layout, memory_bytes, new_dataset, read_fixed, read_numbers,
     read_texts, stored_shape, write_fixed, write_members, write_texts,
 };
-pub(super) use driver::{create_in, open_volume};
+pub(super) use driver::{create_in, image_of, open_volume};
 pub(super) use filters::{Filter, decoder};
 pub(super) use hdf5_metno::sync::sync as locked;
 pub(super) use objects::{

@@ -2,6 +2,7 @@
 
 use super::super::bytes::read_at;
 use super::super::journal::Changes;
+use super::super::opened::MAX_SOURCES;
 use super::super::pages::Pages;
 use super::super::places::MAX_PLACES;
 use super::*;
@@ -45,6 +46,76 @@ fn plain_numbers_are_read_without_the_library() {
     let crumbs = store.read(&path("crumbs"), &[Rows::picks([MAX_PLACES, 0])]).unwrap();
     assert_eq!(crumbs, Array::from_vec(vec![0_u8, 0]));
     assert!(store.file.read().as_ref().unwrap().source(&path("crumbs")).is_none());
+}
+
+#[test]
+fn chunks_are_remembered_where_a_part_of_them_was_wanted() {
+    let temp = temp();
+    let file = hdf5_metno::File::create(&temp.path).unwrap();
+    let numbers = ndarray::Array2::<i32>::from_shape_fn((40, 50), |(r, c)| (r * c) as i32);
+    let build = || file.new_dataset_builder().with_data(&numbers);
+    build().chunk((7, 9)).deflate(3).create("plane").unwrap();
+    build().chunk((7, 50)).deflate(3).create("rows").unwrap();
+    drop(file);
+    let store = Hdf5Store::open_read(&temp.path).unwrap();
+    let whole = Array::from(numbers);
+    let cost = |name: &str, rows: Rows| {
+        let (before, rows) = (store.stats(), [rows, Rows::All(50)]);
+        assert_eq!(store.read(&path(name), &rows).unwrap(), whole.take(&rows), "{name}");
+        (store.stats() - before).chunks
+    };
+    // Six rows of chunks; the last of them reach beyond the array.
+    for (name, across) in [("plane", 6), ("rows", 1)] {
+        assert_eq!(cost(name, Rows::All(40)), 6 * across, "{name}");
+        assert_eq!(cost(name, Rows::Range { start: 39, step: -1, len: 40 }), 6 * across, "{name}: nothing was kept");
+        assert_eq!(cost(name, Rows::picks([38, 8])), 2 * across, "{name}");
+        assert_eq!(cost(name, Rows::span(35, 40)), 0, "{name}");
+        assert_eq!(cost(name, Rows::All(40)), 4 * across, "{name}");
+    }
+}
+
+#[test]
+fn of_many_datasets_those_used_last_stay_open() {
+    let temp = temp();
+    let store = Hdf5Store::create(&temp.path).unwrap();
+    let name = |i: usize| path(&format!("a{i}"));
+    for i in 0..MAX_SOURCES + 3 {
+        store.create_array(&name(i), &ints(5), PLAIN, &Attrs::new()).unwrap();
+    }
+    store.publish().unwrap();
+    let is_kept = |i: usize| store.file.read().as_ref().unwrap().source(&name(i)).is_some();
+    for i in 0..MAX_SOURCES + 3 {
+        read_all(&store, &name(i)).unwrap();
+        // Used again and again, the first stays.
+        assert!(is_kept(0) && is_kept(i), "{i}");
+    }
+    let kept: Vec<usize> = (0..MAX_SOURCES + 3).filter(|&i| is_kept(i)).collect();
+    assert_eq!(kept, std::iter::once(0).chain(4..MAX_SOURCES + 3).collect::<Vec<_>>());
+}
+
+/// Whoever appends or syncs holds the volume meanwhile; nobody who reads waits for that, also not in the library.
+#[test]
+fn readers_do_not_wait_for_the_disk_of_a_writer() {
+    let temp = temp();
+    let store = Arc::new(Hdf5Store::create(&temp.path).unwrap());
+    let texts = Array::from_vec((0..500).map(|i| format!("text {i}")).collect::<Vec<_>>());
+    store.create_array(&path("numbers"), &ints(500), PLAIN, &Attrs::new()).unwrap();
+    store.create_array(&path("texts"), &texts, PLAIN, &Attrs::new()).unwrap();
+    store.publish().unwrap();
+    assert!(is_direct(&store, "numbers") && !is_direct(&store, "texts"));
+    store.create_array(&path("more"), &ints(1000), PLAIN, &Attrs::new()).unwrap();
+    let at_its_disk = store.volume.lock();
+    let (done, results) = std::sync::mpsc::channel();
+    for name in ["numbers", "texts"] {
+        let (store, done) = (Arc::clone(&store), done.clone());
+        std::thread::spawn(move || done.send((name, read_all(&*store, &path(name)).unwrap())));
+    }
+    for _ in 0..2 {
+        // Who waits would wait for ever.
+        let (name, read) = results.recv_timeout(std::time::Duration::from_secs(60)).unwrap();
+        assert_eq!(read, if name == "texts" { texts.clone() } else { ints(500) });
+    }
+    drop(at_its_disk);
 }
 
 /// Many small arrays, so that data and what changes share pages.
