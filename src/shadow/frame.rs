@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use polars::prelude::{DataFrame, IntoColumn, NamedFrom, Series};
+use rayon::prelude::*;
 
 use super::anndata::AnnDataShadow;
 use super::member::{Member, Slot, check_keys};
@@ -119,14 +120,15 @@ impl Frame {
     /// As [`column`](Self::column).
     pub fn read(&self) -> Result<DataFrame> {
         let (index, columns) = (self.index_name()?, self.columns()?);
-        let mut series = Vec::with_capacity(columns.len() + 1);
-        if !columns.contains(&index) {
-            series.push(Series::new(index.as_str().into(), self.names()?).into_column());
-        }
-        for name in &columns {
-            // The names are known to be columns: looking each up among all would take their square.
-            series.push(self.series(name, &*self.part(name)?)?.into_column());
-        }
+        let own_index = !columns.contains(&index);
+        // The names are known to be columns: looking each up among all would take their square.
+        let column = |name: &String| Ok(self.series(name, &*self.part(name)?)?.into_column());
+        let (names, columns) = rayon::join(
+            || own_index.then(|| self.names()).transpose(),
+            || columns.par_iter().map(column).collect::<Result<Vec<_>>>(),
+        );
+        let names = names?.map(|names| Series::new(index.as_str().into(), names).into_column());
+        let series = names.into_iter().chain(columns?).collect();
         DataFrame::new(self.n_rows()?, series)
             .map_err(|e| Error::Unsupported { at: self.shadow.root.here(), what: format!("as a polars frame: {e}") })
     }
