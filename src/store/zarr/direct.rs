@@ -10,8 +10,8 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::array::{OpenArray, Reading, each_chunk, misfit, packed, position};
-use super::shard::Spot;
-use super::source::Fault;
+use super::source::{Fault, Spot};
+use super::watch::FileId;
 use crate::index::{AxisPlan, ChunkPart, Run};
 use crate::value::{Band, Scatter};
 
@@ -19,6 +19,19 @@ use crate::value::{Band, Scatter};
 const GAP_BYTES: usize = 16 << 10;
 /// Bytes of such a chunk that are read at a time.
 const BATCH_BYTES: usize = 1 << 20;
+
+/// A chunk that is remembered, or its beginning, and the file that it was in.
+#[derive(Debug)]
+pub(super) struct Decoded {
+    bytes: Vec<u8>,
+    file: Option<FileId>,
+}
+
+impl AsRef<Vec<u8>> for Decoded {
+    fn as_ref(&self) -> &Vec<u8> {
+        &self.bytes
+    }
+}
 
 /// A reading of an array whose codec is [direct](super::codec::Codec::is_direct).
 pub(super) struct Direct<'a> {
@@ -48,24 +61,25 @@ impl<'a> Direct<'a> {
     fn read_chunk(&self, band: &Mutex<Band<'_>>, scratch: &mut Vec<u8>, wish: &[&ChunkPart]) -> Result<(), Fault> {
         let (Reading { source, at, cache }, codec) = (self.from, &self.array.codec);
         let chunk = position(wish);
-        let Some(spot) = self.array.spot(self.from, &chunk)? else { return self.fill(band, wish) };
+        let Some(mut spot) = self.array.spot(self.from, &chunk)? else { return self.fill(band, wish) };
         let mut wanted = self.wanted(wish);
         if let Some(known) = cache.and_then(|cache| cache.get(at, &chunk)) {
-            if wanted <= known.len() {
-                source.check_chunk(at, &spot.key)?;
-                return self.put(band, &known, wish);
+            spot.file = known.file;
+            if wanted <= known.bytes.len() {
+                source.check_chunk(at, &mut spot)?;
+                return self.put(band, &known.bytes, wish);
             }
             // Whoever comes back for more will come again.
             wanted = codec.chunk_bytes();
         }
         if codec.is_raw() {
-            if !self.read_raw(band, scratch, wish, &spot)? {
+            if !self.read_raw(band, scratch, wish, &mut spot)? {
                 return self.fill(band, wish);
             }
             source.meter.chunk();
             return Ok(());
         }
-        let Some(bytes) = self.array.fetch(self.from, &spot)? else { return self.fill(band, wish) };
+        let Some(bytes) = self.array.fetch(self.from, &mut spot)? else { return self.fill(band, wish) };
         if self.is_all_of(band, wish) {
             return codec.decode_into(bytes, band.lock().bytes());
         }
@@ -73,13 +87,13 @@ impl<'a> Direct<'a> {
             codec.decode_to(bytes, wanted, scratch)?;
             return self.put(band, scratch, wish);
         }
-        let mut decoded = Vec::new();
-        codec.decode_to(bytes, wanted, &mut decoded)?;
+        let mut decoded = Decoded { bytes: Vec::new(), file: spot.file };
+        codec.decode_to(bytes, wanted, &mut decoded.bytes)?;
         let decoded = Arc::new(decoded);
         if let Some(cache) = cache {
             cache.insert(at, &chunk, decoded.clone());
         }
-        self.put(band, &decoded, wish)
+        self.put(band, &decoded.bytes, wish)
     }
 
     /// Whether the band is this one chunk, as it lies.
@@ -139,12 +153,11 @@ impl<'a> Direct<'a> {
         band: &Mutex<Band<'_>>,
         scratch: &mut Vec<u8>,
         wish: &[&ChunkPart],
-        spot: &Spot,
+        spot: &mut Spot,
     ) -> Result<bool, Fault> {
         let size = self.array.codec.chunk_bytes();
-        let read = |parts: &mut [(u64, &mut [u8])]| {
-            self.from.source.chunk_parts(self.from.at, &spot.key, spot.range, size as u64, parts)
-        };
+        let mut read =
+            |parts: &mut [(u64, &mut [u8])]| self.from.source.chunk_parts(self.from.at, spot, size as u64, parts);
         let all = self.is_all_of(band, wish);
         let (Some((first, rest)), false) = (wish.split_first(), all) else {
             return read(&mut [(0, band.lock().bytes())]);

@@ -41,6 +41,7 @@ mod write;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use parking_lot::Mutex;
 
@@ -51,6 +52,7 @@ use crate::path::ElemPath;
 use crate::value::Array;
 use array::{OpenArray, Reading};
 use consolidated::ConsolidatedMap;
+use direct::Decoded;
 use meta::{Document, Layout};
 use source::{Fault, Source};
 use watch::{Watch, changed};
@@ -94,7 +96,9 @@ struct Reader {
     watch: Watch,
     seen: Mutex<HashMap<ElemPath, Option<Arc<Document>>>>,
     open: Mutex<HashMap<ElemPath, Arc<OpenArray>>>,
-    decoded: ChunkCache,
+    decoded: ChunkCache<Decoded>,
+    /// Whether a change was noticed: what was read before does not go with what is there now, be it asked for again or not.
+    is_stale: AtomicBool,
 }
 
 /// Arrays that are kept open, with the shard indexes they have read.
@@ -102,7 +106,14 @@ const MAX_OPENED: usize = 64;
 
 impl Reader {
     fn new(map: Option<ConsolidatedMap>, watch: Watch) -> Self {
-        Self { map, watch, seen: Mutex::default(), open: Mutex::default(), decoded: ChunkCache::default() }
+        Self {
+            map,
+            watch,
+            seen: Mutex::default(),
+            open: Mutex::default(),
+            decoded: ChunkCache::default(),
+            is_stale: AtomicBool::default(),
+        }
     }
 }
 
@@ -117,14 +128,17 @@ impl ZarrStore {
             }
             Access::Read(reader) => {
                 let listed = reader.map.as_ref().is_some_and(|map| map.lists(at));
-                let checked = || reader.watch.check_node(&self.source, at, listed);
+                let checked = || match reader.is_stale.load(Relaxed) {
+                    true => Err(changed(&self.source)),
+                    false => reader.watch.check_node(&self.source, at, listed),
+                };
                 let done = checked().and_then(|()| {
                     let done = read();
                     checked().and(done)
                 });
                 done.map_err(|e| match e {
                     Error::StoreChanged { .. } => {
-                        reader.decoded.clear();
+                        reader.is_stale.store(true, Relaxed);
                         changed(&self.source)
                     }
                     other => other,
