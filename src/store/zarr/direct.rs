@@ -10,15 +10,17 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::array::{OpenArray, Reading, each_chunk, misfit, packed, position};
+use super::cut::Cut;
 use super::source::{Fault, Spot};
 use super::watch::FileId;
 use crate::index::{AxisPlan, ChunkPart, Run};
 use crate::value::{Band, Scatter};
 
 /// Rows of a chunk that is stored as it is with fewer bytes between them are read together: one longer read is cheaper than two.
-const GAP_BYTES: usize = 16 << 10;
-/// Bytes of such a chunk that are read at a time.
-const BATCH_BYTES: usize = 1 << 20;
+pub(super) const GAP_BYTES: usize = 16 << 10;
+/// Bytes of such a chunk that are read at a time, and pieces of it.
+pub(super) const BATCH_BYTES: usize = 1 << 20;
+const BATCH_PIECES: usize = 1 << 12;
 
 /// A chunk that is remembered, or its beginning, and the file that it was in.
 #[derive(Debug)]
@@ -158,46 +160,38 @@ impl<'a> Direct<'a> {
         let size = self.array.codec.chunk_bytes();
         let mut read =
             |parts: &mut [(u64, &mut [u8])]| self.from.source.chunk_parts(self.from.at, spot, size as u64, parts);
-        let all = self.is_all_of(band, wish);
-        let (Some((first, rest)), false) = (wish.split_first(), all) else {
+        if wish.is_empty() || self.is_all_of(band, wish) {
             return read(&mut [(0, band.lock().bytes())]);
-        };
-        let row = self.row_bytes();
-        let spans = spans(&first.runs, GAP_BYTES / row, (BATCH_BYTES / row).max(1));
-        let mut to_read = &spans[..];
-        while !to_read.is_empty() {
-            let mut bytes = 0;
-            let fits = |span: &&Span| {
-                let room = bytes == 0 || bytes + span.len * row <= BATCH_BYTES;
-                bytes += if room { span.len * row } else { 0 };
-                room
-            };
-            let count = to_read.iter().take_while(fits).count();
-            let (batch, later) = to_read.split_at(count);
-            to_read = later;
-            // What a shape claims is not believed before there is a file as large.
-            if !read(&mut [])? {
-                return Ok(false);
+        }
+        // What a shape claims is not believed before there is a file as large.
+        if !read(&mut [])? {
+            return Ok(false);
+        }
+        let cut = Cut::new(wish, &self.array.chunks, size);
+        let mut pieces = cut.pieces().peekable();
+        while pieces.peek().is_some() {
+            let (mut bytes, mut batch) = (0, Vec::new());
+            while let Some(piece) = pieces.next_if(|piece| {
+                batch.is_empty() || (bytes + cut.bytes(piece) <= BATCH_BYTES && batch.len() < BATCH_PIECES)
+            }) {
+                bytes += cut.bytes(&piece);
+                batch.push(piece);
             }
             let more = bytes.saturating_sub(scratch.len());
             scratch.try_reserve(more).map_err(|_| Fault::Malformed(format!("{bytes} bytes do not fit into memory")))?;
-            scratch.resize(bytes, 0);
+            scratch.resize(bytes.max(scratch.len()), 0);
             let mut places = &mut scratch[..];
-            let mut parts = Vec::with_capacity(count);
-            for span in batch {
-                let (place, others) = places.split_at_mut(span.len * row);
-                parts.push(((span.start * row) as u64, place));
+            let mut parts = Vec::with_capacity(batch.len());
+            for piece in &batch {
+                let (place, others) = places.split_at_mut(cut.bytes(piece));
+                parts.push((cut.start(piece), place));
                 places = others;
             }
             if !read(&mut parts)? {
                 return Ok(false);
             }
-            for (span, (_, bytes)) in batch.iter().zip(&parts) {
-                let runs: Vec<&[Run]> =
-                    std::iter::once(&span.runs[..]).chain(rest.iter().map(|p| &p.runs[..])).collect();
-                let shape = [&[span.len], &self.array.chunks[1..]].concat();
-                let mut origin = vec![0; runs.len()];
-                origin[0] = span.start;
+            for (piece, (_, bytes)) in batch.iter().zip(&parts) {
+                let (shape, origin, runs) = cut.within(piece);
                 put(band, bytes, &shape, &origin, &runs)?;
             }
         }
@@ -232,14 +226,14 @@ fn stretches(plan: &mut AxisPlan) -> Option<Vec<usize>> {
 
 /// Positions of a chunk that are read together.
 #[derive(Debug, PartialEq)]
-struct Span {
-    start: usize,
-    len: usize,
-    runs: Vec<Run>,
+pub(super) struct Span {
+    pub(super) start: usize,
+    pub(super) len: usize,
+    pub(super) runs: Vec<Run>,
 }
 
 /// The runs, in spans that bridge gaps of at most `gap` positions and are at most `most` long.
-fn spans(runs: &[Run], gap: usize, most: usize) -> Vec<Span> {
+pub(super) fn spans(runs: &[Run], gap: usize, most: usize) -> Vec<Span> {
     let cut = |run: &Run| {
         let run = *run;
         (0..run.len).step_by(most).map(move |k| Run { src: run.src + k, dst: run.dst + k, len: most.min(run.len - k) })

@@ -1,8 +1,8 @@
 //! [`ZarrStore`]: Zarr directories of versions 2 and 3, and zip archives of them.
 //!
-//! Metadata are found and understood here (`source`, `archive`, `meta`, `dtype`, `fill`, `consolidated`), and chunks decoded (`array`, `direct`,
-//! `shard`, `codec`, `filter`, `exact`, `item`); the Zarr library encodes them (`library`). New arrays take the dialect of their neighbours
-//! (`dialect`).
+//! Metadata are found and understood here (`source`, `archive`, `meta`, `dtype`, `fill`, `consolidated`), and chunks
+//! decoded (`array`, `direct`, `cut`, `shard`, `codec`, `filter`, `exact`, `item`); the Zarr library encodes them
+//! (`library`). New arrays take the dialect of their neighbours (`dialect`).
 //!
 //! Writes are transactions: what is new waits in a directory of its own (`write`, `stage`); publishing (`publish`) finds out how every
 //! node gets to its place (`route`) and what the maps will say (`future`), records the steps (`intent`) and carries them out (`run`).
@@ -14,6 +14,7 @@ mod array;
 mod audit;
 mod codec;
 mod consolidated;
+mod cut;
 mod dialect;
 mod direct;
 mod dtype;

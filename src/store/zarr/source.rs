@@ -234,6 +234,9 @@ impl Source {
             *offset += start;
             self.meter.read(place.len() as u64);
         }
+        if parts.is_empty() {
+            return Ok(true);
+        }
         match (&self.archive, file) {
             (_, Some((path, found))) => self.read_parts(&path, &found, parts)?,
             (Some(archive), None) => {
