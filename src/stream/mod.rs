@@ -131,7 +131,8 @@ impl Member {
     /// # Errors
     /// As [`stats`](Self::stats); [`Error::NotFound`] with the nearest names if there is no such column;
     /// [`Error::Unsupported`] where rows are not cells, and for more than 16 million columns of groups (such as 400 groups of
-    /// 40,000 genes), for which about 1 GB is taken: ask a view of some of the genes then.
+    /// 40,000 genes), for which 1 GB is taken (of a CSC matrix up to 2): ask a view of
+    /// some of the genes then.
     pub fn stats_by(&self, by: &str, options: &StatsOptions<'_>) -> Result<GroupedStats> {
         if self.spec.axes.first() != Some(&Axis::Obs) {
             let what = "its rows are no observations, and only these are grouped".to_owned();
