@@ -10,6 +10,7 @@ use std::sync::OnceLock;
 
 use anndata_shadow::store::{Hdf5Store, ReadStore, array_meta, read_all};
 use anndata_shadow::{AnnDataShadow, Array, ElemPath, Error, Rows, Sparse};
+use common::dice::Dice;
 use common::sha256;
 use serde_json::{Value, json};
 
@@ -37,43 +38,6 @@ fn file(name: &str) -> PathBuf {
 
 fn path(name: &str) -> ElemPath {
     ElemPath::parse(name).unwrap()
-}
-
-/// Numbers that depend on the seed alone (splitmix64).
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, n: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        ((z ^ (z >> 31)) % n.max(1) as u64) as usize
-    }
-
-    /// A selection of an axis: all, a slice in either direction, positions in order, or in any order with repeats.
-    fn rows(&mut self, n: usize) -> Rows {
-        if n == 0 {
-            return Rows::All(0);
-        }
-        let mut picks: Vec<usize> = (0..1 + self.below(40)).map(|_| self.below(n)).collect();
-        match self.below(6) {
-            0 => Rows::All(n),
-            1 => {
-                let start = self.below(n);
-                Rows::span(start, start + 1 + self.below(n - start))
-            }
-            2 => {
-                let (start, step) = (self.below(n), 1 + self.below(3));
-                Rows::Range { start, step: -(step as isize), len: start / step + 1 }
-            }
-            3 => {
-                picks.sort_unstable();
-                picks.dedup();
-                Rows::picks(picks)
-            }
-            _ => Rows::picks(picks),
-        }
-    }
 }
 
 /// How many of the stored chunks of a dataset a selection touches, and their bytes.

@@ -1,12 +1,17 @@
-//! What parts of a sparse matrix cost: exactly the chunks that hold them, each read once, in every container.
+//! What parts of a matrix cost. Of a sparse one exactly the chunks that hold them, each read once, in every container; of chunks that
+//! are stored as they are the bytes, with small gaps between them.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod common;
 mod stores;
 
 use std::collections::BTreeSet;
 
-use anndata_shadow::store::{WriteStore, ZarrStore};
-use anndata_shadow::{Array, IoStats, Rows, Sparse, SparseFormat};
+use anndata_shadow::ndarray::{ArrayD, IxDyn};
+use anndata_shadow::store::{Flavour, ReadStore, WriteStore, ZarrStore};
+use anndata_shadow::{Array, ElemPath, IoStats, Rows, Sparse, SparseFormat};
+use common::dice::Dice;
+use serde_json::json;
 use stores::{Copy, data};
 
 const N_OBS: usize = 700;
@@ -151,5 +156,77 @@ fn parts_of_sparse_matrices_cost_their_own_chunks() {
         let count = |genes: Option<&Rows>| touched(&matrix, &rows, genes, kept.chunks).map(|part| part.len() as u64);
         let (least, most) = (count(Some(&genes)).iter().sum(), count(None).iter().sum());
         assert!(is_plain_hdf5 || (least..=most).contains(&stats.chunks), "{} {}: {stats:?}", kept.store, kept.how);
+    }
+}
+
+/// A Zarr array of int32, not compressed, whose items are their own numbers.
+struct Raw {
+    folder: tempfile::TempDir,
+    whole: Array,
+}
+
+impl Raw {
+    fn new(shape: &[usize], chunks: &[usize]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = folder.path().join("s.zarr");
+        drop(ZarrStore::create(&dir, Flavour::V3).unwrap());
+        let number = |at: &[usize]| at.iter().zip(shape).fold(0, |number, (i, n)| number * n + i) as i32;
+        let doc = json!({"zarr_format": 3, "node_type": "array", "shape": shape, "data_type": "int32", "fill_value": 0,
+            "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": chunks}},
+            "chunk_key_encoding": {"name": "default", "configuration": {"separator": "."}},
+            "codecs": [{"name": "bytes", "configuration": {"endian": "little"}}]});
+        std::fs::create_dir(dir.join("x")).unwrap();
+        std::fs::write(dir.join("x/zarr.json"), doc.to_string()).unwrap();
+        let grid: Vec<usize> = shape.iter().zip(chunks).map(|(n, c)| n.div_ceil(*c)).collect();
+        for (chunk, _) in ArrayD::<u8>::zeros(IxDyn(&grid)).indexed_iter() {
+            let item = |within: IxDyn| {
+                let at: Vec<usize> = (0..shape.len()).map(|i| chunk[i] * chunks[i] + within[i]).collect();
+                if at.iter().zip(shape).all(|(i, n)| i < n) { number(&at) } else { 0 }
+            };
+            let items = ArrayD::from_shape_fn(IxDyn(chunks), item);
+            let bytes: Vec<u8> = items.iter().flat_map(|item| item.to_le_bytes()).collect();
+            let key: String = (0..shape.len()).map(|i| format!(".{}", chunk[i])).collect();
+            std::fs::write(dir.join(format!("x/c{key}")), bytes).unwrap();
+        }
+        let numbers = (0..shape.iter().product::<usize>() as i32).collect();
+        Self { folder, whole: Array::from(ArrayD::from_shape_vec(shape, numbers).unwrap()) }
+    }
+
+    /// Bytes of chunks that are read for a selection, which must give what it gives in memory.
+    fn cost(&self, rows: &[Rows]) -> u64 {
+        let dir = self.folder.path().join("s.zarr");
+        let store = ZarrStore::open_read(&dir).unwrap();
+        let before = store.stats();
+        assert_eq!(store.read(&ElemPath::parse("x").unwrap(), rows).unwrap(), self.whole.take(rows), "{rows:?}");
+        (store.stats() - before).bytes_read - std::fs::metadata(dir.join("x/zarr.json")).unwrap().len()
+    }
+}
+
+#[test]
+fn columns_of_chunks_that_are_stored_as_they_are_cost_their_bytes() {
+    // Rows of 20 kB: longer than the gaps that are read along.
+    let wide = Raw::new(&[40, 9000], &[20, 5000]);
+    let all = Rows::All(40);
+    assert_eq!(wide.cost(&[all.clone(), Rows::span(3, 4)]), 40 * 4);
+    assert_eq!(wide.cost(&[all.clone(), Rows::picks([4999, 3])]), 40 * 2 * 4);
+    assert_eq!(
+        wide.cost(&[all.clone(), Rows::picks([3, 4000])]),
+        40 * 3998 * 4,
+        "a gap of less than 16 kB is read along"
+    );
+    assert_eq!(wide.cost(&[Rows::picks([30, 2, 2]), Rows::picks([8000, 7, 7])]), 2 * 2 * 4);
+    assert_eq!(wide.cost(&[Rows::span(5, 8), Rows::span(0, 3000)]), 3 * 20_000, "what is mostly wanted is read whole");
+    // Two axes before the one that is cut.
+    let deep = Raw::new(&[4, 7, 6000], &[2, 3, 5000]);
+    assert_eq!(deep.cost(&[Rows::All(4), Rows::span(2, 4), Rows::span(4998, 5002)]), 4 * 2 * 4 * 4);
+    // Rows that are short: from the first one wanted to the last.
+    let narrow = Raw::new(&[100, 50], &[100, 50]);
+    assert_eq!(narrow.cost(&[Rows::picks([10, 20]), Rows::span(3, 4)]), 11 * 200);
+    let mut dice = Dice(5);
+    for raw in [&wide, &deep, &narrow] {
+        for _ in 0..20 {
+            let rows: Vec<Rows> = raw.whole.shape().iter().map(|&n| dice.rows(n)).collect();
+            assert!(raw.cost(&rows) <= raw.whole.nbytes() as u64 * 2);
+        }
     }
 }

@@ -9,10 +9,11 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use anndata_shadow::ndarray::Array2;
-use anndata_shadow::polars::prelude::ChunkCompareEq;
+use anndata_shadow::polars::prelude::{ChunkCompareEq, NamedFrom, Series};
+use anndata_shadow::store::{Attrs, Style, WriteStore, ZarrStore};
 use anndata_shadow::{
-    AnnDataShadow, Array, Batch, BlockSize, Element, Error, IoStats, Kind, Rows, Select, Shuffle, Sparse, SparseFormat,
-    Stats, StatsOptions, WriteOptions,
+    AnnDataShadow, Array, Batch, BlockSize, ElemPath, Element, Error, IoStats, Kind, Rows, Select, Shuffle, Sparse,
+    SparseFormat, Stats, StatsOptions, WriteOptions,
 };
 use rayon::prelude::*;
 use serde_json::{Value, json};
@@ -331,15 +332,131 @@ fn batches_take_every_row_once_and_depend_on_the_seed_alone() {
 }
 
 #[test]
-fn shuffled_blocks_decode_little_more_than_reading_in_order() {
-    let copy = with_uneven("pbmc68k_reduced_v3.zarr", SparseFormat::Csr);
-    let shadow = copy.open();
-    let member = shadow.x();
-    let read = |shuffle| cost(&shadow, || member.minibatches(25, 3, shuffle).unwrap().count()).chunks;
-    let (in_order, in_blocks) = (read(Shuffle::None), read(Shuffle::Blocks(50)));
-    // 14 blocks of 50 are one load.
-    assert_eq!((in_order, in_blocks), (in_order, in_order));
-    assert_eq!(read(Shuffle::Rows), in_order, "what fits into memory is read together");
+fn shuffled_blocks_decode_each_chunk_once() {
+    let copy = Copy::of("pbmc68k_reduced_v3.zarr");
+    common::python("chunked.py", &json!({"path": copy.path, "shape": [700, 765], "rows": 10, "entries": 100}));
+    // Chunks are blocks: of 70, 16 are a load.
+    for (path, chunks_of_a_block) in [("layers/dense", 1), ("layers/csr", 2)] {
+        let read = |shuffle| {
+            let shadow = copy.open();
+            let mut batches = shadow.member(path).unwrap().minibatches(20, 3, shuffle).unwrap();
+            batches.next().unwrap().unwrap();
+            let first = shadow.io_stats().chunks;
+            assert_eq!(batches.map(Result::unwrap).count(), 34);
+            [first, shadow.io_stats().chunks]
+        };
+        let [_, in_order] = read(Shuffle::None);
+        let [first, in_blocks] = read(Shuffle::Blocks(10));
+        // Those of indptr, which stays in memory, are what else there is: its beginning, and the whole.
+        assert!((70 * chunks_of_a_block..=70 * chunks_of_a_block + 2).contains(&in_blocks), "{path}: {in_blocks}");
+        assert!(in_blocks <= in_order + 1, "{path}: {in_blocks}, {in_order} in order");
+        // At the first batch there are two loads at most.
+        assert!(first <= 2 * 16 * chunks_of_a_block + 2, "{path}: {first}");
+    }
+}
+
+#[test]
+fn a_chunk_of_a_hundred_million_rows_is_cut_without_counting_them() {
+    const ROWS: usize = 100_000_000;
+    let copy = Copy::of("pbmc68k_reduced_v3.zarr");
+    let array = copy.path.join("uns/long");
+    std::fs::create_dir(&array).unwrap();
+    let doc = json!({"zarr_format": 3, "node_type": "array", "shape": [ROWS], "data_type": "uint8", "fill_value": 0,
+        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [ROWS]}},
+        "chunk_key_encoding": {"name": "default"}, "codecs": [{"name": "bytes"}, {"name": "zstd"}],
+        "attributes": {"encoding-type": "array", "encoding-version": "0.2.0"}});
+    std::fs::write(array.join("zarr.json"), doc.to_string()).unwrap();
+    ZarrStore::open_write(&copy.path).unwrap().consolidate().unwrap();
+    let long = copy.open().member("uns/long").unwrap();
+    let mut next = 0;
+    for block in long.row_blocks(BlockSize::Bytes(1_000_000)).unwrap() {
+        let rows = block.unwrap().rows;
+        // No less than that is left over.
+        let end = if next == ROWS - 2_000_000 { ROWS } else { next + 1_000_000 };
+        assert_eq!(rows, next..end);
+        next = end;
+    }
+    assert_eq!(next, ROWS);
+}
+
+/// The most memory that this process has had, in bytes.
+#[cfg(target_os = "linux")]
+fn peak() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
+}
+
+/// The child of the test below: streams a matrix and tells its memory. On its own it checks nothing.
+#[test]
+#[cfg(target_os = "linux")]
+fn child_streams() {
+    let Ok(job) = std::env::var("ADSHADOW_TEST_STREAM") else { return };
+    let (task, path) = job.split_once(' ').unwrap();
+    let big = AnnDataShadow::open(path).unwrap().member("uns/big").unwrap();
+    let before = peak();
+    // Slower than the reader, who must wait then.
+    let rest = |milliseconds| std::thread::sleep(std::time::Duration::from_millis(milliseconds));
+    let seen = match task {
+        "statistics" => {
+            let tell = |_, _| {
+                rest(150);
+                ControlFlow::Continue(())
+            };
+            let stats = big.column_stats(&StatsOptions::default().progress(&tell)).unwrap();
+            stats.nonzero.iter().sum::<u64>()
+        }
+        _ => {
+            let batches = big.minibatches(128, 0, Shuffle::Blocks(64)).unwrap();
+            let stored = batches.map(|batch| {
+                rest(20);
+                batch.unwrap().read::<Sparse>().unwrap().nnz() as u64
+            });
+            stored.sum()
+        }
+    };
+    println!("seen {seen} peak {}", peak() - before);
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn streams_take_little_memory_whatever_the_size() {
+    // 304 MB decoded, in blocks and loads of about 32 MiB.
+    const ROWS: usize = 10_000;
+    const ENTRIES: usize = 1900;
+    let copy = Copy::of("pbmc68k_reduced_v3.zarr");
+    let store = ZarrStore::open_write(&copy.path).unwrap();
+    let path = |name: &str| ElemPath::parse(name).unwrap();
+    let attrs = json!({"encoding-type": "csr_matrix", "encoding-version": "0.1.0", "shape": [ROWS, 20_000]});
+    store.create_group(&path("uns/big"), attrs.as_object().unwrap()).unwrap();
+    let style = Style { like: None, resizable: false };
+    let (data, indices): (Vec<f64>, Vec<i64>) = (0..100 * ENTRIES).map(|i| (1.0, (i % ENTRIES * 10) as i64)).unzip();
+    for (name, part) in [("uns/big/data", Array::from_vec(data)), ("uns/big/indices", Array::from_vec(indices))] {
+        let shape = [ROWS * ENTRIES];
+        let mut parts = store.create_array_in_parts(&path(name), part.dtype(), &shape, style, &Attrs::new()).unwrap();
+        (0..ROWS / 100).for_each(|_| parts.put(&part).unwrap());
+        parts.finish().unwrap();
+    }
+    let indptr = Array::from_vec((0..=ROWS).map(|row| (row * ENTRIES) as i64).collect());
+    store.create_array(&path("uns/big/indptr"), &indptr, style, &Attrs::new()).unwrap();
+    store.publish().unwrap();
+    drop(store);
+    for task in ["statistics", "batches"] {
+        let child = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["child_streams", "--exact", "--nocapture"])
+            .env("ADSHADOW_TEST_STREAM", format!("{task} {}", copy.path.display()))
+            // Each thread decodes a chunk; and memory that was freed is not to be counted because glibc keeps it.
+            .envs([("RAYON_NUM_THREADS", "2"), ("MALLOC_ARENA_MAX", "1"), ("MALLOC_MMAP_THRESHOLD_", "131072")])
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&child.stdout);
+        let told = said.lines().find_map(|line| line.split_once("seen ")).unwrap_or_else(|| panic!("{said}")).1;
+        let (seen, peak) = told.split_once(" peak ").unwrap();
+        assert_eq!(seen.parse(), Ok(ROWS * ENTRIES), "{task}");
+        // Two blocks or loads, chunks that are remembered (32 MiB), and those that are being decoded.
+        println!("{task}: {} MiB", peak.parse::<u64>().unwrap() >> 20);
+        assert!(peak.parse::<u64>().unwrap() < 140 << 20, "{task}: {peak} bytes");
+    }
 }
 
 #[test]
@@ -375,6 +492,14 @@ fn what_cannot_be_streamed_says_so() {
     let block = shadow.x().row_blocks(BlockSize::default()).unwrap().next().unwrap().unwrap();
     assert_eq!(block.clone().read::<Array2<f32>>().unwrap().dim(), (700, 765));
     assert!(matches!(block.read::<Array2<f64>>(), Err(Error::WrongType { at, .. }) if at.path == "X"));
+    // More columns of groups than memory is taken for.
+    let wide =
+        Sparse::new(SparseFormat::Csr, [700, 30_000], Array::from_vec(vec![0_f32; 0]), Vec::<i32>::new(), vec![0; 701]);
+    shadow.obsm().insert("wide", Element::Sparse(wide.unwrap())).unwrap();
+    shadow.obs().insert(Series::new("each".into(), (0..700).collect::<Vec<i32>>())).unwrap();
+    let error = no("obsm/wide").stats_by("each", &options).unwrap_err();
+    assert!(matches!(&error, Error::Unsupported { what, .. } if what.contains("fewer columns")), "{error}");
+    assert_eq!(no("obsm/wide").stats_by("louvain", &options).unwrap().stats[0].len(), 30_000);
     shadow.close().unwrap();
     assert!(matches!(shadow.x().stats(&options), Err(Error::Closed { .. })));
 }

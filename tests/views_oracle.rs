@@ -5,6 +5,7 @@
 mod common;
 
 use anndata_shadow::{AnnDataShadow, MuDataShadow, Select};
+use common::dice::Dice;
 use common::{differences, elements_of, elements_of_mudata};
 use serde_json::{Value, json};
 
@@ -37,30 +38,6 @@ const FIXTURES: &[&str] = &[
 /// Selections drawn for each store, and elements that must be compared in all, at least.
 const CHAINS: usize = 25;
 const FLOOR: usize = 5000;
-
-/// Numbers that depend on the seed alone (splitmix64).
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, n: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        ((z ^ (z >> 31)) % n.max(1) as u64) as usize
-    }
-
-    /// From `-n - 2` to `n + 2`: bounds of slices are clamped.
-    fn bound(&mut self, n: usize) -> Option<i64> {
-        let within = self.below(2 * n + 5) as i64 - n as i64 - 2;
-        (self.below(4) > 0).then_some(within)
-    }
-
-    /// A valid position, from the front or the end.
-    fn position(&mut self, n: usize) -> i64 {
-        let i = self.below(n) as i64;
-        if self.below(3) == 0 { i - n as i64 } else { i }
-    }
-}
 
 /// A selection, for us and for Python. `kind` counts through the kinds, so that all of them come.
 fn draw(dice: &mut Dice, kind: usize, names: &[String]) -> (Select, Value) {

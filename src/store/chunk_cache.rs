@@ -18,17 +18,17 @@ const OVERHEAD: usize = 256;
 /// Which chunk: of the array at this path, at this position in its grid.
 type Key = (ElemPath, Vec<usize>);
 
-/// Decoded chunks of the arrays of one store, the least recently used of them forgotten first. It knows nothing of changes:
-/// whoever finds that the store is another one [clears](Self::clear) it.
+/// Decoded chunks of the arrays of one store, the least recently used of them forgotten first. A `V` is a chunk's bytes with
+/// whatever the store must know to trust them later: this cache knows nothing of changes.
 #[derive(Debug)]
-pub(crate) struct ChunkCache {
+pub(crate) struct ChunkCache<V = Vec<u8>> {
     budget: usize,
-    kept: Mutex<Kept>,
+    kept: Mutex<Kept<V>>,
 }
 
-#[derive(Debug, Default)]
-struct Kept {
-    chunks: HashMap<Arc<Key>, Entry>,
+#[derive(Debug)]
+struct Kept<V> {
+    chunks: HashMap<Arc<Key>, Entry<V>>,
     /// The keys by when they were last used.
     by_use: BTreeMap<u64, Arc<Key>>,
     /// Uses so far.
@@ -37,21 +37,26 @@ struct Kept {
 }
 
 #[derive(Debug)]
-struct Entry {
-    bytes: Arc<Vec<u8>>,
+struct Entry<V> {
+    chunk: Arc<V>,
     used: u64,
 }
 
-impl Default for ChunkCache {
+impl<V: AsRef<Vec<u8>>> Default for ChunkCache<V> {
     /// An empty cache with the usual budget, 32 MiB.
     fn default() -> Self {
-        Self { budget: BUDGET, kept: Mutex::default() }
+        Self::with_budget(BUDGET)
     }
 }
 
-impl ChunkCache {
+impl<V: AsRef<Vec<u8>>> ChunkCache<V> {
+    fn with_budget(budget: usize) -> Self {
+        let kept = Kept { chunks: HashMap::new(), by_use: BTreeMap::new(), uses: 0, bytes: 0 };
+        Self { budget, kept: Mutex::new(kept) }
+    }
+
     /// The decoded chunk at this position in the grid of the array `at`, if it is remembered.
-    pub(crate) fn get(&self, at: &ElemPath, chunk: &[usize]) -> Option<Arc<Vec<u8>>> {
+    pub(crate) fn get(&self, at: &ElemPath, chunk: &[usize]) -> Option<Arc<V>> {
         let mut kept = self.kept.lock();
         let Kept { chunks, by_use, uses, .. } = &mut *kept;
         let entry = chunks.get_mut(&(at.clone(), chunk.to_vec()))?;
@@ -60,12 +65,12 @@ impl ChunkCache {
             by_use.insert(*uses, key);
         }
         entry.used = *uses;
-        Some(entry.bytes.clone())
+        Some(entry.chunk.clone())
     }
 
     /// Remembers a decoded chunk, in place of others where the budget asks for it. One larger than the budget is not kept.
-    pub(crate) fn insert(&self, at: &ElemPath, chunk: &[usize], bytes: Arc<Vec<u8>>) {
-        let cost = cost(&bytes);
+    pub(crate) fn insert(&self, at: &ElemPath, chunk: &[usize], decoded: Arc<V>) {
+        let cost = cost(&*decoded);
         if cost > self.budget {
             return;
         }
@@ -80,27 +85,22 @@ impl ChunkCache {
         kept.bytes += cost;
         let used = kept.uses;
         kept.by_use.insert(used, key.clone());
-        kept.chunks.insert(key, Entry { bytes, used });
-    }
-
-    /// Forgets everything.
-    pub(crate) fn clear(&self) {
-        *self.kept.lock() = Kept::default();
+        kept.chunks.insert(key, Entry { chunk: decoded, used });
     }
 }
 
-impl Kept {
+impl<V: AsRef<Vec<u8>>> Kept<V> {
     fn forget(&mut self, key: &Key) {
         if let Some(entry) = self.chunks.remove(key) {
             self.by_use.remove(&entry.used);
-            self.bytes -= cost(&entry.bytes);
+            self.bytes -= cost(&*entry.chunk);
         }
     }
 }
 
 /// What keeping these bytes takes.
-fn cost(bytes: &Vec<u8>) -> usize {
-    bytes.capacity().saturating_add(OVERHEAD)
+fn cost(chunk: &impl AsRef<Vec<u8>>) -> usize {
+    chunk.as_ref().capacity().saturating_add(OVERHEAD)
 }
 
 #[cfg(test)]
@@ -108,7 +108,7 @@ mod tests {
     use super::*;
 
     fn with_budget(budget: usize) -> ChunkCache {
-        ChunkCache { budget, ..ChunkCache::default() }
+        ChunkCache::with_budget(budget)
     }
 
     fn at(path: &str) -> ElemPath {
@@ -141,7 +141,7 @@ mod tests {
         for i in 0..1000 {
             cache.insert(&at("X"), &[i % 13, i], chunk(i));
             let kept = cache.kept.lock();
-            let real: usize = kept.chunks.values().map(|e| cost(&e.bytes)).sum();
+            let real: usize = kept.chunks.values().map(|e| cost(&*e.chunk)).sum();
             assert!(kept.bytes == real && real <= 10_000 && kept.by_use.len() == kept.chunks.len());
         }
         cache.insert(&at("X"), &[0, 0], chunk(10_000));
@@ -157,8 +157,5 @@ mod tests {
         cache.insert(&at("X/data"), &[1], chunk(2));
         assert_eq!(cache.get(&at("X/data"), &[1]).unwrap().len(), 2);
         assert_eq!(cache.kept.lock().bytes, 2 + OVERHEAD);
-        cache.clear();
-        assert!(cache.get(&at("X/data"), &[1]).is_none());
-        assert_eq!(cache.kept.lock().bytes, 0);
     }
 }

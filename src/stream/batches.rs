@@ -1,9 +1,6 @@
 //! [`Minibatches`]: the rows of an element in random order, batch by batch.
 
-use std::collections::VecDeque;
 use std::fmt;
-
-use rayon::prelude::*;
 
 use super::ahead::ReadAhead;
 use super::convert;
@@ -15,7 +12,7 @@ use crate::shadow::Member;
 use crate::value::{DType, Element, FromElement, check_memory};
 
 /// About the bytes that are read at once. Batches that follow one another are read together, so that a chunk that several of
-/// them touch is decoded once.
+/// them touch is decoded once. Two such loads are in memory, and the batch that was cut last.
 const LOAD: u64 = 32 << 20;
 
 /// Blocks that are in memory at once, among whose rows those of a batch are drawn.
@@ -66,9 +63,18 @@ pub struct Minibatches {
     load: usize,
     /// Where reading begins, until it has.
     axis: Option<Axis>,
-    loads: Option<ReadAhead<VecDeque<Batch>>>,
-    /// What was read and not given out.
-    ready: VecDeque<Batch>,
+    loads: Option<ReadAhead<Load>>,
+    /// What was read and not given out yet.
+    ready: Option<Load>,
+}
+
+/// Rows that were read together.
+struct Load {
+    rows: Vec<usize>,
+    element: Element,
+    at: Place,
+    /// How many of them have been given out.
+    given: usize,
 }
 
 impl Minibatches {
@@ -84,7 +90,7 @@ impl Minibatches {
             Shuffle::Blocks(n) => n.max(1).saturating_mul(BLOCKS).div_ceil(size).saturating_mul(size),
             Shuffle::None | Shuffle::Rows => size.saturating_mul(fit),
         };
-        Ok(Self { order, size, load, axis: Some(axis), loads: None, ready: VecDeque::new() })
+        Ok(Self { order, size, load, axis: Some(axis), loads: None, ready: None })
     }
 
     /// Leaves out the last batch if it has fewer rows than the others. To be said before the first batch is taken.
@@ -103,26 +109,28 @@ impl Iterator for Minibatches {
     fn next(&mut self) -> Option<Self::Item> {
         if let Some(axis) = self.axis.take() {
             let place = axis.place();
-            let (order, size, load) = (std::mem::take(&mut self.order), self.size, self.load);
+            let (order, load) = (std::mem::take(&mut self.order), self.load);
             let mut from = 0_usize;
             let loads = std::iter::from_fn(move || {
                 let rows =
                     order.get(from..from.saturating_add(load).min(order.len())).filter(|rows| !rows.is_empty())?;
                 from += rows.len();
-                Some(read(&axis, rows, size))
+                Some(Load::read(&axis, rows))
             });
             match ReadAhead::new(place, loads) {
                 Ok(loads) => self.loads = Some(loads),
                 Err(error) => return Some(Err(error)),
             }
         }
-        if self.ready.is_empty() {
+        if self.ready.as_ref().is_none_or(Load::is_empty) {
+            // Gone before another one comes: with the one that is being read by then, there are never more than two.
+            self.ready = None;
             match self.loads.as_mut()?.next()? {
-                Ok(batches) => self.ready = batches,
+                Ok(load) => self.ready = Some(load),
                 Err(error) => return Some(Err(error)),
             }
         }
-        self.ready.pop_front().map(Ok)
+        self.ready.as_mut().map(|load| Ok(load.cut(self.size)))
     }
 }
 
@@ -132,19 +140,28 @@ impl fmt::Debug for Minibatches {
     }
 }
 
-/// Reads these rows, and cuts them into batches.
-fn read(axis: &Axis, rows: &[usize], size: usize) -> Result<VecDeque<Batch>> {
-    let in_order = rows.windows(2).all(|w| w[0] + 1 == w[1]);
-    let at = if in_order { Rows::span(rows[0], rows[0] + rows.len()) } else { Rows::picks(rows) };
-    let element = axis.read(at)?;
-    if rows.len() <= size {
-        return Ok(VecDeque::from([Batch { rows: rows.to_vec(), element, at: axis.place() }]));
+impl Load {
+    fn read(axis: &Axis, rows: &[usize]) -> Result<Self> {
+        let in_order = rows.windows(2).all(|w| w[0] + 1 == w[1]);
+        let at = if in_order { Rows::span(rows[0], rows[0] + rows.len()) } else { Rows::picks(rows) };
+        Ok(Self { rows: rows.to_vec(), element: axis.read(at)?, at: axis.place(), given: 0 })
     }
-    let cut = |(i, rows): (usize, &[usize])| {
-        let element = element.take(&[Rows::span(i * size, i * size + rows.len())]);
-        Batch { rows: rows.to_vec(), element, at: axis.place() }
-    };
-    Ok(rows.par_chunks(size).enumerate().map(cut).collect::<Vec<_>>().into())
+
+    fn is_empty(&self) -> bool {
+        self.given == self.rows.len()
+    }
+
+    /// The next batch of so many rows, or of those that are left.
+    fn cut(&mut self, size: usize) -> Batch {
+        let span = self.given..self.given.saturating_add(size).min(self.rows.len());
+        self.given = span.end;
+        let element = if span.len() == self.rows.len() {
+            std::mem::replace(&mut self.element, Element::Null)
+        } else {
+            self.element.take(&[Rows::span(span.start, span.end)])
+        };
+        Batch { rows: self.rows[span].to_vec(), element, at: self.at.clone() }
+    }
 }
 
 /// The order in which `len` rows come.

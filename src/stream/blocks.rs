@@ -22,9 +22,9 @@ pub enum BlockSize {
 }
 
 impl Default for BlockSize {
-    /// 32 MiB.
+    /// 16 MiB.
     fn default() -> Self {
-        Self::Bytes(32 << 20)
+        Self::Bytes(16 << 20)
     }
 }
 

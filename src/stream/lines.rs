@@ -126,9 +126,20 @@ impl Axis {
         self.taken.as_ref().map_or(Some(line), |rows| rows.get(line)).unwrap_or(line)
     }
 
-    /// What each of these lines weighs.
-    fn weigh(&self, lines: Range<usize>) -> Result<Vec<u64>> {
-        let Weight::Entries { each, .. } = self.weight else { return Ok(vec![self.bytes_per_line(); lines.len()]) };
+    /// How many lines from this one on lie in one chunk; those beyond `most` are not counted.
+    fn together(&self, from: usize, most: usize) -> usize {
+        let most = most.min(self.len() - from);
+        let chunk = self.position(from) / self.chunk;
+        match &self.taken {
+            // In a sparse matrix, lines share chunks with their neighbours in whatever way.
+            _ if self.chunk == 1 => 1,
+            None => most.min((chunk + 1) * self.chunk - from),
+            Some(_) => (from..from + most).take_while(|&line| self.position(line) / self.chunk == chunk).count(),
+        }
+    }
+
+    /// What each of these lines weighs, of which each stored entry weighs so much.
+    fn weigh(&self, lines: Range<usize>, each: u64) -> Result<Vec<u64>> {
         let span = Rows::span(lines.start, lines.end);
         let positions = self.taken.as_ref().map_or_else(|| span.clone(), |rows| rows.compose(&span));
         let counts = self.member.shadow.root.entry_counts(&self.member.at, &positions)?;
@@ -157,13 +168,13 @@ fn format(member: &Member, info: &Info) -> SparseFormat {
 pub(super) struct Cuts {
     size: BlockSize,
     next: usize,
-    /// The weights of the lines from `next` on, as far as they were looked up.
-    weights: VecDeque<u64>,
+    /// Of a sparse matrix, what the next few lines weigh whose entries have been counted.
+    counted: VecDeque<u64>,
 }
 
 impl Cuts {
     pub(super) fn new(size: BlockSize) -> Self {
-        Self { size, next: 0, weights: VecDeque::new() }
+        Self { size, next: 0, counted: VecDeque::new() }
     }
 
     /// The next block of lines; `None` if there are no more.
@@ -174,52 +185,51 @@ impl Cuts {
         }
         let to = match self.size {
             BlockSize::Rows(n) => from.saturating_add(n.max(1)).min(len),
-            BlockSize::Bytes(n) => self.fill(axis, n.max(1) as u64)?,
+            BlockSize::Bytes(n) => match axis.weight {
+                Weight::Same(each) => fill(axis, from, each.max(1), n.max(1) as u64),
+                Weight::Entries { each, .. } => self.fill_counted(axis, each, n.max(1) as u64)?,
+            },
         };
         self.next = to;
         Ok(Some(from..to))
     }
 
-    /// Where a block of about so many bytes ends: at the edge of a chunk, unless a single row of chunks has more than twice
-    /// that.
-    fn fill(&mut self, axis: &Axis, wanted: u64) -> Result<usize> {
-        let mut to = self.next;
-        let mut bytes = 0_u64;
+    /// Where a block of about so many bytes ends if each entry weighs so much: of at least one line.
+    fn fill_counted(&mut self, axis: &Axis, each: u64, wanted: u64) -> Result<usize> {
+        let (mut to, mut bytes) = (self.next, 0_u64);
         while to < axis.len() {
-            let (lines, weight, first) = self.run(axis, to)?;
-            if bytes == 0 && weight > wanted.saturating_mul(2) && lines > 1 {
-                let some = (wanted / first.max(1)).clamp(1, lines as u64) as usize;
-                self.weights.drain(..some);
-                return Ok(to + some);
+            if self.counted.is_empty() {
+                self.counted.extend(axis.weigh(to..to.saturating_add(WINDOW).min(axis.len()), each)?);
             }
-            if bytes > 0 && bytes.saturating_add(weight) > wanted {
+            let Some(&line) = self.counted.front() else { break };
+            bytes = bytes.saturating_add(line);
+            if bytes > wanted && to > self.next {
                 break;
             }
-            self.weights.drain(..lines);
-            bytes = bytes.saturating_add(weight);
-            to += lines;
+            self.counted.pop_front();
+            to += 1;
         }
         Ok(to)
     }
+}
 
-    /// From line `from` on: how many follow one another in one chunk, what they weigh together, and what the first weighs.
-    fn run(&mut self, axis: &Axis, from: usize) -> Result<(usize, u64, u64)> {
-        let chunk = axis.position(from) / axis.chunk;
-        let (mut lines, mut total, mut first) = (0, 0_u64, 0);
-        while from + lines < axis.len() && axis.position(from + lines) / axis.chunk == chunk {
-            if self.weights.len() == lines {
-                let known = from + lines;
-                self.weights.extend(axis.weigh(known..known.saturating_add(WINDOW).min(axis.len()))?);
-            }
-            let weight = self.weights.get(lines).copied().unwrap_or_default();
-            first = if lines == 0 { weight } else { first };
-            total = total.saturating_add(weight);
-            lines += 1;
-            // In a sparse matrix, lines share chunks with their neighbours in whatever way.
-            if axis.chunk == 1 {
-                break;
-            }
-        }
-        Ok((lines, total, first))
+/// Where a block of about so many bytes ends if all lines weigh the same: at the edge of a chunk, unless a single row of chunks
+/// has more than twice that.
+fn fill(axis: &Axis, from: usize, each: u64, wanted: u64) -> usize {
+    // A run of lines is counted only until it is plain that it is too long.
+    let lines = |bytes: u64| usize::try_from(bytes / each).unwrap_or(usize::MAX);
+    let twice = lines(wanted.saturating_mul(2));
+    let first = axis.together(from, twice.saturating_add(1));
+    if first > twice.max(1) {
+        return from + lines(wanted).clamp(1, first);
     }
+    let (mut to, end) = (from + first, from.saturating_add(lines(wanted)).min(axis.len()));
+    while to < end {
+        let run = axis.together(to, (end - to).saturating_add(1));
+        if run > end - to {
+            break;
+        }
+        to += run;
+    }
+    to
 }

@@ -135,7 +135,7 @@ pub(super) struct Compressed<'a, T, I> {
 }
 
 /// Lines that take turns in a [sweep](Lines::sweep).
-const TURNS: usize = 64;
+const TURNS: usize = 256;
 /// Positions on which they do: what is kept for so many fits into the cache of a core.
 const TILE: usize = 4096;
 

@@ -91,6 +91,13 @@ impl Stats {
         Self { count, sum, mean, variance, min, max, nonzero: Vec::new() }
     }
 
+    /// Takes memory for so many lines and no more.
+    fn reserve(&mut self, lines: usize) {
+        let Self { count: _, sum, mean, variance, min, max, nonzero } = self;
+        [sum, mean, variance, min, max].into_iter().for_each(|list| list.reserve_exact(lines));
+        nonzero.reserve_exact(lines);
+    }
+
     fn push(&mut self, line: &Moments, ddof: u64) {
         let line = line.among(self.count);
         self.sum.push(line.sum);
@@ -158,8 +165,8 @@ const TALLIES: usize = 64 << 20;
 /// The most parts of a block that are taken in at once. Sums do not depend on the number of cores: it is the parts that are
 /// added up.
 const PARTS: usize = 8;
-/// The most columns of groups.
-const MOST: usize = 1 << 25;
+/// The most columns of groups: their tallies take 768 MiB, and give way to the result, which takes as much.
+const MOST: usize = 1 << 24;
 
 /// What is asked for. A line is what lies together, a row but in a CSC matrix; across are the positions on the other axis.
 #[derive(Clone, Copy)]
@@ -175,7 +182,8 @@ enum Asked<'a> {
 
 /// What one part of the lines has come to.
 struct Part {
-    across: Vec<Tally>,
+    /// Of the positions across; within groups of the lines, of each group.
+    across: Vec<Vec<Tally>>,
     /// Of the lines of the block at hand.
     lines: Vec<Moments>,
 }
@@ -184,65 +192,75 @@ impl Part {
     fn take_in(&mut self, source: &impl Lines, lines: std::ops::Range<usize>, first: usize, asked: Asked<'_>) {
         let Self { across, lines: found } = self;
         match asked {
-            Asked::Across => source.sweep(lines, across.len(), |_, k, x| across[k].add(x)),
+            Asked::Across => {
+                let across = &mut across[0];
+                source.sweep(lines, across.len(), |_, k, x| across[k].add(x));
+            }
             Asked::Lines => lines.for_each(|i| {
                 let mut line = Tally::EMPTY;
                 source.each(i, |_, x| line.add(x));
                 found.push(line.moments());
             }),
-            Asked::Both => lines.for_each(|i| {
-                let mut line = Tally::EMPTY;
-                source.each(i, |k, x| {
-                    line.add(x);
-                    across[k].add(x);
+            Asked::Both => {
+                let across = &mut across[0];
+                lines.for_each(|i| {
+                    let mut line = Tally::EMPTY;
+                    source.each(i, |k, x| {
+                        line.add(x);
+                        across[k].add(x);
+                    });
+                    found.push(line.moments());
                 });
-                found.push(line.moments());
-            }),
+            }
             Asked::AcrossBy(groups) => {
-                let width = across.len() / groups.len().max(1);
+                let width = across.first().map_or(0, Vec::len);
                 source.sweep(lines, width, |i, k, x| {
                     if let Some(group) = groups.of(first + i) {
-                        across[group * width + k].add(x);
+                        across[group][k].add(x);
                     }
                 });
             }
-            Asked::LinesBy(groups) => lines.for_each(|i| {
+            Asked::LinesBy(groups) => {
+                found.reserve_exact(lines.len() * groups.len());
                 let mut line = vec![Tally::EMPTY; groups.len()];
-                source.each(i, |k, x| {
-                    if let Some(group) = groups.of(k) {
-                        line[group].add(x);
-                    }
-                });
-                found.extend(line.iter().map(Tally::moments));
-            }),
+                for i in lines {
+                    line.fill(Tally::EMPTY);
+                    source.each(i, |k, x| {
+                        if let Some(group) = groups.of(k) {
+                            line[group].add(x);
+                        }
+                    });
+                    found.extend(line.iter().map(Tally::moments));
+                }
+            }
         }
     }
 }
 
-/// What a pass over a matrix has found.
+/// What a pass over a matrix has found: of the lines, within groups of the positions across for each group, and of the positions
+/// across, within groups of the lines for each group.
 struct Found {
-    /// Of the lines; within groups of the positions across, of each group.
     lines: Vec<Stats>,
-    /// Of the positions across; within groups of the lines, those of each group behind one another.
-    across: Vec<Moments>,
+    across: Vec<Stats>,
 }
 
 /// Takes in the matrix, block by block.
 fn pass(axis: Axis, asked: Asked<'_>, options: &StatsOptions<'_>) -> Result<Found> {
     let (len, width, major, place) = (axis.len(), axis.info.shape[1 - axis.axis], axis.axis, axis.place());
-    let (tallies, counts) = match asked {
-        Asked::Lines => (0, vec![width as u64]),
-        Asked::Across => (width, Vec::new()),
-        Asked::Both => (width, vec![width as u64]),
-        Asked::AcrossBy(groups) => (width.saturating_mul(groups.len()), Vec::new()),
-        Asked::LinesBy(groups) => (0, (0..groups.len()).map(|group| groups.size(group)).collect()),
+    let of_values = |counts: Vec<usize>| counts.into_iter().map(|n| Stats::new(n as u64)).collect();
+    let sizes = |groups: &Groups| (0..groups.len()).map(|group| Stats::new(groups.size(group))).collect();
+    let (mut lines, mut across): (Vec<Stats>, Vec<Stats>) = match asked {
+        Asked::Lines => (of_values(vec![width]), Vec::new()),
+        Asked::Across => (Vec::new(), of_values(vec![len])),
+        Asked::Both => (of_values(vec![width]), of_values(vec![len])),
+        Asked::AcrossBy(groups) => (Vec::new(), sizes(groups)),
+        Asked::LinesBy(groups) => (sizes(groups), Vec::new()),
     };
-    let bytes = tallies.saturating_mul(size_of::<Tally>());
+    let bytes = width.saturating_mul(across.len()).saturating_mul(size_of::<Tally>());
     check_memory(DType::U8, &[bytes]).map_err(|what| Error::Malformed { at: axis.place(), what })?;
-    let parts = (TALLIES / tallies.saturating_mul(size_of::<Tally>()).max(1)).clamp(1, PARTS);
-    let part = || Part { across: vec![Tally::EMPTY; tallies], lines: Vec::new() };
+    let parts = (TALLIES / bytes.max(1)).clamp(1, PARTS);
+    let part = || Part { across: vec![vec![Tally::EMPTY; width]; across.len()], lines: Vec::new() };
     let mut parts: Vec<Part> = (0..parts).map(|_| part()).collect();
-    let mut lines: Vec<Stats> = counts.into_iter().map(Stats::new).collect();
     let tell = |done: usize| match options.progress.map(|tell| tell(done as u64, len as u64)) {
         Some(ControlFlow::Break(())) => Err(Error::Cancelled { at: place.clone(), what: "taking statistics".into() }),
         _ => Ok(()),
@@ -254,14 +272,24 @@ fn pass(axis: Axis, asked: Asked<'_>, options: &StatsOptions<'_>) -> Result<Foun
             let wanted = format!("a matrix of real numbers, {} × {width}, as when the pass began", rows.len());
             return Err(Error::WrongType { at: place, wanted, found: element.describe() });
         }
-        let found: Vec<Moments> = parts.iter_mut().flat_map(|part| part.lines.drain(..)).collect();
-        for line in found.chunks(lines.len().max(1)) {
-            lines.iter_mut().zip(line).for_each(|(stats, found)| stats.push(found, options.ddof));
+        for part in &mut parts {
+            for line in part.lines.chunks(lines.len().max(1)) {
+                lines.iter_mut().zip(line).for_each(|(stats, found)| stats.push(found, options.ddof));
+            }
+            part.lines.clear();
         }
         tell(rows.end)?;
     }
-    let of_all = |k: usize| parts.iter().map(|part| part.across[k].moments()).fold(Moments::EMPTY, Moments::and);
-    Ok(Found { across: (0..tallies).into_par_iter().map(of_all).collect(), lines })
+    for (group, stats) in across.iter_mut().enumerate() {
+        // Taken out: what has come to a result makes room for the next.
+        let tallies: Vec<Vec<Tally>> = parts.iter_mut().map(|part| std::mem::take(&mut part.across[group])).collect();
+        stats.reserve(width);
+        for k in 0..width {
+            let of_all = tallies.iter().map(|part| part[k].moments()).fold(Moments::EMPTY, Moments::and);
+            stats.push(&of_all, options.ddof);
+        }
+    }
+    Ok(Found { lines, across })
 }
 
 /// Takes in a block of `[lines, width]`, the first line of which is number `first`; `false` if it is no such thing.
@@ -302,38 +330,27 @@ fn share_out(parts: &mut [Part], source: &impl Lines, first: usize, asked: Asked
     lines.for_each(|(part, cut)| part.take_in(source, cut[0]..cut[1], first, asked));
 }
 
-impl Found {
-    /// Of all positions across, each of which has `count` values.
-    fn across(&self, count: usize, options: &StatsOptions<'_>) -> Stats {
-        let mut stats = Stats::new(count as u64);
-        self.across.iter().for_each(|found| stats.push(found, options.ddof));
-        stats
-    }
-
-    /// Of all lines.
-    fn lines(mut self) -> Stats {
-        self.lines.pop().unwrap_or_else(|| Stats::new(0))
-    }
+/// The statistics of what is in no groups.
+fn only(mut found: Vec<Stats>) -> Stats {
+    found.pop().unwrap_or_else(|| Stats::new(0))
 }
 
 /// Of the rows and of the columns.
 pub(super) fn both(member: &Member, options: &StatsOptions<'_>) -> Result<MatrixStats> {
     let axis = Axis::major(member)?;
-    let (major, len) = (axis.axis, axis.len());
-    let found = pass(axis, Asked::Both, options)?;
-    let across = found.across(len, options);
-    let [rows, columns] = if major == 0 { [found.lines(), across] } else { [across, found.lines()] };
-    Ok(MatrixStats { rows, columns })
+    let major = axis.axis;
+    let Found { lines, across } = pass(axis, Asked::Both, options)?;
+    let [rows, columns] = if major == 0 { [lines, across] } else { [across, lines] };
+    Ok(MatrixStats { rows: only(rows), columns: only(columns) })
 }
 
 /// Of the lines along one axis: 0 for the rows, 1 for the columns.
 pub(super) fn along(member: &Member, wanted: usize, options: &StatsOptions<'_>) -> Result<Stats> {
     let axis = Axis::major(member)?;
-    let len = axis.len();
     if axis.axis == wanted {
-        Ok(pass(axis, Asked::Lines, options)?.lines())
+        Ok(only(pass(axis, Asked::Lines, options)?.lines))
     } else {
-        Ok(pass(axis, Asked::Across, options)?.across(len, options))
+        Ok(only(pass(axis, Asked::Across, options)?.across))
     }
 }
 
@@ -342,17 +359,16 @@ pub(super) fn grouped(member: &Member, groups: Groups, options: &StatsOptions<'_
     let axis = Axis::major(member)?;
     let columns = axis.info.shape[1];
     if columns.saturating_mul(groups.len()) > MOST {
-        let what = format!("{} groups of {columns} columns are more than memory is taken for", groups.len());
+        let what = format!(
+            "{} groups of {columns} columns take more memory than is meant for statistics, which is that for {MOST} columns in \
+             all: ask for fewer columns at a time, of views, or group by something with fewer values",
+            groups.len()
+        );
         return Err(Error::Unsupported { at: axis.place(), what });
     }
-    if axis.axis == 1 {
-        let stats = pass(axis, Asked::LinesBy(&groups), options)?.lines;
-        return Ok(GroupedStats { groups: groups.into_names(), stats });
-    }
-    let across = pass(axis, Asked::AcrossBy(&groups), options)?.across;
-    let mut stats: Vec<Stats> = (0..groups.len()).map(|group| Stats::new(groups.size(group))).collect();
-    for (i, found) in across.iter().enumerate() {
-        stats[i / columns].push(found, options.ddof);
-    }
+    let stats = match axis.axis {
+        1 => pass(axis, Asked::LinesBy(&groups), options)?.lines,
+        _ => pass(axis, Asked::AcrossBy(&groups), options)?.across,
+    };
     Ok(GroupedStats { groups: groups.into_names(), stats })
 }

@@ -3,6 +3,8 @@
 
 #![allow(dead_code)] // No suite uses all of it.
 
+pub mod dice;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;

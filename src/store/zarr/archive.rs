@@ -20,8 +20,11 @@ pub(super) struct Archive {
     zip: ZipArchive<Handle>,
     entries: BTreeMap<String, usize>,
     /// The last deflated entry of which a part was wanted: what lies deflated can only be read from its beginning.
-    inflated: Mutex<Option<(usize, Arc<Vec<u8>>)>>,
+    inflated: Mutex<Option<(usize, Inflated)>>,
 }
+
+/// A deflated entry, which the first who wants a part of it inflates. Others who want it wait for that, and nobody else does.
+type Inflated = Arc<Mutex<Option<Arc<Vec<u8>>>>>;
 
 /// What marks a directory as a Zarr group.
 const GROUP: [&str; 3] = ["zarr.json", ".zgroup", ".zmetadata"];
@@ -150,14 +153,19 @@ impl Archive {
     }
 
     fn inflated(&self, index: usize) -> Result<Arc<Vec<u8>>, Fault> {
-        let mut last = self.inflated.lock();
-        if let Some((known, bytes)) = &*last
-            && *known == index
-        {
+        let entry = {
+            let mut last = self.inflated.lock();
+            let known = last.as_ref().filter(|(number, _)| *number == index);
+            let entry = known.map_or_else(Inflated::default, |(_, entry)| entry.clone());
+            *last = Some((index, entry.clone()));
+            entry
+        };
+        let mut entry = entry.lock();
+        if let Some(bytes) = &*entry {
             return Ok(bytes.clone());
         }
         let bytes = Arc::new(self.whole(index, MAX_KEPT)?);
-        *last = Some((index, bytes.clone()));
+        *entry = Some(bytes.clone());
         Ok(bytes)
     }
 }

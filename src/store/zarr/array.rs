@@ -6,11 +6,11 @@ use parking_lot::Mutex;
 use rayon::prelude::*;
 
 use super::codec::Codec;
-use super::direct::Direct;
+use super::direct::{Decoded, Direct};
 use super::item::Items;
 use super::meta::{Keys, Layout};
-use super::shard::{Shards, Spot, unravel};
-use super::source::{Fault, Source};
+use super::shard::{Shards, unravel};
+use super::source::{Fault, Source, Spot};
 use crate::index::{AxisPlan, ChunkPart, Rows, Run};
 use crate::path::ElemPath;
 use crate::store::ChunkCache;
@@ -82,7 +82,9 @@ impl OpenArray {
         let fields = Mutex::new(fields);
         each_chunk(plans, |(), wish| {
             let chunk = match self.spot(from, &position(wish))? {
-                Some(spot) => self.fetch(from, &spot)?.map(|bytes| self.codec.decode(bytes, parts)).transpose()?,
+                Some(mut spot) => {
+                    self.fetch(from, &mut spot)?.map(|bytes| self.codec.decode(bytes, parts)).transpose()?
+                }
                 None => None,
             };
             let mut fields = fields.lock();
@@ -97,14 +99,14 @@ impl OpenArray {
     /// Where a chunk is; `None` if it is missing from its shard.
     pub(super) fn spot(&self, from: Reading<'_>, chunk: &[usize]) -> Result<Option<Spot>, Fault> {
         match &self.shards {
-            None => Ok(Some(Spot { key: self.keys.key(chunk), range: None })),
+            None => Ok(Some(Spot::new(self.keys.key(chunk)))),
             Some(shards) => shards.find(from.source, from.at, &self.keys, chunk),
         }
     }
 
     /// The stored bytes of a chunk; `None` if there is none.
-    pub(super) fn fetch(&self, from: Reading<'_>, spot: &Spot) -> Result<Option<Vec<u8>>, Fault> {
-        let bytes = from.source.chunk(from.at, &spot.key, spot.range, self.codec.limit())?;
+    pub(super) fn fetch(&self, from: Reading<'_>, spot: &mut Spot) -> Result<Option<Vec<u8>>, Fault> {
+        let bytes = from.source.chunk(from.at, spot, self.codec.limit())?;
         bytes.iter().for_each(|_| from.source.meter.chunk());
         Ok(bytes)
     }
@@ -116,7 +118,7 @@ pub(super) struct Reading<'a> {
     pub(super) source: &'a Source,
     pub(super) at: &'a ElemPath,
     /// `None` for a writer, whose chunks change.
-    pub(super) cache: Option<&'a ChunkCache>,
+    pub(super) cache: Option<&'a ChunkCache<Decoded>>,
 }
 
 /// Calls `read` with what is wanted of each chunk along each axis, on all cores where there are several chunks. At any time there

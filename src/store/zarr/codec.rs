@@ -130,8 +130,9 @@ impl Codec {
         }
     }
 
-    /// Whether items are plain numbers in this machine's byte order, and nothing but bytes is filtered: chunks can be decoded to
-    /// where they belong.
+    /// Whether the bytes of a decoded chunk are its items as memory has them: of a fixed size, in this machine's byte order, in C
+    /// order, and filtered only as bytes. Where they are plain numbers, too
+    /// ([`takes_bytes`](crate::value::Scatter::takes_bytes)), chunks are decoded to where they belong.
     pub(super) fn is_direct(&self) -> bool {
         let native = |form| match form {
             Form::Plain { dtype, big } => dtype.size() == Some(1) || big == cfg!(target_endian = "big"),
@@ -160,9 +161,17 @@ impl Codec {
 
     /// Decodes a chunk of a [direct](Self::is_direct) codec into `out`, which it must fill exactly.
     pub(super) fn decode_into(&self, bytes: Vec<u8>, out: &mut [u8]) -> Result<(), Fault> {
-        let Some((first, later)) = self.after.split_first() else { return fill(&bytes, out) };
+        match self.up_to_first(bytes)? {
+            (Some(first), bytes) => first.undo_into(bytes, out),
+            (None, bytes) => fill(&bytes, out),
+        }
+    }
+
+    /// The filter that was the first when writing, and the bytes that it gave: all later ones are undone.
+    fn up_to_first(&self, bytes: Vec<u8>) -> Result<(Option<&Filter>, Vec<u8>), Fault> {
+        let Some((first, later)) = self.after.split_first() else { return Ok((None, bytes)) };
         let bytes = later.iter().rev().try_fold(bytes, |bytes, filter| filter.undo(bytes, self.limit()))?;
-        first.undo_into(bytes, out)
+        Ok((Some(first), bytes))
     }
 
     /// Decodes a chunk of a [direct](Self::is_direct) codec into `out`, whatever is there: its beginning, of at least `wanted`
@@ -173,21 +182,16 @@ impl Codec {
         if let [filter] = &self.after[..]
             && wanted <= size / 4 * 3
             && wanted <= MAX_BELIEVED
+            && filter.undo_start(&bytes, size, wanted, out).is_some()
         {
-            out.resize(wanted, 0);
-            if filter.undo_start(&bytes, size, out).is_some() {
-                return Ok(());
-            }
+            return Ok(());
         }
-        if size <= MAX_BELIEVED {
-            out.resize(size, 0);
-            return self.decode_into(bytes, out);
-        }
-        match self.flat(bytes)? {
-            Flat::Fixed(decoded) if decoded.len() == size => *out = decoded,
-            _ => return Err(wrong_count()),
-        }
-        Ok(())
+        *out = match self.up_to_first(bytes)? {
+            (Some(first), bytes) if size <= MAX_BELIEVED => return first.undo_to(bytes, size, out),
+            (Some(first), bytes) => first.undo(bytes, self.limit())?,
+            (None, bytes) => bytes,
+        };
+        if out.len() == size { Ok(()) } else { Err(wrong_count()) }
     }
 
     /// These fields of a chunk.

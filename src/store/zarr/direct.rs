@@ -1,5 +1,5 @@
 //! [`Direct`]: reading arrays of numbers. A chunk that is wanted as it lies is decoded straight to its place in the result; another
-//! one is decoded once, and its runs are copied. Of chunks that are stored as they are, only the rows wanted are read.
+//! one is decoded once, and its runs are copied. Of chunks that are stored as they are, only the bytes wanted are read.
 //!
 //! The result is cut into bands, one for each row of chunks, so that threads do not wait for each other. Chunks of which a part is
 //! wanted are remembered for the next request; those that are wanted whole are not, for whoever streams does not come back. At first
@@ -10,11 +10,28 @@ use std::sync::Arc;
 use parking_lot::MutexGuard;
 
 use super::array::{OpenArray, Reading, each_chunk, misfit, position};
-use super::shard::Spot;
-use super::source::Fault;
-use crate::index::{AxisPlan, ChunkPart, Run};
-use crate::store::spans::{BATCH_BYTES, Bands, GAP_BYTES, Place, Span, is_whole, spans};
+use super::cut::Cut;
+use super::source::{Fault, Spot};
+use super::watch::FileId;
+use crate::index::{AxisPlan, ChunkPart};
+use crate::store::spans::{BATCH_BYTES, Bands, Place, is_whole};
 use crate::value::{Band, Scatter};
+
+/// Pieces of a chunk that is stored as it is that are read at a time.
+const BATCH_PIECES: usize = 1 << 12;
+
+/// A chunk that is remembered, or its beginning, and the file that it was in.
+#[derive(Debug)]
+pub(super) struct Decoded {
+    bytes: Vec<u8>,
+    file: Option<FileId>,
+}
+
+impl AsRef<Vec<u8>> for Decoded {
+    fn as_ref(&self) -> &Vec<u8> {
+        &self.bytes
+    }
+}
 
 /// A reading of an array whose codec is [direct](super::codec::Codec::is_direct).
 pub(super) struct Direct<'a> {
@@ -36,24 +53,25 @@ impl<'a> Direct<'a> {
     fn read_chunk(&self, place: Place<'_, '_>, scratch: &mut Vec<u8>, wish: &[&ChunkPart]) -> Result<(), Fault> {
         let (Reading { source, at, cache }, codec) = (self.from, &self.array.codec);
         let chunk = position(wish);
-        let Some(spot) = self.array.spot(self.from, &chunk)? else { return self.fill(place) };
+        let Some(mut spot) = self.array.spot(self.from, &chunk)? else { return self.fill(place) };
         let mut wanted = self.wanted(wish);
         if let Some(known) = cache.and_then(|cache| cache.get(at, &chunk)) {
-            if wanted <= known.len() {
-                source.check_chunk(at, &spot.key)?;
-                return self.put(place, &known);
+            spot.file = known.file;
+            if wanted <= known.bytes.len() {
+                source.check_chunk(at, &mut spot)?;
+                return self.put(place, &known.bytes);
             }
             // Whoever comes back for more will come again.
             wanted = codec.chunk_bytes();
         }
         if codec.is_raw() {
-            if !self.read_raw(place, scratch, &spot)? {
+            if !self.read_raw(place, scratch, wish, &mut spot)? {
                 return self.fill(place);
             }
             source.meter.chunk();
             return Ok(());
         }
-        let Some(bytes) = self.array.fetch(self.from, &spot)? else { return self.fill(place) };
+        let Some(bytes) = self.array.fetch(self.from, &mut spot)? else { return self.fill(place) };
         if let Some(mut band) = self.as_it_lies(place) {
             return codec.decode_into(bytes, band.bytes());
         }
@@ -61,13 +79,13 @@ impl<'a> Direct<'a> {
             codec.decode_to(bytes, wanted, scratch)?;
             return self.put(place, scratch);
         }
-        let mut decoded = Vec::new();
-        codec.decode_to(bytes, wanted, &mut decoded)?;
+        let mut decoded = Decoded { bytes: Vec::new(), file: spot.file };
+        codec.decode_to(bytes, wanted, &mut decoded.bytes)?;
         let decoded = Arc::new(decoded);
         if let Some(cache) = cache {
             cache.insert(at, &chunk, decoded.clone());
         }
-        self.put(place, &decoded)
+        self.put(place, &decoded.bytes)
     }
 
     /// The band, if it is this one chunk, as it lies.
@@ -99,54 +117,51 @@ impl<'a> Direct<'a> {
     }
 
     /// Reads what is wanted of a chunk that is stored as it is. False if there is no such chunk.
-    fn read_raw(&self, place: Place<'_, '_>, scratch: &mut Vec<u8>, spot: &Spot) -> Result<bool, Fault> {
+    fn read_raw(
+        &self,
+        place: Place<'_, '_>,
+        scratch: &mut Vec<u8>,
+        wish: &[&ChunkPart],
+        spot: &mut Spot,
+    ) -> Result<bool, Fault> {
         let size = self.array.codec.chunk_bytes();
-        let read = |parts: &mut [(u64, &mut [u8])]| {
-            self.from.source.chunk_parts(self.from.at, &spot.key, spot.range, size as u64, parts)
-        };
+        let mut read =
+            |parts: &mut [(u64, &mut [u8])]| self.from.source.chunk_parts(self.from.at, spot, size as u64, parts);
         if let Some(mut band) = self.as_it_lies(place) {
             return read(&mut [(0, band.bytes())]);
         }
-        let (row, runs) = (self.row_bytes(), place.runs());
-        let (first, rest) = runs.split_first().ok_or_else(misfit)?;
-        let spans = spans(first, GAP_BYTES / row, (BATCH_BYTES / row).max(1));
-        let mut to_read = &spans[..];
-        while !to_read.is_empty() {
-            let mut bytes = 0;
-            let fits = |span: &&Span| {
-                let room = bytes == 0 || bytes + span.len * row <= BATCH_BYTES;
-                bytes += if room { span.len * row } else { 0 };
-                room
-            };
-            let count = to_read.iter().take_while(fits).count();
-            let (batch, later) = to_read.split_at(count);
-            to_read = later;
-            // What a shape claims is not believed before there is a file as large.
-            if bytes > scratch.capacity() {
-                if !read(&mut [])? {
-                    return Ok(false);
-                }
-                let more = bytes - scratch.len();
-                scratch
-                    .try_reserve(more)
-                    .map_err(|_| Fault::Malformed(format!("{bytes} bytes do not fit into memory")))?;
+        if wish.is_empty() {
+            return Err(misfit());
+        }
+        // What a shape claims is not believed before there is a file as large.
+        if !read(&mut [])? {
+            return Ok(false);
+        }
+        let cut = Cut::new(wish, &self.array.chunks, size);
+        let mut pieces = cut.pieces().peekable();
+        while pieces.peek().is_some() {
+            let (mut bytes, mut batch) = (0, Vec::new());
+            while let Some(piece) = pieces.next_if(|piece| {
+                batch.is_empty() || (bytes + cut.bytes(piece) <= BATCH_BYTES && batch.len() < BATCH_PIECES)
+            }) {
+                bytes += cut.bytes(&piece);
+                batch.push(piece);
             }
-            scratch.resize(bytes, 0);
+            let more = bytes.saturating_sub(scratch.len());
+            scratch.try_reserve(more).map_err(|_| Fault::Malformed(format!("{bytes} bytes do not fit into memory")))?;
+            scratch.resize(bytes.max(scratch.len()), 0);
             let mut places = &mut scratch[..];
-            let mut parts = Vec::with_capacity(count);
-            for span in batch {
-                let (place, others) = places.split_at_mut(span.len * row);
-                parts.push(((span.start * row) as u64, place));
+            let mut parts = Vec::with_capacity(batch.len());
+            for piece in &batch {
+                let (room, others) = places.split_at_mut(cut.bytes(piece));
+                parts.push((cut.start(piece), room));
                 places = others;
             }
             if !read(&mut parts)? {
                 return Ok(false);
             }
-            for (span, (_, bytes)) in batch.iter().zip(&parts) {
-                let runs: Vec<&[Run]> = std::iter::once(&span.runs[..]).chain(rest.iter().copied()).collect();
-                let shape = [&[span.len], &self.array.chunks[1..]].concat();
-                let mut origin = vec![0; runs.len()];
-                origin[0] = span.start;
+            for (piece, (_, bytes)) in batch.iter().zip(&parts) {
+                let (shape, origin, runs) = cut.within(piece);
                 place.put(bytes, &shape, &origin, &runs).then_some(()).ok_or_else(misfit)?;
             }
         }

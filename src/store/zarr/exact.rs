@@ -35,9 +35,27 @@ impl Filter {
         fill(&self.undo(bytes, out.len())?, out)
     }
 
-    /// Undoes the filter for as much as `out` takes, the beginning of `whole` bytes. `None` where only the whole can be decoded, or
-    /// the bytes do not say that they are the whole.
-    pub(super) fn undo_start(&self, bytes: &[u8], whole: usize, out: &mut [u8]) -> Option<()> {
+    /// Undoes the filter and puts what it gives, which must be `size` bytes, in place of what is in `out`. No memory is cleared
+    /// only to be written over, where the filter allows it.
+    pub(super) fn undo_to(&self, bytes: Vec<u8>, size: usize, out: &mut Vec<u8>) -> Result<(), Fault> {
+        if *self == Self::Zstd {
+            out.clear();
+            out.reserve_exact(size);
+            if unzstd(&bytes, out).is_some() && out.len() == size {
+                return Ok(());
+            }
+        }
+        if out.len() < size {
+            // Fresh memory is clear, or becomes so more cheaply than what was in use.
+            *out = vec![0; size];
+        }
+        out.truncate(size);
+        self.undo_into(bytes, out)
+    }
+
+    /// Undoes the filter for the first `wanted` of `whole` bytes, which are put in place of what is in `out`. `None` where only the
+    /// whole can be decoded, or the bytes do not say that they are the whole.
+    pub(super) fn undo_start(&self, bytes: &[u8], whole: usize, wanted: usize, out: &mut Vec<u8>) -> Option<()> {
         let is_whole = matches!(self, Self::Zstd) && get_frame_content_size(bytes).ok()?? == whole as u64;
         if !is_whole {
             return None;
@@ -45,14 +63,17 @@ impl Filter {
         CONTEXTS.with_borrow_mut(|contexts| {
             let decoder = contexts.zstd_stream.as_mut()?;
             decoder.reinit().ok()?;
+            // As large as that and no larger: all of it is filled.
+            *out = Vec::with_capacity(wanted);
             let (mut from, mut to) = (InBuffer::around(bytes), OutBuffer::around(out));
-            while to.pos() < to.capacity() {
+            while to.pos() < wanted {
                 let before = (from.pos(), to.pos());
                 decoder.run(&mut from, &mut to).ok()?;
                 if (from.pos(), to.pos()) == before {
                     return None;
                 }
             }
+            out.truncate(wanted);
             Some(())
         })
     }
@@ -72,6 +93,11 @@ impl Filter {
             _ => None,
         })
     }
+}
+
+/// Decodes a frame into the room that a vector has, be it cleared or not.
+fn unzstd(bytes: &[u8], out: &mut Vec<u8>) -> Option<usize> {
+    CONTEXTS.with_borrow_mut(|contexts| contexts.zstd.as_mut()?.decompress_to_buffer(bytes, out).ok())
 }
 
 /// Copies the bytes of a chunk into a place that must be as long.
@@ -126,6 +152,16 @@ mod tests {
                 filter.undo_into(packed.to_vec(), &mut out).map(|()| out)
             };
             assert_eq!(undo(&packed, plain.len()).unwrap(), plain, "{filter:?}");
+            // To a place that is made, whatever was there before.
+            for before in [0, plain.len() - 1, plain.len() + 10] {
+                let mut out = vec![7; before];
+                filter.undo_to(packed.clone(), plain.len(), &mut out).unwrap();
+                assert_eq!(out, plain, "{filter:?} {before}");
+                for len in [0, plain.len() - 1, plain.len() + 1] {
+                    let refused = filter.undo_to(packed.clone(), len, &mut out);
+                    assert!(matches!(refused, Err(Fault::Malformed(_))), "{filter:?} {before} {len}");
+                }
+            }
             if filter != Filter::Nothing {
                 let mut out = vec![0; plain.len()];
                 assert_eq!(filter.decode(&packed, &mut out), Some(plain.len()), "{filter:?} goes the short way");
@@ -143,8 +179,8 @@ mod tests {
         let plain: Vec<u8> = (0..300_000_u32).flat_map(|i| (i / 7).to_le_bytes()).collect();
         let packed = zstd::bulk::compress(&plain, 3).unwrap();
         let start = |packed: &[u8], whole: usize, len: usize| {
-            let mut out = vec![0; len];
-            Filter::Zstd.undo_start(packed, whole, &mut out).map(|()| out)
+            let mut out = vec![1; 17];
+            Filter::Zstd.undo_start(packed, whole, len, &mut out).map(|()| out)
         };
         for len in [0, 1, 100_000, 200_001, plain.len()] {
             assert_eq!(start(&packed, plain.len(), len).unwrap(), plain[..len]);
@@ -155,7 +191,8 @@ mod tests {
         assert!(start(cut, plain.len(), plain.len() - 1).is_none());
         assert!(start(&packed, plain.len() + 1, 10).is_none(), "of another length");
         assert!(
-            start(b"no frame", 8, 1).is_none() && Filter::Lz4.undo_start(&lz4(&plain), plain.len(), &mut [0]).is_none()
+            start(b"no frame", 8, 1).is_none()
+                && Filter::Lz4.undo_start(&lz4(&plain), plain.len(), 1, &mut Vec::new()).is_none()
         );
     }
 

@@ -1,8 +1,8 @@
 //! [`ZarrStore`]: Zarr directories of versions 2 and 3, and zip archives of them.
 //!
-//! Metadata are found and understood here (`source`, `archive`, `meta`, `dtype`, `fill`, `consolidated`), and chunks decoded (`array`, `direct`,
-//! `shard`, `codec`, `filter`, `exact`, `item`); the Zarr library encodes them (`library`). New arrays take the dialect of their neighbours
-//! (`dialect`).
+//! Metadata are found and understood here (`source`, `archive`, `meta`, `dtype`, `fill`, `consolidated`), and chunks
+//! decoded (`array`, `direct`, `cut`, `shard`, `codec`, `filter`, `exact`, `item`); the Zarr library encodes them
+//! (`library`). New arrays take the dialect of their neighbours (`dialect`).
 //!
 //! Writes are transactions: what is new waits in a directory of its own (`write`, `stage`); publishing (`publish`) finds out how every
 //! node gets to its place (`route`) and what the maps will say (`future`), records the steps (`intent`) and carries them out (`run`).
@@ -14,6 +14,7 @@ mod array;
 mod audit;
 mod codec;
 mod consolidated;
+mod cut;
 mod dialect;
 mod direct;
 mod dtype;
@@ -41,6 +42,7 @@ mod write;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use parking_lot::Mutex;
 
@@ -51,6 +53,7 @@ use crate::path::ElemPath;
 use crate::value::Array;
 use array::{OpenArray, Reading};
 use consolidated::ConsolidatedMap;
+use direct::Decoded;
 use meta::{Document, Layout};
 use source::{Fault, Source};
 use watch::{Watch, changed};
@@ -94,7 +97,9 @@ struct Reader {
     watch: Watch,
     seen: Mutex<HashMap<ElemPath, Option<Arc<Document>>>>,
     open: Mutex<HashMap<ElemPath, Arc<OpenArray>>>,
-    decoded: ChunkCache,
+    decoded: ChunkCache<Decoded>,
+    /// Whether a change was noticed: what was read before does not go with what is there now, be it asked for again or not.
+    is_stale: AtomicBool,
 }
 
 /// Arrays that are kept open, with the shard indexes they have read.
@@ -102,7 +107,14 @@ const MAX_OPENED: usize = 64;
 
 impl Reader {
     fn new(map: Option<ConsolidatedMap>, watch: Watch) -> Self {
-        Self { map, watch, seen: Mutex::default(), open: Mutex::default(), decoded: ChunkCache::default() }
+        Self {
+            map,
+            watch,
+            seen: Mutex::default(),
+            open: Mutex::default(),
+            decoded: ChunkCache::default(),
+            is_stale: AtomicBool::default(),
+        }
     }
 }
 
@@ -117,14 +129,17 @@ impl ZarrStore {
             }
             Access::Read(reader) => {
                 let listed = reader.map.as_ref().is_some_and(|map| map.lists(at));
-                let checked = || reader.watch.check_node(&self.source, at, listed);
+                let checked = || match reader.is_stale.load(Relaxed) {
+                    true => Err(changed(&self.source)),
+                    false => reader.watch.check_node(&self.source, at, listed),
+                };
                 let done = checked().and_then(|()| {
                     let done = read();
                     checked().and(done)
                 });
                 done.map_err(|e| match e {
                     Error::StoreChanged { .. } => {
-                        reader.decoded.clear();
+                        reader.is_stale.store(true, Relaxed);
                         changed(&self.source)
                     }
                     other => other,

@@ -11,7 +11,8 @@ use super::codec::{Codec, index_codec};
 use super::dtype::name_of;
 use super::item::{Flat, Items};
 use super::meta::{Keys, Sharding};
-use super::source::{Fault, Source};
+use super::source::{Fault, Source, Spot};
+use super::watch::FileId;
 use crate::path::ElemPath;
 use crate::value::Array;
 
@@ -47,25 +48,18 @@ impl ShardIndex {
 /// Shard indexes remembered per array.
 const MAX_INDEXES: usize = 4096;
 
-/// Where the bytes of a chunk are.
+/// Offset and length of every inner chunk of a shard, and the file that says so.
 #[derive(Debug)]
-pub(super) struct Spot {
-    pub(super) key: String,
-    /// Offset and length in the file; `None` for all of it.
-    pub(super) range: Option<(u64, u64)>,
+struct Known {
+    ranges: Vec<(u64, u64)>,
+    file: Option<FileId>,
 }
-
-/// Offset and length of every inner chunk of a shard.
-type Index = Arc<Vec<(u64, u64)>>;
-
-/// The index of one shard, for the first who wants it to read while others wait; inside, `None` for a shard that does not exist.
-type Slot = Arc<Mutex<Option<Option<Index>>>>;
 
 /// The shards of an array.
 #[derive(Debug)]
 pub(super) struct Shards {
     index: ShardIndex,
-    seen: Mutex<HashMap<Vec<usize>, Slot>>,
+    seen: Mutex<HashMap<Vec<usize>, Arc<Known>>>,
 }
 
 impl Shards {
@@ -82,37 +76,41 @@ impl Shards {
         chunk: &[usize],
     ) -> Result<Option<Spot>, Fault> {
         let shard: Vec<usize> = chunk.iter().zip(&self.index.counts).map(|(c, n)| c / n).collect();
-        let key = keys.key(&shard);
-        let Some(index) = self.index_of(source, at, &key, shard)? else { return Ok(None) };
+        let mut spot = Spot::new(keys.key(&shard));
+        let Some(known) = self.index_of(source, at, &mut spot, shard)? else { return Ok(None) };
+        spot.file = known.file;
         let inner = chunk.iter().zip(&self.index.counts).fold(0, |i, (c, n)| i * n + c % n);
-        Ok(match index.get(inner) {
-            None | Some((u64::MAX, _) | (_, u64::MAX)) => None,
-            Some(&range) => Some(Spot { key, range: Some(range) }),
-        })
+        match known.ranges.get(inner) {
+            None | Some((u64::MAX, _) | (_, u64::MAX)) => {
+                source.check_chunk(at, &mut spot)?;
+                Ok(None)
+            }
+            Some(&range) => Ok(Some(Spot { range: Some(range), ..spot })),
+        }
     }
 
-    fn index_of(&self, source: &Source, at: &ElemPath, key: &str, shard: Vec<usize>) -> Result<Option<Index>, Fault> {
-        let slot = {
-            let mut seen = self.seen.lock();
-            if seen.len() >= MAX_INDEXES && !seen.contains_key(&shard) {
-                seen.clear();
-            }
-            seen.entry(shard).or_default().clone()
-        };
-        let mut slot = slot.lock();
-        if let Some(known) = &*slot {
-            return Ok(known.clone());
+    /// The index of a shard; `None` for one that does not exist, which is not remembered, since nothing would tell that it has
+    /// come. Nobody waits for another's disk: those who want a new index at the same moment all read it.
+    fn index_of(
+        &self,
+        source: &Source,
+        at: &ElemPath,
+        spot: &mut Spot,
+        shard: Vec<usize>,
+    ) -> Result<Option<Arc<Known>>, Fault> {
+        if let Some(known) = self.seen.lock().get(&shard) {
+            return Ok(Some(known.clone()));
         }
-        let index = match source.chunk_size(at, key)? {
-            None => None,
-            Some(size) => {
-                let start = if self.index.at_end { size.saturating_sub(self.index.bytes) } else { 0 };
-                let bytes = source.chunk(at, key, Some((start, self.index.bytes)), usize::MAX)?;
-                bytes.map(|b| self.index.parse(b).map(Arc::new)).transpose()?
-            }
-        };
-        *slot = Some(index.clone());
-        Ok(index)
+        let Some(size) = source.chunk_size(at, spot)? else { return Ok(None) };
+        let start = if self.index.at_end { size.saturating_sub(self.index.bytes) } else { 0 };
+        spot.range = Some((start, self.index.bytes));
+        let Some(bytes) = source.chunk(at, spot, usize::MAX)? else { return Ok(None) };
+        let known = Arc::new(Known { ranges: self.index.parse(bytes)?, file: spot.file });
+        let mut seen = self.seen.lock();
+        if seen.len() >= MAX_INDEXES {
+            seen.clear();
+        }
+        Ok(Some(seen.entry(shard).or_insert(known).clone()))
     }
 }
 

@@ -1,13 +1,13 @@
 //! [`Source`]: the files of a Zarr directory or archive, by path and key, with everything read from them counted. Symbolic
 //! links inside a store are not followed: they could lead out of it.
 
-use std::fs::{self, File, Metadata};
+use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use super::archive::Archive;
-use super::watch::{FileId, modified_since};
+use super::watch::FileId;
 use crate::error::{Error, Place, Result};
 use crate::path::ElemPath;
 use crate::store::Meter;
@@ -41,6 +41,24 @@ impl Fault {
 impl From<io::Error> for Fault {
     fn from(e: io::Error) -> Self {
         Self::Io(e)
+    }
+}
+
+/// Where the bytes of a chunk are.
+#[derive(Debug)]
+pub(super) struct Spot {
+    pub(super) key: String,
+    /// Offset and length in the file; `None` for all of it.
+    pub(super) range: Option<(u64, u64)>,
+    /// The file, once it has been looked at: what is read later must be of the same. `None` in an archive, which is watched as a
+    /// whole.
+    pub(super) file: Option<FileId>,
+}
+
+impl Spot {
+    /// A file that nobody has looked at.
+    pub(super) fn new(key: String) -> Self {
+        Self { key, range: None, file: None }
     }
 }
 
@@ -171,32 +189,20 @@ impl Source {
         Ok(names)
     }
 
-    /// A chunk file of at most `limit` bytes, or `len` bytes of it from `start` on; `None` if there is no such file.
-    pub(super) fn chunk(
-        &self,
-        at: &ElemPath,
-        key: &str,
-        range: Option<(u64, u64)>,
-        limit: usize,
-    ) -> Result<Option<Vec<u8>>, Fault> {
+    /// A chunk of at most `limit` bytes; `None` if there is no such file.
+    pub(super) fn chunk(&self, at: &ElemPath, spot: &mut Spot, limit: usize) -> Result<Option<Vec<u8>>, Fault> {
         let bytes = match &self.archive {
-            Some(archive) => archive.read(&key_of(at, key), range, limit)?,
-            None => self.chunk_file(at, key, range, limit)?,
+            Some(archive) => archive.read(&key_of(at, &spot.key), spot.range, limit)?,
+            None => self.chunk_file(at, spot, limit)?,
         };
         bytes.iter().for_each(|b| self.meter.read(b.len() as u64));
         Ok(bytes)
     }
 
-    fn chunk_file(
-        &self,
-        at: &ElemPath,
-        key: &str,
-        range: Option<(u64, u64)>,
-        limit: usize,
-    ) -> Result<Option<Vec<u8>>, Fault> {
-        let Some((path, found)) = self.chunk_path(at, key)? else { return Ok(None) };
-        let (start, len) = range.unwrap_or((0, found.len()));
-        within(key, found.len(), start, len)?;
+    fn chunk_file(&self, at: &ElemPath, spot: &mut Spot, limit: usize) -> Result<Option<Vec<u8>>, Fault> {
+        let Some((path, found)) = self.file(at, spot)? else { return Ok(None) };
+        let (key, (start, len)) = (&spot.key, spot.range.unwrap_or((0, found.len)));
+        within(key, found.len, start, len)?;
         let len = usize::try_from(len).ok().filter(|&n| n <= limit && Vec::<u8>::new().try_reserve_exact(n).is_ok());
         let len = len.ok_or_else(|| Fault::Malformed(format!("more of `{key}` is wanted than a chunk can have")))?;
         let mut bytes = vec![0; len];
@@ -204,22 +210,21 @@ impl Source {
         Ok(Some(bytes))
     }
 
-    /// Reads parts of a chunk, each from an offset on, into the places given. The chunk is a file, or `range` of one, and must
-    /// have `size` bytes. False if there is no such file.
+    /// Reads parts of a chunk, each from an offset on, into the places given. The chunk must have `size` bytes. False if there is
+    /// no such file.
     pub(super) fn chunk_parts(
         &self,
         at: &ElemPath,
-        key: &str,
-        range: Option<(u64, u64)>,
+        spot: &mut Spot,
         size: u64,
         parts: &mut [(u64, &mut [u8])],
     ) -> Result<bool, Fault> {
         let file = match &self.archive {
-            Some(archive) => archive.size(&key_of(at, key)).map(|len| (len, None)),
-            None => self.chunk_path(at, key)?.map(|(path, found)| (found.len(), Some((path, found)))),
+            Some(archive) => archive.size(&key_of(at, &spot.key)).map(|len| (len, None)),
+            None => self.file(at, spot)?.map(|(path, found)| (found.len, Some((path, found)))),
         };
         let Some((file_size, file)) = file else { return Ok(false) };
-        let (start, len) = range.unwrap_or((0, file_size));
+        let (key, (start, len)) = (&spot.key, spot.range.unwrap_or((0, file_size)));
         within(key, file_size, start, len)?;
         if len != size {
             return Err(Fault::Malformed(format!("a chunk in `{key}` has {len} bytes, its items {size}")));
@@ -228,6 +233,9 @@ impl Source {
             within(key, len, *offset, place.len() as u64)?;
             *offset += start;
             self.meter.read(place.len() as u64);
+        }
+        if parts.is_empty() {
+            return Ok(true);
         }
         match (&self.archive, file) {
             (_, Some((path, found))) => self.read_parts(&path, &found, parts)?,
@@ -245,7 +253,7 @@ impl Source {
         Ok(true)
     }
 
-    fn read_parts(&self, path: &Path, found: &Metadata, parts: &mut [(u64, &mut [u8])]) -> Result<(), Fault> {
+    fn read_parts(&self, path: &Path, found: &FileId, parts: &mut [(u64, &mut [u8])]) -> Result<(), Fault> {
         let mut file = File::open(path)?;
         let mut read = || {
             parts.iter_mut().try_for_each(|(start, place)| {
@@ -255,31 +263,43 @@ impl Source {
         };
         let read = read();
         // Another file by now, or written to in between: what was read may be of both.
-        if self.since.is_some() && FileId::of(&file.metadata()?) != FileId::of(found) {
+        if self.since.is_some() && FileId::of(&file.metadata()?) != *found {
             return Err(Fault::Changed);
         }
         Ok(read?)
     }
 
-    /// Whether a chunk that was read before is still what it was when the store was opened.
+    /// Whether the file of a chunk is still what it was when something of it was read.
     ///
     /// # Errors
     /// [`Fault::Changed`].
-    pub(super) fn check_chunk(&self, at: &ElemPath, key: &str) -> Result<(), Fault> {
-        let here = self.is_archive() || self.chunk_path(at, key)?.is_some();
+    pub(super) fn check_chunk(&self, at: &ElemPath, spot: &mut Spot) -> Result<(), Fault> {
+        let here = self.is_archive() || self.file(at, spot)?.is_some();
         if here { Ok(()) } else { Err(Fault::Changed) }
     }
 
     /// Size of a chunk file; `None` if there is none.
-    pub(super) fn chunk_size(&self, at: &ElemPath, key: &str) -> Result<Option<u64>, Fault> {
+    pub(super) fn chunk_size(&self, at: &ElemPath, spot: &mut Spot) -> Result<Option<u64>, Fault> {
         match &self.archive {
-            Some(archive) => Ok(archive.size(&key_of(at, key))),
-            None => Ok(self.chunk_path(at, key)?.map(|(_, found)| found.len())),
+            Some(archive) => Ok(archive.size(&key_of(at, &spot.key))),
+            None => Ok(self.file(at, spot)?.map(|(_, found)| found.len)),
         }
     }
 
+    /// The file of a chunk; `None` if there is none. If it has been looked at before, it must be the same file with the same
+    /// content: what the clocks say is not enough, for a file may come with a time from the past, or from a clock that is ahead.
+    fn file(&self, at: &ElemPath, spot: &mut Spot) -> Result<Option<(PathBuf, FileId)>, Fault> {
+        let found = self.chunk_path(at, &spot.key)?;
+        let id = found.as_ref().map(|(_, id)| *id);
+        if spot.file.is_some() && spot.file != id {
+            return Err(Fault::Changed);
+        }
+        spot.file = id;
+        Ok(found)
+    }
+
     /// Where a chunk file is, and what the system says of it; `None` if there is none.
-    fn chunk_path(&self, at: &ElemPath, key: &str) -> Result<Option<(PathBuf, Metadata)>, Fault> {
+    fn chunk_path(&self, at: &ElemPath, key: &str) -> Result<Option<(PathBuf, FileId)>, Fault> {
         let mut path = self.root.clone();
         let depth = at.components().count();
         let mut steps = at.components().chain(key.split('/')).enumerate().peekable();
@@ -291,8 +311,9 @@ impl Source {
                 Err(e) if absent(&e) => return Ok(None),
                 Err(e) => return Err(e.into()),
             };
+            let id = FileId::of(&found);
             // In the array's own directories, too: a chunk that came or went is a change of these.
-            if number + 1 >= depth && self.since.is_some_and(|since| modified_since(&found, since)) {
+            if number + 1 >= depth && self.since.is_some_and(|since| id.is_newer_than(since)) {
                 return Err(Fault::Changed);
             }
             if found.is_symlink() {
@@ -302,7 +323,7 @@ impl Source {
                 )));
             }
             if steps.peek().is_none() {
-                let file = found.is_file().then_some((path, found));
+                let file = found.is_file().then_some((path, id));
                 return file.map(Some).ok_or_else(|| Fault::Malformed(format!("chunk `{key}` is not a file")));
             }
         }

@@ -5,6 +5,8 @@ use std::collections::HashMap;
 use std::fs::{self, Metadata};
 use std::path::Path;
 use std::time::SystemTime;
+#[cfg(unix)]
+use std::time::{Duration, UNIX_EPOCH};
 
 use parking_lot::Mutex;
 
@@ -16,20 +18,25 @@ use crate::path::ElemPath;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct FileId {
     inode: (u64, u64),
-    len: u64,
+    pub(super) len: u64,
     modified: Option<SystemTime>,
+    /// When content, name or rights changed. The time of modification is what programs like to restore (`cp -p`, `rsync -t`); this
+    /// is the system's own. Not everywhere there is one.
+    changed: Option<SystemTime>,
 }
 
 impl FileId {
     pub(super) fn of(found: &Metadata) -> Self {
         #[cfg(unix)]
-        let inode = {
+        let (inode, changed) = {
             use std::os::unix::fs::MetadataExt;
-            (found.dev(), found.ino())
+            let since_epoch = u64::try_from(found.ctime()).ok().zip(u32::try_from(found.ctime_nsec()).ok());
+            let changed = since_epoch.and_then(|(secs, nanos)| UNIX_EPOCH.checked_add(Duration::new(secs, nanos)));
+            ((found.dev(), found.ino()), changed)
         };
         #[cfg(not(unix))]
-        let inode = (0, 0);
-        Self { inode, len: found.len(), modified: found.modified().ok() }
+        let (inode, changed) = ((0, 0), None);
+        Self { inode, len: found.len(), modified: found.modified().ok(), changed }
     }
 
     /// `None` if there is nothing.
@@ -41,11 +48,12 @@ impl FileId {
     pub(super) fn is_same(&self, other: &Self) -> bool {
         self.inode == other.inode
     }
-}
 
-/// Whether that was modified after a moment (of opening). A time in the future is that of another clock and tells nothing.
-pub(super) fn modified_since(found: &Metadata, since: SystemTime) -> bool {
-    found.modified().is_ok_and(|modified| modified > since && modified <= SystemTime::now())
+    /// Whether it was changed after a moment (of opening). A time in the future is that of another clock and tells nothing.
+    pub(super) fn is_newer_than(&self, since: SystemTime) -> bool {
+        let now = SystemTime::now();
+        [self.modified, self.changed].into_iter().flatten().any(|time| time > since && time <= now)
+    }
 }
 
 /// The documents of a node; only the first counts where it is there.
@@ -87,12 +95,8 @@ impl Watch {
         if let Some(first) = self.seen.lock().get(at) {
             return if *first == found { Ok(()) } else { Err(changed(source)) };
         }
-        let now = SystemTime::now();
-        let is_new = |id: &FileId| id.modified.is_some_and(|modified| modified > since && modified <= now);
-        let vanished = || {
-            let above = dir.ancestors().find_map(|above| fs::symlink_metadata(above).ok());
-            above.is_some_and(|above| modified_since(&above, since))
-        };
+        let is_new = |id: &FileId| id.is_newer_than(since);
+        let vanished = || dir.ancestors().find_map(FileId::at).is_some_and(|above| is_new(&above));
         if found.iter().flatten().any(is_new) || (listed && found.iter().all(Option::is_none) && vanished()) {
             return Err(changed(source));
         }
