@@ -421,7 +421,7 @@ fn child_streams() {
 #[test]
 #[cfg(target_os = "linux")]
 fn streams_take_little_memory_whatever_the_size() {
-    // 304 MB decoded, in blocks and loads of about 32 MiB.
+    // 304 MB decoded, in blocks of about 16 and loads of about 32 MiB.
     const ROWS: usize = 10_000;
     const ENTRIES: usize = 1900;
     let copy = Copy::of("pbmc68k_reduced_v3.zarr");
