@@ -317,6 +317,13 @@ impl ReadStore for Hdf5Store {
         })
     }
 
+    fn fingerprint(&self, at: &ElemPath) -> Result<Option<u32>> {
+        self.with_file(|file| {
+            let source = self.source(file, at)?;
+            source.fingerprint(&self.meter).map_err(|failure| error::reading(self.place(at), &failure))
+        })
+    }
+
     fn stats(&self) -> IoStats {
         self.meter.stats()
     }

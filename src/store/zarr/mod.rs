@@ -1,7 +1,7 @@
 //! [`ZarrStore`]: Zarr directories of versions 2 and 3, and zip archives of them.
 //!
 //! Metadata are found and understood here (`source`, `archive`, `meta`, `dtype`, `fill`, `consolidated`), and chunks decoded (`array`, `direct`,
-//! `shard`, `codec`, `filter`, `exact`, `item`); the Zarr library encodes them (`library`). New arrays take the dialect of their neighbours
+//! `shard`, `codec`, `filter`, `exact`, `item`) or looked at as they are (`fingerprint`); the Zarr library encodes them (`library`). New arrays take the dialect of their neighbours
 //! (`dialect`).
 //!
 //! Writes are transactions: what is new waits in a directory of its own (`write`, `stage`); publishing (`publish`) finds out how every
@@ -21,6 +21,7 @@ mod exact;
 mod files;
 mod fill;
 mod filter;
+mod fingerprint;
 mod future;
 mod intent;
 mod item;
@@ -204,6 +205,13 @@ impl ReadStore for ZarrStore {
 
     fn read_fields(&self, at: &ElemPath, fields: &[&str], rows: &[Rows]) -> Result<Vec<Array>> {
         self.reading(at, || self.read_parts(at, fields, rows))
+    }
+
+    fn fingerprint(&self, at: &ElemPath) -> Result<Option<u32>> {
+        self.reading(at, || {
+            let array = self.open_array(at)?;
+            array.fingerprint(self.from(at)).map_err(|fault| fault.at(self.source.place(at)))
+        })
     }
 
     fn stats(&self) -> IoStats {
