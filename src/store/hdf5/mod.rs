@@ -52,6 +52,7 @@ use super::{IoStats, Locking, Meter, Node, ReadStore, Safety, check_rows};
 use crate::error::{Error, Place, Result};
 use crate::index::Rows;
 use crate::path::ElemPath;
+use crate::progress::Progress;
 use crate::value::Array;
 
 pub(super) use self::beside::check_writable;
@@ -143,8 +144,8 @@ impl Hdf5Store {
     ///
     /// # Errors
     /// As [`open_write`](Self::open_write); [`Error::Unsupported`] if there is something in the file that HDF5 does not copy
-    /// faithfully; [`Error::Io`] if there is no room for a second file. Then the file is what it was.
-    pub fn compact(path: &Path, locking: Locking, progress: &dyn Fn(u64, u64)) -> Result<(u64, u64)> {
+    /// faithfully; [`Error::Io`] if there is no room for a second file; [`Error::Cancelled`]. Then the file is what it was.
+    pub fn compact(path: &Path, locking: Locking, progress: Progress<'_>) -> Result<(u64, u64)> {
         compact::compact(path, locking, progress)
     }
 

@@ -47,6 +47,8 @@ pub(super) struct Volume {
     fresh: bool,
     /// The first failure to append. From then on what is staged is incomplete, and only good to be dropped.
     failed: Option<io::Error>,
+    /// Whether the next thing to be appended is to fail, for nobody wants it any more.
+    stopped: bool,
     /// Whether what was appended is to be forgotten, and could not be cut off.
     uncut: bool,
     /// Changes of which some are made, and which are to be taken back.
@@ -91,6 +93,7 @@ impl Volume {
             journal,
             fresh: false,
             failed,
+            stopped: false,
             uncut: false,
             stuck: None,
             committed: false,
@@ -157,6 +160,9 @@ impl Volume {
     fn append(&mut self, at: u64, bytes: &[u8]) -> io::Result<()> {
         if bytes.is_empty() || self.failed.is_some() {
             return Ok(());
+        }
+        if self.stopped {
+            return Err(io::ErrorKind::Interrupted.into());
         }
         self.begin()?;
         write_at(&self.file, at, bytes)?;
@@ -322,6 +328,11 @@ impl Volume {
             let read = |at: u64, out: &mut [u8]| read_at(&self.file, at, out);
             self.pages.write(run.at, &run.new, read)
         })
+    }
+
+    /// Whatever the library is doing is to fail as soon as it appends something, and not to be published.
+    pub(super) fn stop(&mut self) {
+        self.stopped = true;
     }
 
     /// From now on, nothing is written; whoever holds the file goes on holding it.
