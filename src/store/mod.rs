@@ -238,7 +238,8 @@ pub trait WriteStore: ReadStore {
     fn create_array(&self, at: &ElemPath, data: &Array, style: Style<'_>, attrs: &Attrs) -> Result<()>;
 
     /// An array of numbers of this shape, to be staged once all its items have come. What is held in memory meanwhile is a few
-    /// chunks and no more: where the neighbour has shards, which are written whole, the new array has none.
+    /// chunks and no more than 64 MiB of them (or the chunks of one row): where the neighbour has shards, which are written whole, the
+    /// new array has none, and where its rows are wide, its chunks are short.
     ///
     /// Nothing else may be published until it is finished or dropped.
     ///

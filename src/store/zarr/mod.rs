@@ -4,7 +4,7 @@
 //! `shard`, `codec`, `filter`, `exact`, `item`) or looked at as they are (`fingerprint`); the Zarr library encodes them (`library`). New arrays take the dialect of their neighbours
 //! (`dialect`).
 //!
-//! Writes are transactions: what is new waits in a directory of its own (`write`, `stage`); publishing (`publish`) finds out how every
+//! Writes are transactions: what is new waits in a directory of its own (`write`, `parts`, `stage`); publishing (`publish`) finds out how every
 //! node gets to its place (`route`) and what the maps will say (`future`), records the steps (`intent`) and carries them out (`run`).
 //! Whoever opens a store later ends what was interrupted (`open`, `recover`); whoever reads notices that it changed (`watch`).
 //! `audit` looks for what is wrong.
@@ -28,6 +28,7 @@ mod item;
 mod library;
 mod meta;
 mod open;
+mod parts;
 mod publish;
 mod recover;
 mod route;
