@@ -11,7 +11,7 @@ use std::process::Command;
 use std::sync::OnceLock;
 
 use anndata_shadow::{
-    AnnDataShadow, Array, DType, Error, GeneIndexOptions, Mode, OpenOptions, Select, Sparse, SparseFormat,
+    AnnDataShadow, Array, DType, Error, GeneIndexOptions, Mode, MuDataShadow, OpenOptions, Select, Sparse, SparseFormat,
 };
 use stores::copy;
 
@@ -323,4 +323,27 @@ fn common_bytes(path: &Path) -> Vec<u8> {
     let mut names: Vec<_> = std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()).collect();
     names.sort();
     names.iter().flat_map(|p| [p.file_name().unwrap().as_encoded_bytes().to_vec(), common_bytes(p)].concat()).collect()
+}
+
+#[test]
+fn a_modality_has_one_like_any_other_object() {
+    let folder = made(&["plain.h5ad"]);
+    python(
+        "import sys, anndata, mudata\n\
+         a = anndata.read_h5ad(sys.argv[1])[:500].copy()\n\
+         mudata.MuData({'rna': a}).write_h5mu(sys.argv[1].replace('plain.h5ad', 'one.h5mu'))",
+        &folder.path().join("plain.h5ad"),
+    );
+    let path = folder.path().join("one.h5mu");
+    let mdata = MuDataShadow::open_with(&path, &OpenOptions::default().mode(Mode::ReadWrite)).unwrap();
+    let rna = mdata.modality("rna").unwrap();
+    let before = part(&rna, .., 17..18).to_dense().unwrap();
+    let receipt = rna.add_gene_index(&GeneIndexOptions::default()).unwrap();
+    assert_eq!(part(&rna, .., 17..18).to_dense().unwrap(), before);
+    // Its receipts name it as those of other writes do.
+    rna.layers().insert("other", Array::zeros(DType::F32, &[500, 2000])).unwrap();
+    let other = rna.write(Default::default()).unwrap();
+    let paths = [&receipt, &other].map(|receipt| receipt.elements[0].path.clone());
+    assert_eq!(paths, ["mod/rna/layers/X_csc", "mod/rna/layers/other"]);
+    assert_eq!(rna.layers().keys().unwrap(), ["X_csc", "counts", "other"]);
 }

@@ -13,7 +13,6 @@ use serde_json::json;
 use super::anndata::AnnDataShadow;
 use super::link::Mode;
 use super::root::Root;
-use super::slots;
 use crate::codec::{self, Cut, Dialect, Info, Kind};
 use crate::commit::{Change, ChangeKind, Receipt};
 use crate::error::{Error, Result};
@@ -132,10 +131,12 @@ impl AnnDataShadow {
             let attrs = Attrs::from_iter([(SOURCE.to_owned(), json!(source))]);
             let twin = codec::Twin { attrs, dialect: &dialect, budget: options.memory, progress };
             let bytes = codec::encode_twin(store, &x, &index, twin)?;
-            let path = format!("{}/{LAYER}", slots::LAYERS.name);
-            store.set_attrs(&x, &Attrs::from_iter([(INDEX.to_owned(), json!(path))]))?;
+            let link = json!(self.root.relative(&index));
+            store.set_attrs(&x, &Attrs::from_iter([(INDEX.to_owned(), link)]))?;
             let kind = if old.is_some() { ChangeKind::Replaced } else { ChangeKind::Added };
             let what = format!("a {} of {}", SparseFormat::Csc, info.dtype.unwrap_or_default());
+            // As in all receipts of a modality: from where the MuData begins.
+            let path = self.root.core.relative(&index);
             Ok(Change { path, kind, what, shape: info.shape, bytes, old })
         })
     }
