@@ -6,6 +6,7 @@ mod common;
 mod stores;
 
 use std::io::Read;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -77,6 +78,31 @@ fn h5py_and_this_crate_keep_each_other_out() {
     assert!(Hdf5Store::open_write(file).is_ok(), "a lock goes with its process");
 }
 
+#[test]
+fn a_compaction_that_is_cancelled_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = &folder.path().join("x.h5");
+    // Nothing that a disk or a compressor could make less of.
+    let make = "import numpy as np\n\
+                x = np.random.default_rng(0).integers(0, 256, 100_000_000, 'u1')\n\
+                h5py.File(sys.argv[1], 'w').create_dataset('x', data=x, chunks=(1_000_000,))";
+    python(make, file);
+    let before = std::fs::read(file).unwrap();
+    // At the first word, while it is copied, and at the last, when all is.
+    for at_end in [false, true] {
+        let asked = std::cell::Cell::new(0);
+        let stop = |done: u64, _| {
+            asked.set(done);
+            let is_end = done > 99_000_000;
+            if at_end && !is_end { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        };
+        let stopped = Hdf5Store::compact(file, Locking::On, &stop);
+        assert!(matches!(stopped, Err(Error::Cancelled { .. })), "{stopped:?}");
+        assert!(at_end || asked.get() < 99_000_000, "it went on to {}", asked.get());
+        assert!(std::fs::read(file).unwrap() == before && std::fs::read_dir(folder.path()).unwrap().count() == 1);
+    }
+}
+
 /// Makes a file with all that a compaction could lose.
 const ODD: &str = "
 import numpy as np
@@ -127,7 +153,10 @@ fn compaction_keeps_everything_but_the_holes() {
         let old = file.with_extension("before");
         std::fs::copy(file, &old).unwrap();
         let told = std::cell::Cell::new((0, 0));
-        let compacted = Hdf5Store::compact(file, Locking::On, &|done, of| told.set((done, of)));
+        let compacted = Hdf5Store::compact(file, Locking::On, &|done, of| {
+            told.set((done, of));
+            ControlFlow::Continue(())
+        });
         if file.file_name().unwrap() == "truncated_scp.h5ad" {
             assert!(compacted.is_err() && std::fs::read(file).unwrap() == std::fs::read(&old).unwrap());
             continue;

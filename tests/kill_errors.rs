@@ -44,7 +44,7 @@ fn child_edits() {
     let held = again("opening", || Held::open(container, path, Mode::ReadWrite));
     again("setting", || edit.apply(&held));
     let pending = format!("{:?}", held.changes());
-    if let Err(error) = held.write(container) {
+    if let Err(error) = edit.write(&held, container) {
         failed("writing", &error);
         if format!("{:?}", held.changes()) != pending {
             println!("\nFAULT after the error pending is {:?}, not {pending}", held.changes());
@@ -54,7 +54,7 @@ fn child_edits() {
         }
         let folder = path.parent().unwrap();
         copy(folder, &folder.with_extension("failed"));
-        if let Err(error) = held.write(container) {
+        if let Err(error) = edit.write(&held, container) {
             println!("\nFAULT writing again: {error}");
         }
     }
@@ -154,7 +154,7 @@ fn fail_all(container: Container) {
     let mut witness = Witness::new();
     let mut table = String::new();
     let mut faults = Vec::new();
-    let few = [Edit::AddEmbedding, Edit::All];
+    let few = [Edit::AddEmbedding, Edit::AddIndex, Edit::All];
     for edit in container.edits().filter(|edit| few.contains(edit)) {
         let reference = Reference::new(container, edit, folder.path(), &mut witness);
         fail_everywhere(&reference, folder.path(), &mut table, &mut faults);

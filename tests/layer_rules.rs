@@ -12,7 +12,7 @@ const MAY_USE: [(&str, &[&str]); 13] = [
     ("path", &["error"]),
     ("index", &["error"]),
     ("value", &["index"]),
-    ("store", &["error", "path", "index", "value"]),
+    ("store", &["error", "path", "progress", "index", "value"]),
     ("legacy", &["error", "path", "index", "value", "store"]),
     ("codec", &["error", "path", "progress", "index", "value", "store"]),
     ("overlay", &["path", "value"]),

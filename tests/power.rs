@@ -33,8 +33,9 @@ fn child_edits() {
     in_one_thread();
     let container = Container::named(container);
     let held = Held::open(container, Path::new(path), Mode::ReadWrite).unwrap();
-    Edit::named(edit).apply(&held).unwrap();
-    held.write(container).unwrap();
+    let edit = Edit::named(edit);
+    edit.apply(&held).unwrap();
+    edit.write(&held, container).unwrap();
     println!("written");
     held.close().unwrap();
 }
@@ -116,7 +117,7 @@ fn lose_all(container: Container) {
     let mut witness = Witness::new();
     let mut table = String::new();
     let mut faults = Vec::new();
-    let few = [Edit::Add, Edit::ReplaceEmbedding, Edit::All];
+    let few = [Edit::Add, Edit::ReplaceEmbedding, Edit::AddIndex, Edit::All];
     for edit in container.edits().filter(|edit| few.contains(edit)) {
         let reference = Reference::new(container, edit, folder.path(), &mut witness);
         lose_everywhere(&reference, folder.path(), &mut witness, &mut table, &mut faults);

@@ -1,6 +1,6 @@
 //! `adshadow compact`: an HDF5 file without the holes that replaced and removed elements have left.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 
 use anndata_shadow::Format;
 use anndata_shadow::store::{compact, open_read_with};
@@ -8,7 +8,7 @@ use anndata_shadow::store::{compact, open_read_with};
 use crate::args::CompactArgs;
 use crate::failure::{Failure, Outcome};
 use crate::open::refuse_unfinished;
-use crate::progress::Bar;
+use crate::progress::{Bar, Watch};
 
 pub(crate) fn run(args: &CompactArgs) -> Outcome<()> {
     let locking = args.lock.locking();
@@ -22,12 +22,9 @@ pub(crate) fn run(args: &CompactArgs) -> Outcome<()> {
         writeln!(io::stdout().lock(), "dry run: {bytes} bytes would be rewritten; nothing changed")?;
         return Ok(());
     }
-    let (before, after) = if io::stderr().is_terminal() {
-        let bar = Bar::bytes();
-        compact(&args.path, locking, &|done, total| bar.tell(done, total))?
-    } else {
-        compact(&args.path, locking, &|_, _| {})?
-    };
+    let watch = Watch::new(Bar::bytes());
+    let (before, after) = compact(&args.path, locking, &|done, total| watch.tell(done, total))?;
+    drop(watch);
     let freed = before.saturating_sub(after);
     writeln!(io::stdout().lock(), "{before} bytes before, {after} after: {freed} given back")?;
     Ok(())

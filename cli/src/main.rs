@@ -23,11 +23,13 @@ mod verify;
 
 use std::process::ExitCode;
 
+use anndata_shadow::Error;
 use clap::Parser;
 
 use args::{Args, Command, Safely, WriteArgs};
 use delta::Edit;
 use failure::Failure;
+use progress::INTERRUPTED;
 
 fn main() -> ExitCode {
     let command = Args::parse().command;
@@ -71,7 +73,7 @@ fn main() -> ExitCode {
         Err(Failure::Output(e)) if e.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(failure) => {
             eprintln!("adshadow: error: {failure}");
-            failed
+            if matches!(failure, Failure::Library(Error::Cancelled { .. })) { INTERRUPTED.into() } else { failed }
         }
     }
 }

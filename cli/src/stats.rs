@@ -1,7 +1,6 @@
 //! `adshadow stats`: what each gene or each cell of a matrix comes to, in one pass over the file.
 
-use std::io::{self, IsTerminal, Write};
-use std::ops::ControlFlow;
+use std::io::{self, Write};
 
 use anndata_shadow::{AnnDataShadow, Array, Member, OpenOptions, Stats, StatsOptions};
 use polars::prelude::{DataFrame, IntoColumn, NamedFrom, Series};
@@ -11,7 +10,7 @@ use crate::args::{Per, StatsArgs};
 use crate::failure::{Failure, Outcome};
 use crate::files::{self, Kind, table};
 use crate::open::Object;
-use crate::progress::Bar;
+use crate::progress::{Bar, Watch};
 use crate::target::Target;
 use crate::text;
 
@@ -52,19 +51,9 @@ struct Found {
 
 /// One pass, with a bar where somebody may see it.
 fn take(member: &Member, args: &StatsArgs) -> Outcome<Vec<Found>> {
-    let options = StatsOptions::default().ddof(args.ddof);
-    if !io::stderr().is_terminal() {
-        return pass(member, args, &options);
-    }
-    let bar = Bar::rows();
-    let tell = |done: u64, total: u64| {
-        bar.tell(done, total);
-        ControlFlow::Continue(())
-    };
-    pass(member, args, &options.progress(&tell))
-}
-
-fn pass(member: &Member, args: &StatsArgs, options: &StatsOptions<'_>) -> Outcome<Vec<Found>> {
+    let watch = Watch::new(Bar::rows());
+    let tell = |done: u64, total: u64| watch.tell(done, total);
+    let options = &StatsOptions::default().ddof(args.ddof).progress(&tell);
     let all = |stats| vec![Found { group: None, stats }];
     Ok(match (&args.by, args.axis) {
         (Some(by), _) => {

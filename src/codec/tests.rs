@@ -349,6 +349,10 @@ impl ReadStore for Pretended {
         Ok(Vec::new())
     }
 
+    fn fingerprint(&self, _at: &ElemPath) -> Result<Option<u32>> {
+        Ok(None)
+    }
+
     fn stats(&self) -> IoStats {
         IoStats::default()
     }

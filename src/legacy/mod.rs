@@ -191,6 +191,14 @@ impl ReadStore for Lens {
         }
     }
 
+    fn fingerprint(&self, at: &ElemPath) -> Result<Option<u32>> {
+        match self.view(at)?.as_deref() {
+            Some(View::Array(stored)) => self.store.fingerprint(stored),
+            Some(View::Part(_)) => Ok(None),
+            _ => Err(self.not_found(at)),
+        }
+    }
+
     fn stats(&self) -> IoStats {
         self.store.stats()
     }

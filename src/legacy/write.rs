@@ -209,6 +209,11 @@ impl ReadStore for WriteLens {
         self.lens.read_fields(at, fields, rows)
     }
 
+    fn fingerprint(&self, at: &ElemPath) -> Result<Option<u32>> {
+        let _gate = self.gate.read_recursive();
+        self.lens.fingerprint(at)
+    }
+
     fn stats(&self) -> IoStats {
         self.lens.stats()
     }

@@ -55,6 +55,8 @@ pub(super) struct State {
     past: IoStats,
     /// Frames as they were last looked up in the file, and at what generation.
     pub(super) frames: HashMap<ElemPath, (u64, FrameMeta)>,
+    /// Fingerprints of matrices that have a gene index, as this handle has found them, and at what generation.
+    pub(super) sources: HashMap<ElemPath, (u64, String)>,
     /// The objects in the file that shadows stand for, by where they begin, with their observations and variables.
     pub(super) shapes: BTreeMap<ElemPath, Shape>,
     /// Pending elements that hang together: none of them can be set anew or taken back by itself.
@@ -71,6 +73,13 @@ pub(super) struct Shape {
     pub(super) now: [usize; 2],
     /// In the file; `None` of one that is pending.
     stored: Option<[usize; 2]>,
+}
+
+impl State {
+    /// The mode; `None` when closed. Unlike [`Core::mode`], it does not wait for a swap of the handle: for who holds the handle.
+    pub(super) fn mode(&self) -> Option<Mode> {
+        self.link.mode()
+    }
 }
 
 impl Core {
@@ -92,6 +101,7 @@ impl Core {
             fingerprint: fingerprint(&root, std::slice::from_ref(&base)),
             past: IoStats::default(),
             frames: HashMap::from([(base.child("obs"), (0, obs))]),
+            sources: HashMap::new(),
             shapes: BTreeMap::from([(base.clone(), Shape { now: shape, stored: Some(shape) })]),
             bound: BTreeSet::new(),
             gone: BTreeSet::new(),
@@ -441,6 +451,7 @@ impl Core {
                 let stats = state.link.reader().map(|s| s.stats()).unwrap_or_default();
                 state.past = state.past + stats;
                 let link = std::mem::replace(&mut state.link, Link::Closed);
+                state.sources.clear();
                 // Closing may take a while; nobody needs to wait for the lock meanwhile.
                 drop(state);
                 return Ok(link.mode());

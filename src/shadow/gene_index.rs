@@ -1,8 +1,8 @@
 //! The gene index: a matrix stored by rows (CSR) once more by columns (CSC), as an ordinary layer that every reader of AnnData can
 //! open. A few genes are then read from it, as long as it fits the matrix.
 //!
-//! The matrix says in an attribute where its index is, and goes without when it is replaced; the index says in others how the
-//! matrix was laid out when it was made. Where that has changed since, or where values of the genes asked for differ, the index is
+//! The matrix says in an attribute where its index is, and goes without when it is replaced; the index says in another how the
+//! matrix was stored when it was made. Where that has changed since, or where values of the genes asked for differ, the index is
 //! passed over.
 
 use std::fmt;
@@ -11,8 +11,8 @@ use std::ops::ControlFlow;
 use serde_json::json;
 
 use super::anndata::AnnDataShadow;
+use super::link::Mode;
 use super::root::Root;
-use super::slots;
 use crate::codec::{self, Cut, Dialect, Info, Kind};
 use crate::commit::{Change, ChangeKind, Receipt};
 use crate::error::{Error, Result};
@@ -25,8 +25,8 @@ use crate::value::{Element, Sparse, SparseFormat};
 
 /// Attribute of an indexed matrix: path of its index inside the AnnData.
 const INDEX: &str = "adshadow-gene-index";
-/// Attribute of an index: the checksum of the matrix's indptr when the index was made.
-const SOURCE: &str = "adshadow-source-crc32c";
+/// Attribute of an index: the fingerprint of the matrix when the index was made.
+const SOURCE: &str = "adshadow-source-fingerprint";
 /// The layer that is the index.
 const LAYER: &str = "X_csc";
 
@@ -83,13 +83,22 @@ impl AnnDataShadow {
     /// Writes X once more by its columns, as the layer `X_csc`, at once and as one transaction; what is pending stays so. From
     /// then on, reading few genes of many cells reads that layer instead of looking through all of X.
     ///
-    /// An index that is there already is replaced. It is never used for an X that was replaced, or whose rows have other lengths
-    /// than when the index was made, and whenever it is used, a few rows of what it gives are compared with X. What that may not
-    /// show is another program that overwrites a part of X in place: remove the layer before, or make it anew.
+    /// An index that is there already is replaced. It is not used for an X that was replaced, or written over by another program,
+    /// since it was made. That is told by a fingerprint of X, taken once for each opening (each time, if it is open for writing): all
+    /// of its indptr; how long its chunks are as they are stored; and bytes from 1024 places each in its values and their indices.
+    /// And whenever the index is used, six rows of what it gives are compared with X. A copy of the file has its index; an X that
+    /// was compressed anew needs a new one.
+    ///
+    /// What may stay unseen: of an X that is *not compressed*, values written over that lie between two of these places (fewer than
+    /// one in a thousand of all values in a row, or scattered ones); of a *compressed* one, a change that leaves its chunks as
+    /// long as they were, to the byte, and the same where they are looked at, as may happen with lz4 and blosc (zlib and gzip end
+    /// chunks with a checksum, which is looked at in up to 1024 of them); and changes of a few rows of the layer `X_csc` itself.
+    /// Remove the layer before such edits, or make it anew afterwards.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] if X in the file is not a CSR matrix; [`Error::Exists`] if there is a layer of that name that is
-    /// no index; [`Error::Cancelled`]; as [`write`](Self::write).
+    /// [`Error::Unsupported`] if X in the file is not a CSR matrix, or is stored in a way in which other programs' changes could not
+    /// be noticed; [`Error::Exists`] if there is a layer of that name that is no index; [`Error::Cancelled`]; as
+    /// [`write`](Self::write).
     pub fn add_gene_index(&self, options: &GeneIndexOptions<'_>) -> Result<Receipt> {
         let (x, index) = (self.root.at("X")?, self.root.at("layers")?.child(LAYER));
         self.refuse_view(&x, "adding a gene index")?;
@@ -116,13 +125,18 @@ impl AnnDataShadow {
                 codec::encode_dict(store, &layers)?;
             }
             let dialect = Dialect { like: Some(x.child("data")), nullable_strings: false };
-            let attrs = Attrs::from_iter([(SOURCE.to_owned(), json!(checksum(store, &x)?))]);
+            // Taken first: what others write while X is read makes it another one.
+            let source = fingerprint(store, &x)?;
+            let source = source.ok_or_else(|| unsupported("it is stored in a way in which changes are not noticed"))?;
+            let attrs = Attrs::from_iter([(SOURCE.to_owned(), json!(source))]);
             let twin = codec::Twin { attrs, dialect: &dialect, budget: options.memory, progress };
             let bytes = codec::encode_twin(store, &x, &index, twin)?;
-            let path = format!("{}/{LAYER}", slots::LAYERS.name);
-            store.set_attrs(&x, &Attrs::from_iter([(INDEX.to_owned(), json!(path))]))?;
+            let link = json!(self.root.relative(&index));
+            store.set_attrs(&x, &Attrs::from_iter([(INDEX.to_owned(), link)]))?;
             let kind = if old.is_some() { ChangeKind::Replaced } else { ChangeKind::Added };
             let what = format!("a {} of {}", SparseFormat::Csc, info.dtype.unwrap_or_default());
+            // As in all receipts of a modality: from where the MuData begins.
+            let path = self.root.core.relative(&index);
             Ok(Change { path, kind, what, shape: info.shape, bytes, old })
         })
     }
@@ -157,7 +171,8 @@ pub(super) fn read(
     }
     let found = || -> Result<Option<Sparse>> {
         let Some(node) = store.node(&index)? else { return Ok(None) };
-        if node.attrs.get(SOURCE) != Some(&json!(checksum(store, file)?)) {
+        let source = node.text(SOURCE);
+        if source.is_none() || source != known_fingerprint(root, store, file)?.as_deref() {
             return Ok(None);
         }
         let whole =
@@ -179,14 +194,35 @@ fn is_csr(info: &Info) -> bool {
     info.kind == Kind::Sparse && info.encoding.as_ref().is_some_and(|(name, _)| name == SparseFormat::Csr.name())
 }
 
-/// Of the indptr of a matrix.
-fn checksum(store: &dyn ReadStore, matrix: &ElemPath) -> Result<u32> {
-    let indptr = crate::store::read_all(store, &matrix.child("indptr"))?;
-    Ok(crc32c::crc32c(&indptr.to_le_bytes()))
+/// The fingerprint of a matrix. A handle that reads is told when others change the file, and takes it once; one that writes is
+/// not, and takes it every time.
+fn known_fingerprint(root: &Root, store: &dyn ReadStore, matrix: &ElemPath) -> Result<Option<String>> {
+    let (known, generation, mode) = {
+        let state = root.core.state();
+        (state.sources.get(matrix).cloned(), state.generation, state.mode())
+    };
+    if let Some((then, source)) = known
+        && then == generation
+    {
+        return Ok(Some(source));
+    }
+    let source = fingerprint(store, matrix)?;
+    if let Some(source) = source.clone().filter(|_| mode == Some(Mode::Read)) {
+        root.core.state_mut().sources.insert(matrix.clone(), (generation, source));
+    }
+    Ok(source)
+}
+
+/// By which a change of the matrix is noticed: all of its indptr, which says how long the rows are, and how the others are stored.
+/// `None` if that cannot be told.
+fn fingerprint(store: &dyn ReadStore, matrix: &ElemPath) -> Result<Option<String>> {
+    let [data, indices] = [store.fingerprint(&matrix.child("data"))?, store.fingerprint(&matrix.child("indices"))?];
+    let indptr = crc32c::crc32c(&crate::store::read_all(store, &matrix.child("indptr"))?.to_le_bytes());
+    Ok(data.zip(indices).map(|(data, indices)| format!("{indptr:08x}-{data:08x}-{indices:08x}")))
 }
 
 /// Whether some rows of what was found are those of the matrix: the values, and the dtype. They are rows in which something was
-/// found, and others.
+/// found, and others. That tells an index that was written over itself, and a matrix that was since its fingerprint was taken.
 fn agrees(store: &dyn ReadStore, matrix: &ElemPath, cut: Cut<'_>, found: &Sparse) -> Result<bool> {
     let Some(Some(genes)) = cut.get(1) else { return Ok(false) };
     let spread = |n: usize| (0..SAMPLES.min(n)).map(move |i| i * (n - 1) / (SAMPLES - 1).max(1));

@@ -177,6 +177,14 @@ impl ReadStore for MemoryStore {
         fields.iter().map(field).collect()
     }
 
+    fn fingerprint(&self, at: &ElemPath) -> Result<Option<u32>> {
+        match self.state.lock().published.get(at) {
+            Some(Entry { content: Content::Array(array), .. }) => Ok(Some(crc32c::crc32c(&array.to_le_bytes()))),
+            Some(Entry { content: Content::Group, .. }) | None => Err(self.not_found(at)),
+            Some(_) => Ok(None),
+        }
+    }
+
     fn stats(&self) -> IoStats {
         self.meter.stats()
     }

@@ -2,6 +2,7 @@
 //! step ([`WriteStore`]). [`MemoryStore`], Zarr and HDF5 behave alike; `testing::store_contract` holds them to it.
 
 mod chunk_cache;
+mod fingerprint;
 mod hdf5;
 mod holder;
 mod memory;
@@ -149,6 +150,16 @@ pub trait ReadStore: Send + Sync {
     /// As [`read`](Self::read); [`Error::NotFound`] if there is no such field.
     fn read_fields(&self, at: &ElemPath, fields: &[&str], rows: &[Rows]) -> Result<Vec<Array>>;
 
+    /// A checksum of how the array `at` is stored, by which its being written over is noticed later: of the lengths of its chunks
+    /// as they are stored, and of bytes here and there in them. It reads 64 KiB at most, whatever the size of the array, and is the
+    /// same in every copy of the store, and of every array stored alike. Other content has another one, but for chance, and but
+    /// for changes so small that they lie between the bytes looked at, where chunks are not compressed. `None` where it cannot be
+    /// told where the bytes are.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if `at` is not an array; [`Error::Unsupported`] for one that cannot be read.
+    fn fingerprint(&self, at: &ElemPath) -> Result<Option<u32>>;
+
     /// What has been read and written through this handle so far.
     fn stats(&self) -> IoStats;
 }
@@ -228,7 +239,8 @@ pub trait WriteStore: ReadStore {
     fn create_array(&self, at: &ElemPath, data: &Array, style: Style<'_>, attrs: &Attrs) -> Result<()>;
 
     /// An array of numbers of this shape, to be staged once all its items have come. What is held in memory meanwhile is a few
-    /// chunks and no more: where the neighbour has shards, which are written whole, the new array has none.
+    /// chunks and no more than 64 MiB of them (or the chunks of one row): where the neighbour has shards, which are written whole, the
+    /// new array has none, and where its rows are wide, its chunks are short.
     ///
     /// Nothing else may be published until it is finished or dropped.
     ///

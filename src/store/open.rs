@@ -12,6 +12,7 @@ use super::zarr::{self, ZarrStore};
 use super::{LeftOver, Locking, ReadStore, WriteStore};
 use crate::error::{Error, Place, Result};
 use crate::path::ElemPath;
+use crate::progress::Progress;
 
 /// How long opening waits for others to be done.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -160,8 +161,9 @@ pub fn recover(path: &Path, locking: Locking) -> Result<Vec<String>> {
 /// bytes. Gives the length of the file before and after.
 ///
 /// # Errors
-/// As [`open_write_with`]; [`Error::Unsupported`] for Zarr, which has no holes; after an error the file is as it was.
-pub fn compact(path: &Path, locking: Locking, progress: &dyn Fn(u64, u64)) -> Result<(u64, u64)> {
+/// As [`open_write_with`]; [`Error::Unsupported`] for Zarr, which has no holes; [`Error::Cancelled`]; after an error the file is
+/// as it was.
+pub fn compact(path: &Path, locking: Locking, progress: Progress<'_>) -> Result<(u64, u64)> {
     let Found { format, root, .. } = find(path)?;
     match format {
         Format::Hdf5 => Hdf5Store::compact(&root, locking, progress),

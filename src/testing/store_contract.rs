@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::index::Rows;
 use crate::path::ElemPath;
 use crate::store::{Attrs, ReadStore, Style, WriteStore, array_meta, read_all};
-use crate::value::{Array, ByteString, DType, DatetimeMs, DatetimeNs, DatetimeS, DatetimeUs, Records};
+use crate::value::{Array, ByteString, DType, DatetimeMs, DatetimeNs, DatetimeS, DatetimeUs, Item, Records};
 
 /// A new, empty store under test.
 pub struct Fresh {
@@ -47,6 +47,7 @@ pub fn store_contract(fresh: &dyn Fn() -> Fresh) {
     null_has_no_value(fresh());
     odd_names_work(fresh());
     chunks_are_fetched_once_and_only_if_touched(&fresh());
+    fingerprints_are_of_content_alone(fresh());
     many_threads_read_the_same(&fresh());
 }
 
@@ -642,6 +643,48 @@ fn chunks_are_fetched_once_and_only_if_touched(fresh: &Fresh) {
     }
     assert!(cost(&[Rows::span(5, 6), Rows::All(700)]).bytes_read * 3 < cost(&all).bytes_read + 3 * 65_536);
     assert_eq!(cost(&[Rows::span(0, 0), Rows::All(700)]).chunks, 0);
+}
+
+fn fingerprints_are_of_content_alone(fresh: Fresh) {
+    let store = &fresh.store;
+    let long = Array::from(Array1::from_shape_fn(400_000, |i| (i * 2_654_435_761 % 4093) as i32));
+    let mut band = long.clone();
+    i32::view_mut(&mut band).unwrap().iter_mut().skip(234_567).take(4000).for_each(|x| *x ^= 1 << 20);
+    let short = Array::from(Array1::from_shape_fn(1000, |i| i as f64));
+    let mut one = short.clone();
+    f64::view_mut(&mut one).unwrap()[700] = 0.5;
+    store.create_group(&path("g"), &Attrs::new()).unwrap();
+    for (at, resizable) in [("fixed", false), ("grows", true)] {
+        let style = Style { like: None, resizable };
+        let arrays = [("long", &long), ("again", &long), ("band", &band), ("short", &short), ("one", &one)];
+        for (name, array) in arrays {
+            store.create_array(&path(&format!("g/{at}_{name}")), array, style, &attrs(json!({"of": name}))).unwrap();
+        }
+    }
+    store.create_array(&path("empty"), &long.take(&[Rows::span(0, 0)]), PLAIN, &Attrs::new()).unwrap();
+    store.publish().unwrap();
+    let of = |store: &dyn ReadStore, name: &str| store.fingerprint(&path(name)).unwrap().unwrap();
+    let mut all = Vec::new();
+    for at in ["fixed", "grows"] {
+        let before = store.stats();
+        let found = ["long", "again", "band", "short", "one"].map(|name| of(&**store, &format!("g/{at}_{name}")));
+        assert!((store.stats() - before).bytes_read < 250_000, "{at}: of 4,800,000");
+        assert!(found[0] == found[1] && found[0] != found[2] && found[3] != found[4], "{at}: {found:?}");
+        all.extend(found);
+    }
+    all.push(of(&**store, "empty"));
+    for none in ["no", "g", "g/no"] {
+        assert!(matches!(store.fingerprint(&path(none)), Err(Error::NotFound { .. })), "{none}");
+    }
+    let Fresh { store, reopen, keep, .. } = fresh;
+    drop(store);
+    let (store, mut again) = (reopen(), Vec::new());
+    for at in ["fixed", "grows"] {
+        again.extend(["long", "again", "band", "short", "one"].map(|name| of(&*store, &format!("g/{at}_{name}"))));
+    }
+    again.push(of(&*store, "empty"));
+    assert_eq!(again, all, "another handle");
+    drop(keep);
 }
 
 fn many_threads_read_the_same(fresh: &Fresh) {

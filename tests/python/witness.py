@@ -3,7 +3,7 @@
 says what unmodified readers find in a store, element by element. One job a line on standard input, one answer a line on
 standard output, so that the libraries are imported once.
 
-  {"do": "make", "container": C, "path": P}               writes the store
+  {"do": "make", "container": C, "path": P, "sparse": B}  writes the store, X as CSR if so
   {"do": "truth", "container": C, "path": P, "edits": [E, …]}
                                                          what is in it after the edits: {element: digest}
   {"do": "read", "container": C, "path": P}               what every reader finds: {reader: {element: digest} or "error: …"}
@@ -37,13 +37,14 @@ def noise(rows: int, cols: int, salt: int) -> np.ndarray:
     return ((i * np.uint64(2654435761)) % np.uint64(2**32)).astype("f8").reshape(rows, cols) / 2.0**32
 
 
-def cells(salt: int = 0) -> ad.AnnData:
+def cells(salt: int = 0, sparse: bool = False) -> ad.AnnData:
     counts = np.floor(noise(CELLS, GENES, salt + 1) * 5)
     obs = pd.DataFrame(
         {"batch": pd.Categorical([f"b{i % 3}" for i in range(CELLS)]), "depth": noise(CELLS, 1, salt + 2)[:, 0],
          "note": [f"n{i}" for i in range(CELLS)]},
         index=[f"cell_{i}" for i in range(CELLS)])
-    a = ad.AnnData(noise(CELLS, GENES, salt + 3).astype("f4"), obs=obs, var=pd.DataFrame(index=[f"g{salt}_{i}" for i in range(GENES)]))
+    x = noise(CELLS, GENES, salt + 3).astype("f4")
+    a = ad.AnnData(sp.csr_matrix(x) if sparse else x, obs=obs, var=pd.DataFrame(index=[f"g{salt}_{i}" for i in range(GENES)]))
     a.layers["counts"] = sp.csr_matrix(counts.astype("f4"))
     a.layers["scaled"] = noise(CELLS, GENES, salt + 4)
     a.obsm["X_pca"] = noise(CELLS, 130, salt + 5)
@@ -52,14 +53,14 @@ def cells(salt: int = 0) -> ad.AnnData:
     return a
 
 
-def make(container: str, path: str) -> None:
+def make(container: str, path: str, sparse: bool) -> None:
     if container.startswith("h5ad"):
-        cells().write_h5ad(path, compression="gzip", convert_strings_to_categoricals=False)
+        cells(sparse=sparse).write_h5ad(path, compression="gzip", convert_strings_to_categoricals=False)
     elif container == "h5mu":
-        md.MuData({"rna": cells(), "prot": cells(50)}).write_h5mu(path, compression="gzip")
+        md.MuData({"rna": cells(sparse=sparse), "prot": cells(50)}).write_h5mu(path, compression="gzip")
     else:
         shard = container == "v3_sharded"
-        mf.write_zarr(cells(), path, int(container[1]), shard, convert_strings_to_categoricals=False, chunks=None if shard else (100, 20))
+        mf.write_zarr(cells(sparse=sparse), path, int(container[1]), shard, convert_strings_to_categoricals=False, chunks=None if shard else (100, 20))
         if container == "v3_plain":
             for document in pathlib.Path(path).rglob("zarr.json"):
                 node = json.loads(document.read_text())
@@ -82,6 +83,8 @@ def change(a: ad.AnnData, edit: str) -> None:
             del a.obsm["X_umap"]
         case "rename column":
             a.obs = a.obs.rename(columns={"batch": "sample"})
+        case "add index":
+            a.layers["X_csc"] = sp.csc_matrix(a.X)
         case _:
             raise ValueError(edit)
 
@@ -135,7 +138,7 @@ def attempt(read):
 def answer(job: dict):
     container, path = job["container"], job["path"]
     if job["do"] == "make":
-        return make(container, path)
+        return make(container, path, job["sparse"])
     if job["do"] == "truth":
         _, read = next(views(container, path))
         x = read()

@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use anndata_shadow::polars::prelude::{NamedFrom, Series};
-use anndata_shadow::{AnnDataShadow, Change, Error, Mode, MuDataShadow, OpenOptions, Receipt, Safety, WriteOptions};
+use anndata_shadow::{
+    AnnDataShadow, Change, Error, GeneIndexOptions, Mode, MuDataShadow, OpenOptions, Receipt, Safety, WriteOptions,
+};
 
 use super::noise;
 
@@ -49,9 +51,10 @@ impl Container {
     pub fn edits(self) -> impl Iterator<Item = Edit> {
         let wanted = std::env::var("ADSHADOW_EDITS").unwrap_or_default();
         let fits = move |edit: Edit| match self {
-            Self::H5mu => true,
+            Self::H5mu => edit != Edit::AddIndex,
             Self::Plain | Self::H5adCopied => matches!(edit, Edit::ReplaceEmbedding | Edit::RenameColumn | Edit::All),
-            _ => edit != Edit::RemoveModality,
+            Self::H5ad | Self::V3 => edit != Edit::RemoveModality,
+            _ => !matches!(edit, Edit::RemoveModality | Edit::AddIndex),
         };
         Edit::EVERY.into_iter().filter(move |e| fits(*e) && (wanted.is_empty() || wanted.contains(e.name())))
     }
@@ -92,6 +95,8 @@ pub enum Edit {
     RenameColumn,
     /// Of a MuData.
     RemoveModality,
+    /// A gene index, which is written at once.
+    AddIndex,
     /// Both additions.
     Add,
     /// All of these in one.
@@ -99,7 +104,7 @@ pub enum Edit {
 }
 
 impl Edit {
-    const EVERY: [Self; 9] = [
+    const EVERY: [Self; 10] = [
         Self::AddEmbedding,
         Self::ReplaceEmbedding,
         Self::AddColumn,
@@ -107,6 +112,7 @@ impl Edit {
         Self::RenameElement,
         Self::RenameColumn,
         Self::RemoveModality,
+        Self::AddIndex,
         Self::Add,
         Self::All,
     ];
@@ -120,6 +126,7 @@ impl Edit {
             Self::RenameElement => "rename element",
             Self::RenameColumn => "rename column",
             Self::RemoveModality => "remove modality",
+            Self::AddIndex => "add index",
             Self::Add => "both additions",
             Self::All => "all in one",
         }
@@ -140,6 +147,7 @@ impl Edit {
             RenameElement => &[RenameElement],
             RenameColumn => &[RenameColumn],
             RemoveModality => &[RemoveModality],
+            AddIndex => &[AddIndex],
             Add => &[AddEmbedding, AddColumn],
             All => &[AddEmbedding, ReplaceEmbedding, AddColumn, RemoveLayer, RenameElement, RenameColumn],
         }
@@ -154,6 +162,7 @@ impl Edit {
             Self::RemoveLayer => &["layers/counts"],
             Self::RenameElement => &["obsm/X_umap", "obsm/X_tsne"],
             Self::RenameColumn => &["obs/batch", "obs/sample"],
+            Self::AddIndex => &["layers/X_csc"],
             Self::RemoveModality | Self::Add | Self::All => &[],
         }
     }
@@ -174,7 +183,16 @@ impl Edit {
                 Held::Mu(mu) => mu.remove_modality("prot"),
                 Held::Cells(_) => panic!("no MuData"),
             },
+            Self::AddIndex => Ok(()),
             Self::Add | Self::All => self.parts().iter().try_for_each(|part| part.apply(held)),
+        }
+    }
+
+    /// Writes it, once it is set.
+    pub fn write(self, held: &Held, container: Container) -> Result<Receipt, Error> {
+        match self {
+            Self::AddIndex => held.cells().add_gene_index(&GeneIndexOptions::default()),
+            _ => held.write(container),
         }
     }
 }

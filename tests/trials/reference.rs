@@ -24,7 +24,7 @@ pub fn child(container: Container, edit: &str, path: &Path) -> Command {
 pub fn make_edit(container: Container, edit: Edit, path: &Path) -> Result<(), Error> {
     let held = Held::open(container, path, Mode::ReadWrite)?;
     edit.apply(&held)?;
-    held.write(container)?;
+    edit.write(&held, container)?;
     held.close()
 }
 
@@ -42,11 +42,14 @@ pub struct Reference {
 
 impl Reference {
     pub fn new(container: Container, edit: Edit, folder: &Path, witness: &mut Witness) -> Self {
-        let [before, after, traced] = ["before", "after", "traced"].map(|name| folder.join(name));
+        // Only of a sparse X there is an index.
+        let sparse = edit == Edit::AddIndex;
+        let before = folder.join(if sparse { "before sparse" } else { "before" });
+        let [after, traced] = ["after", "traced"].map(|name| folder.join(name));
         let store = |folder: &Path| folder.join(container.file());
         if !before.exists() {
             std::fs::create_dir(&before).unwrap();
-            witness.make(container, &store(&before));
+            witness.make_as(container, &store(&before), sparse);
         }
         for to in [&after, &traced] {
             let _ = std::fs::remove_dir_all(to);

@@ -41,7 +41,12 @@ impl Witness {
 
     /// Writes the store of trials at `path`.
     pub fn make(&mut self, container: Container, path: &Path) {
-        self.ask(&json!({"do": "make", "container": container.name(), "path": path}));
+        self.make_as(container, path, false);
+    }
+
+    /// The same, with X as a sparse matrix if so.
+    pub fn make_as(&mut self, container: Container, path: &Path, sparse: bool) {
+        self.ask(&json!({"do": "make", "container": container.name(), "path": path, "sparse": sparse}));
     }
 
     /// What is in the store at `path` once `edit` is applied, by Python alone.

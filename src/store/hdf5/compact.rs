@@ -1,8 +1,10 @@
 //! Compaction: all objects of a file written anew, without the holes between them, and put in its place.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io;
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::Duration;
 
@@ -13,6 +15,7 @@ use super::volume::{Shared, Volume};
 use super::{copy, error, recover, root_of, tree};
 use crate::error::{Error, Place, Result};
 use crate::path::ElemPath;
+use crate::progress::Progress;
 use crate::store::{Locking, Safety};
 
 /// Where the old root is put at first: HDF5 copies objects into groups, and a root is in none.
@@ -22,7 +25,7 @@ const OLD_ROOT: &str = ".adshadow-root";
 const DEEPEST: usize = 256;
 
 /// [`Hdf5Store::compact`](super::Hdf5Store::compact).
-pub(super) fn compact(path: &Path, locking: Locking, progress: &dyn Fn(u64, u64)) -> Result<(u64, u64)> {
+pub(super) fn compact(path: &Path, locking: Locking, progress: Progress<'_>) -> Result<(u64, u64)> {
     let _claim = Claim::new(path, true).ok_or_else(|| error::busy(path, true))?;
     let mut old = recover::open_write(path, locking, &mut Vec::new())?;
     old.freeze();
@@ -53,15 +56,31 @@ pub(super) fn compact(path: &Path, locking: Locking, progress: &dyn Fn(u64, u64)
     }
 }
 
+/// Told how many bytes are written.
+type Tell<'a> = &'a dyn Fn(u64) -> ControlFlow<()>;
+
 /// Writes the objects of `source`, which lies in the file `old`, to the empty file `new`. Gives its length.
-fn write_anew(source: &Id, old: &File, path: &Path, new: &File, progress: &dyn Fn(u64)) -> Result<u64> {
+fn write_anew(source: &Id, old: &File, path: &Path, new: &File, progress: Tell<'_>) -> Result<u64> {
     let io_error = error::system(path);
+    let cancelled = Cell::new(false);
+    let tell = |done: u64| {
+        let answer = progress(done);
+        cancelled.set(cancelled.get() || answer.is_break());
+        answer
+    };
+    let stopped = || Error::Cancelled { at: root_of(path), what: "compacting".to_owned() };
     let failed = |volume: &Shared, failure: &Failure| match volume.lock().failure() {
+        _ if cancelled.get() => stopped(),
         Some(source) => Error::Io { at: root_of(path), source },
         None => error::reading(root_of(path), failure),
     };
     let volume = Volume::fresh(path.to_owned(), new.try_clone().map_err(&io_error)?).shared();
-    let target = copy_watched(source, path, &volume, progress).map_err(|failure| failed(&volume, &failure))?;
+    let target = copy_watched(source, path, &volume, &tell).map_err(|failure| failed(&volume, &failure))?;
+    if cancelled.get() {
+        // It was done before it could fail.
+        volume.lock().dropping();
+        return Err(stopped());
+    }
     refuse(path, locked(|| first_difference(source, &target)).map_err(|failure| failed(&volume, &failure))?)?;
     let user_block = ffi::user_block(source).map_err(|failure| failed(&volume, &failure))?;
     volume.lock().closing();
@@ -69,12 +88,11 @@ fn write_anew(source: &Id, old: &File, path: &Path, new: &File, progress: &dyn F
     let mut volume = volume.lock();
     volume.publish(Safety::default()).map_err(&io_error)?;
     copy_start(old, new, user_block).map_err(&io_error)?;
-    progress(volume.end());
-    Ok(volume.end())
+    if tell(volume.end()).is_break() { Err(stopped()) } else { Ok(volume.end()) }
 }
 
-/// As [`copy_objects`], while `progress` is told how far it is: HDF5 itself does not tell.
-fn copy_watched(source: &Id, path: &Path, volume: &Shared, progress: &dyn Fn(u64)) -> Outcome<Id> {
+/// As [`copy_objects`], while `progress` is told how far it is: HDF5 itself does not tell. On a break, what HDF5 writes next fails.
+fn copy_watched(source: &Id, path: &Path, volume: &Shared, progress: Tell<'_>) -> Outcome<Id> {
     std::thread::scope(|scope| {
         // HDF5 goes down the tree by calling itself.
         let roomy = std::thread::Builder::new().stack_size(32 << 20);
@@ -82,7 +100,10 @@ fn copy_watched(source: &Id, path: &Path, volume: &Shared, progress: &dyn Fn(u64
         let copying = copying.map_err(|e| Failure::new(format!("no thread for copying: {e}")))?;
         while !copying.is_finished() {
             std::thread::sleep(Duration::from_millis(20));
-            progress(volume.lock().end());
+            let done = volume.lock().end();
+            if progress(done).is_break() {
+                volume.lock().stop();
+            }
         }
         copying.join().unwrap_or_else(|_| Err(Failure::new("copying the objects has failed")))
     })

@@ -16,7 +16,7 @@ use super::stretch::{Pieces, Stretch, hand_out, joined, misfit};
 use crate::index::{AxisPlan, ChunkPart, Rows, Run};
 use crate::path::ElemPath;
 use crate::store::spans::{BATCH_BYTES, Bands, GAP_BYTES, Place, fill_with, is_whole, spans};
-use crate::store::{ChunkCache, Meter};
+use crate::store::{ChunkCache, Meter, fingerprint};
 use crate::value::Scatter;
 
 /// Less is decoded, or read, before another thread has woken up.
@@ -58,6 +58,27 @@ impl Direct {
     /// How many places it keeps in memory.
     pub(super) fn places(&self) -> usize {
         self.places.len()
+    }
+
+    /// Of all that is stored ([`fingerprint`]).
+    pub(super) fn fingerprint(&self, meter: &Meter) -> Outcome<u32> {
+        let bytes = (self.shape.iter().product::<usize>() * self.places.item()) as u64;
+        let stored = self.places.stored(bytes);
+        let looked_into = fingerprint::spread(stored.len(), fingerprint::PLACES);
+        let inside = looked_into.par_iter().map(|&piece| {
+            let (number, Stored { at, bytes, .. }) = stored[piece];
+            let (stretches, mut read) = (fingerprint::stretches(bytes, looked_into.len()), Vec::new());
+            let mut places = fingerprint::places(&stretches, &mut read).into_iter();
+            places.try_for_each(|(from, place)| self.places.fetch(at + from, place))?;
+            meter.read(read.len() as u64);
+            Ok(fingerprint::of_piece(number as u64, &read))
+        });
+        let inside = inside.collect::<Outcome<Vec<u32>>>()?;
+        let lengths = stored.iter().map(|(number, stored)| {
+            let mask = stored.mask.to_le_bytes();
+            fingerprint::of_piece(stored.bytes, &[&number.to_le_bytes()[..], &mask].concat())
+        });
+        Ok(fingerprint::of_all(inside.into_iter().chain(lengths)))
     }
 
     /// Reads the selection, which has been checked against the shape. `unwritten` gives the bytes of the item at a position

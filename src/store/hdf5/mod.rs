@@ -53,6 +53,7 @@ use super::{IoStats, Locking, Meter, Node, ReadStore, Safety, check_rows};
 use crate::error::{Error, Place, Result};
 use crate::index::Rows;
 use crate::path::ElemPath;
+use crate::progress::Progress;
 use crate::value::Array;
 
 pub(super) use self::beside::check_writable;
@@ -144,8 +145,8 @@ impl Hdf5Store {
     ///
     /// # Errors
     /// As [`open_write`](Self::open_write); [`Error::Unsupported`] if there is something in the file that HDF5 does not copy
-    /// faithfully; [`Error::Io`] if there is no room for a second file. Then the file is what it was.
-    pub fn compact(path: &Path, locking: Locking, progress: &dyn Fn(u64, u64)) -> Result<(u64, u64)> {
+    /// faithfully; [`Error::Io`] if there is no room for a second file; [`Error::Cancelled`]. Then the file is what it was.
+    pub fn compact(path: &Path, locking: Locking, progress: Progress<'_>) -> Result<(u64, u64)> {
         compact::compact(path, locking, progress)
     }
 
@@ -316,6 +317,13 @@ impl ReadStore for Hdf5Store {
             let results = self.read_from(&source, at, rows)?;
             let place = |n: &usize| unique.partition_point(|&u| (u as usize) < *n);
             Ok(numbers.iter().map(|n| results[place(n)].clone()).collect())
+        })
+    }
+
+    fn fingerprint(&self, at: &ElemPath) -> Result<Option<u32>> {
+        self.with_file(|file| {
+            let source = self.source(file, at)?;
+            source.fingerprint(&self.meter).map_err(|failure| error::reading(self.place(at), &failure))
         })
     }
 

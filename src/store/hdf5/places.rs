@@ -116,6 +116,14 @@ impl Places {
         }
     }
 
+    /// All that is stored, with its number, ascending: the chunks, or the one block of `bytes`.
+    pub(super) fn stored(&self, bytes: u64) -> Vec<(usize, Stored)> {
+        match &self.stored {
+            Layed::Block(at) => vec![(0, Stored { at: *at, bytes, mask: 0 })],
+            Layed::Chunks(_, chunks) => chunks.clone(),
+        }
+    }
+
     /// Whether a chunk is stored as it is, so that parts of it can be read.
     pub(super) fn is_raw(&self, stored: &Stored) -> bool {
         match &self.stored {

@@ -10,11 +10,14 @@ use super::types::{Decoder, Fields, describe};
 use crate::index::{AxisPlan, ChunkPart, Rows, Run};
 use crate::path::ElemPath;
 use crate::store::spans::{GAP_BYTES, spans};
-use crate::store::{ChunkCache, Meter};
+use crate::store::{ChunkCache, Meter, fingerprint};
 use crate::value::{Array, DType, Scatter, check_memory};
 
 /// Unchunked datasets are read in blocks of about this many bytes, so that a large read does not hold its data twice.
 const BLOCK_BYTES: usize = 8 << 20;
+
+/// Items of so many bytes are read where a part would do.
+const FEW_BYTES: usize = 64 << 10;
 
 /// The filter that puts a checksum behind a chunk, and the bytes of it.
 const FLETCHER32: i32 = 3;
@@ -117,6 +120,20 @@ impl Source {
     /// How many places of chunks it keeps, if it is read without the library.
     pub(super) fn places(&self) -> Option<usize> {
         self.direct.as_ref().map(Direct::places)
+    }
+
+    /// Of all that is stored; where that is cannot be told, of the items, if these are few.
+    pub(super) fn fingerprint(&self, meter: &Meter) -> Outcome<Option<u32>> {
+        if let Some(direct) = &self.direct {
+            return direct.fingerprint(meter).map(Some);
+        }
+        let bytes = self.shape.iter().try_fold(self.item_bytes, |n, &k| n.checked_mul(k));
+        if bytes.is_none_or(|bytes| bytes > FEW_BYTES) {
+            return Ok(None);
+        }
+        let all: Vec<Rows> = self.shape.iter().map(|&n| Rows::All(n)).collect();
+        let items = self.read(&all, &self.shape, meter)?;
+        Ok(Some(fingerprint::of_all(items.iter().map(|items| fingerprint::of_piece(0, &items.to_le_bytes())))))
     }
 
     pub(super) fn shape(&self) -> &[usize] {

@@ -45,6 +45,8 @@ pub(super) struct Volume {
     fresh: bool,
     /// The first failure to append. From then on what is staged is incomplete, and only good to be dropped.
     failed: Option<io::Error>,
+    /// Whether the next thing to be appended is to fail, for nobody wants it any more.
+    stopped: bool,
     /// Whether what was appended is to be forgotten, and could not be cut off.
     uncut: bool,
     /// Changes of which some are made, and which are to be taken back.
@@ -86,6 +88,7 @@ impl Volume {
             journal: None,
             fresh: false,
             failed: None,
+            stopped: false,
             uncut: false,
             stuck: None,
             committed: false,
@@ -140,6 +143,9 @@ impl Volume {
     fn append(&mut self, at: u64, bytes: &[u8]) -> io::Result<()> {
         if bytes.is_empty() || self.failed.is_some() {
             return Ok(());
+        }
+        if self.stopped {
+            return Err(io::ErrorKind::Interrupted.into());
         }
         self.begin()?;
         write_at(&self.file(), at, bytes)?;
@@ -303,6 +309,11 @@ impl Volume {
     fn overlay(&mut self, changes: &Changes) -> io::Result<()> {
         self.image.set_end(changes.length);
         changes.runs.iter().try_for_each(|run| self.image.change(run.at, &run.new))
+    }
+
+    /// Whatever the library is doing is to fail as soon as it appends something, and not to be published.
+    pub(super) fn stop(&mut self) {
+        self.stopped = true;
     }
 
     /// From now on, nothing is written; whoever holds the file goes on holding it.

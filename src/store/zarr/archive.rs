@@ -8,6 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use zip::read::ZipFileEntry;
 use zip::result::ZipError;
 use zip::{CompressionMethod, ZipArchive};
 
@@ -90,6 +91,12 @@ impl Archive {
         self.zip.by_index_data(*self.entries.get(path)?).ok().map(|e| e.size())
     }
 
+    /// Whether an entry is there whose parts cannot be read alone.
+    pub(super) fn is_packed(&self, path: &str) -> bool {
+        let entry = self.entries.get(path).and_then(|&index| self.zip.by_index_data(index).ok());
+        entry.is_some_and(|entry| !is_plain(&entry))
+    }
+
     /// An entry of at most `limit` bytes, or `len` bytes of it from `start` on; `None` if there is none.
     pub(super) fn read(&self, path: &str, range: Option<(u64, u64)>, limit: usize) -> Result<Option<Vec<u8>>, Fault> {
         let Some(&index) = self.entries.get(path) else { return Ok(None) };
@@ -104,7 +111,7 @@ impl Archive {
         }
         let len = usize::try_from(len).ok().filter(|&n| n <= limit);
         let len = len.ok_or_else(|| Fault::Malformed(format!("more of `{path}` is wanted than a chunk can have")))?;
-        if entry.compression() == CompressionMethod::Stored && !entry.encrypted() {
+        if is_plain(&entry) {
             let mut zip = self.zip.clone();
             let mut part = zip.by_index_seek(index).map_err(fault)?;
             part.seek(SeekFrom::Start(start)).map_err(broken)?;
@@ -168,6 +175,11 @@ impl Archive {
         *entry = Some(bytes.clone());
         Ok(bytes)
     }
+}
+
+/// Whether the bytes of an entry lie in the archive as they are.
+fn is_plain(entry: &ZipFileEntry<'_>) -> bool {
+    entry.compression() == CompressionMethod::Stored && !entry.encrypted()
 }
 
 fn exactly(reader: impl Read, len: usize) -> Result<Vec<u8>, Fault> {

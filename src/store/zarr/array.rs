@@ -23,7 +23,7 @@ pub(super) struct OpenArray {
     pub(super) shape: Vec<usize>,
     /// Lengths of the chunks that are decoded one by one: the inner ones of shards.
     pub(super) chunks: Vec<usize>,
-    keys: Keys,
+    pub(super) keys: Keys,
     pub(super) codec: Codec,
     shards: Option<Shards>,
 }
@@ -94,6 +94,13 @@ impl OpenArray {
             };
             if fits { Ok(()) } else { Err(misfit()) }
         })
+    }
+
+    /// How many files it has along each axis, there or not: chunks, or shards of them.
+    pub(super) fn files(&self) -> Vec<usize> {
+        let inner = |axis: usize| self.shards.as_ref().map_or(1, |shards| shards.counts()[axis]);
+        let axes = self.shape.iter().zip(&self.chunks).enumerate();
+        axes.map(|(axis, (n, chunk))| n.div_ceil(chunk * inner(axis))).collect()
     }
 
     /// Where a chunk is; `None` if it is missing from its shard.

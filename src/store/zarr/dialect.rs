@@ -17,6 +17,8 @@ pub(super) struct Wanted<'a> {
     pub(super) shard: bool,
     pub(super) stored: &'a Stored,
     pub(super) shape: &'a [usize],
+    /// How long a chunk (not: a shard) may be along the first axis.
+    pub(super) most_rows: usize,
 }
 
 /// How new items are written.
@@ -119,6 +121,12 @@ impl Wanted<'_> {
         Wanted { like: None, ..*self }.document()
     }
 
+    fn chunk(&self) -> Vec<usize> {
+        let mut chunk = guess(self.shape, self.stored.size, MAX_CHUNK);
+        chunk.iter_mut().take(1).for_each(|rows| *rows = (*rows).min(self.most_rows));
+        chunk
+    }
+
     fn neighbour(&self) -> Option<&Map<String, Value>> {
         self.like.filter(|doc| doc.version == self.version && doc.is_array).map(|doc| &doc.json)
     }
@@ -136,7 +144,7 @@ impl Wanted<'_> {
         let scalar_number = self.shape.is_empty() && !self.stored.v2_fill.is_string();
         json!({
             "shape": self.shape,
-            "chunks": guess(self.shape, self.stored.size, MAX_CHUNK),
+            "chunks": self.chunk(),
             "dtype": self.stored.v2,
             "fill_value": if scalar_number { Value::Null } else { self.stored.v2_fill.clone() },
             "order": "C",
@@ -159,11 +167,7 @@ impl Wanted<'_> {
         }
         let shard =
             !self.shape.is_empty() && !self.stored.structured && near.map_or(self.shard, |_| near_shards.is_some());
-        let (grid, codecs) = if shard {
-            self.sharded(codecs, near_shards)
-        } else {
-            (guess(self.shape, self.stored.size, MAX_CHUNK), codecs)
-        };
+        let (grid, codecs) = if shard { self.sharded(codecs, near_shards) } else { (self.chunk(), codecs) };
         let encoding = near.and_then(|n| n.get("chunk_key_encoding")).cloned();
         json!({
             "shape": self.shape,
@@ -301,9 +305,26 @@ mod tests {
     #[test]
     fn a_shard_covers_the_array_where_its_chunks_divide_it() {
         let stored = Stored::plain(DType::F32);
-        let wanted = Wanted { version: Version::V3, like: None, shard: true, stored: &stored, shape: &[20_000, 2_000] };
+        let shape = &[20_000, 2_000];
+        let most_rows = usize::MAX;
+        let wanted = Wanted { version: Version::V3, like: None, shard: true, stored: &stored, shape, most_rows };
         let doc = wanted.document();
         assert_eq!(doc["chunk_grid"]["configuration"]["chunk_shape"], json!([20_000, 2_000]));
         assert_eq!(doc["codecs"][0]["configuration"]["chunk_shape"], json!([1250, 125]));
+    }
+
+    #[test]
+    fn chunks_are_no_longer_than_they_may_be() {
+        let stored = Stored::plain(DType::F32);
+        let chunk = |version, most_rows| {
+            let wanted =
+                Wanted { version, like: None, shard: false, stored: &stored, shape: &[20_000, 2_000], most_rows };
+            let doc = wanted.document();
+            doc.get("chunks").unwrap_or_else(|| &doc["chunk_grid"]["configuration"]["chunk_shape"]).clone()
+        };
+        for version in [Version::V2, Version::V3] {
+            assert_eq!(chunk(version, 7), json!([7, 250]));
+            assert_eq!(chunk(version, 1250), json!([1250, 250]));
+        }
     }
 }

@@ -1,10 +1,10 @@
 //! [`ZarrStore`]: Zarr directories of versions 2 and 3, and zip archives of them.
 //!
 //! Metadata are found and understood here (`source`, `archive`, `meta`, `dtype`, `fill`, `consolidated`), and chunks
-//! decoded (`array`, `direct`, `cut`, `shard`, `codec`, `filter`, `exact`, `item`); the Zarr library encodes them
-//! (`library`). New arrays take the dialect of their neighbours (`dialect`).
+//! decoded (`array`, `direct`, `cut`, `shard`, `codec`, `filter`, `exact`, `item`) or looked at as they are
+//! (`fingerprint`); the Zarr library encodes them (`library`). New arrays take the dialect of their neighbours (`dialect`).
 //!
-//! Writes are transactions: what is new waits in a directory of its own (`write`, `stage`); publishing (`publish`) finds out how every
+//! Writes are transactions: what is new waits in a directory of its own (`write`, `parts`, `stage`); publishing (`publish`) finds out how every
 //! node gets to its place (`route`) and what the maps will say (`future`), records the steps (`intent`) and carries them out (`run`).
 //! Whoever opens a store later ends what was interrupted (`open`, `recover`); whoever reads notices that it changed (`watch`).
 //! `audit` looks for what is wrong.
@@ -22,12 +22,14 @@ mod exact;
 mod files;
 mod fill;
 mod filter;
+mod fingerprint;
 mod future;
 mod intent;
 mod item;
 mod library;
 mod meta;
 mod open;
+mod parts;
 mod publish;
 mod recover;
 mod route;
@@ -219,6 +221,13 @@ impl ReadStore for ZarrStore {
 
     fn read_fields(&self, at: &ElemPath, fields: &[&str], rows: &[Rows]) -> Result<Vec<Array>> {
         self.reading(at, || self.read_parts(at, fields, rows))
+    }
+
+    fn fingerprint(&self, at: &ElemPath) -> Result<Option<u32>> {
+        self.reading(at, || {
+            let array = self.open_array(at)?;
+            array.fingerprint(self.from(at)).map_err(|fault| fault.at(self.source.place(at)))
+        })
     }
 
     fn stats(&self) -> IoStats {

@@ -67,6 +67,11 @@ impl Shards {
         Ok(Self { index: ShardIndex::new(sharding, shard)?, seen: Mutex::default() })
     }
 
+    /// Inner chunks per shard along each axis.
+    pub(super) fn counts(&self) -> &[usize] {
+        &self.index.counts
+    }
+
     /// Where inner chunk `chunk` of the array `at` is; `None` if it does not exist.
     pub(super) fn find(
         &self,

@@ -278,6 +278,11 @@ impl Source {
         if here { Ok(()) } else { Err(Fault::Changed) }
     }
 
+    /// Whether a chunk is in an archive that has compressed it: a part of it costs as much as all before it.
+    pub(super) fn is_packed(&self, at: &ElemPath, key: &str) -> bool {
+        self.archive.as_ref().is_some_and(|archive| archive.is_packed(&key_of(at, key)))
+    }
+
     /// Size of a chunk file; `None` if there is none.
     pub(super) fn chunk_size(&self, at: &ElemPath, spot: &mut Spot) -> Result<Option<u64>, Fault> {
         match &self.archive {

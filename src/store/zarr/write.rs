@@ -1,7 +1,7 @@
 //! Writing: new nodes are encoded and staged, everything else is remembered, until it is published.
 
 use std::fs::{self, File};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
@@ -11,6 +11,7 @@ use super::codec::Encoder;
 use super::dialect::{Stored, Wanted};
 use super::files;
 use super::meta::{Document, Keys, Layout, Version};
+use super::parts::InParts;
 use super::publish;
 use super::shard::unravel;
 use super::source::{Fault, OURS, Source};
@@ -20,7 +21,6 @@ use super::{Access, ZarrStore};
 use crate::error::{Error, Result};
 use crate::index::{AxisPlan, Rows, Run};
 use crate::path::ElemPath;
-use crate::store::parts::Coming;
 use crate::store::{ArrayParts, Attrs, Safety, Style, WriteStore};
 use crate::value::{Array, DType, Records, Scatter};
 
@@ -69,7 +69,7 @@ impl ZarrStore {
         }
     }
 
-    fn stage(&self) -> Result<&Mutex<Stage>> {
+    pub(super) fn stage(&self) -> Result<&Mutex<Stage>> {
         Ok(&self.writer()?.stage)
     }
 
@@ -95,7 +95,7 @@ impl ZarrStore {
     }
 
     /// Checks that `at` is free and has a group to lie in, staged or published; gives that group's version.
-    fn check_new(&self, stage: &Stage, at: &ElemPath) -> Result<Version> {
+    pub(super) fn check_new(&self, stage: &Stage, at: &ElemPath) -> Result<Version> {
         self.check_free(stage, at)?;
         let above = at.parent().unwrap_or_default();
         let parent = match stage.nodes.get(&above) {
@@ -106,7 +106,7 @@ impl ZarrStore {
     }
 
     /// The neighbour's document, staged or published.
-    fn neighbour(&self, stage: &Stage, like: Option<&ElemPath>) -> Result<Option<Document>> {
+    pub(super) fn neighbour(&self, stage: &Stage, like: Option<&ElemPath>) -> Result<Option<Document>> {
         let Some(at) = like else { return Ok(None) };
         match stage.nodes.get(at) {
             Some(doc) => Ok(Some(doc.clone())),
@@ -127,7 +127,7 @@ impl ZarrStore {
         let mut stage = self.stage()?.lock();
         let version = self.check_new(&stage, at)?;
         let like = self.neighbour(&stage, like)?;
-        let wanted = Wanted { version, like: like.as_ref(), shard: self.shard, stored, shape };
+        let wanted = Wanted { version, like: like.as_ref(), shard: self.shard, stored, shape, most_rows: usize::MAX };
         let (plan, doc) = self.planned(at, &wanted, attrs)?;
         let dir = stage.fresh_dir(&self.source, at).map_err(self.source.io(at))?;
         self.write_chunks(&dir, &plan, 0, shape, fields).map_err(|f| f.at(self.source.place(at)))?;
@@ -135,7 +135,7 @@ impl ZarrStore {
     }
 
     /// How a new array is written, and its document.
-    fn planned(&self, at: &ElemPath, wanted: &Wanted<'_>, attrs: &Attrs) -> Result<(WritePlan, Document)> {
+    pub(super) fn planned(&self, at: &ElemPath, wanted: &Wanted<'_>, attrs: &Attrs) -> Result<(WritePlan, Document)> {
         let document = |json| Document { version: wanted.version, is_array: true, json, attrs: attrs.clone() };
         let mut doc = document(wanted.document());
         let plan = WritePlan::new(&doc).or_else(|_| {
@@ -148,7 +148,7 @@ impl ZarrStore {
 
     /// Writes the chunks of an array of this shape, whose fields these are; or of a part of one, which begins at chunk number
     /// `first` of the first axis.
-    fn write_chunks(
+    pub(super) fn write_chunks(
         &self,
         dir: &Path,
         plan: &WritePlan,
@@ -174,80 +174,9 @@ impl ZarrStore {
     }
 }
 
-/// A new array, as far as it has come: in a directory that belongs to no staged node yet.
-struct InParts<'s> {
-    store: &'s ZarrStore,
-    at: ElemPath,
-    dir: PathBuf,
-    plan: WritePlan,
-    doc: Document,
-    coming: Coming,
-    /// What has come and is not written yet, how many rows that is, and the number of the chunk where it begins.
-    waiting: Vec<Array>,
-    rows: usize,
-    first: usize,
-}
-
-/// Chunks along the first axis that are encoded together, on all cores.
-const TOGETHER: usize = 8;
-
-impl InParts<'_> {
-    /// Writes what waits, which begins at the start of a chunk.
-    fn write(&mut self) -> Result<()> {
-        let shape = [&[self.rows], &self.coming.shape[1..]].concat();
-        let mut whole = Scatter::new(self.coming.dtype, &shape);
-        let mut row = 0;
-        for part in self.waiting.drain(..) {
-            let rows = part.shape()[0];
-            whole.put_rows(part, row);
-            row += rows;
-        }
-        let written = self.store.write_chunks(&self.dir, &self.plan, self.first, &shape, &[&whole.finish()]);
-        self.first += self.rows.div_ceil(self.plan.chunks[0]);
-        self.rows = 0;
-        written.map_err(|fault| fault.at(self.store.source.place(&self.at))).inspect_err(|_| self.coming.failed = true)
-    }
-}
-
-impl Drop for InParts<'_> {
-    fn drop(&mut self) {
-        // What could not be swept is invisible. Nothing is there once it is staged.
-        let _ = files::remove_dir(&self.dir);
-    }
-}
-
-impl ArrayParts for InParts<'_> {
-    fn put(&mut self, part: &Array) -> Result<()> {
-        self.coming.take(part)?;
-        let together = self.plan.chunks[0].saturating_mul(TOGETHER);
-        let (mut from, rows) = (0, part.shape()[0]);
-        while from < rows {
-            let upto = rows.min(from + together - self.rows);
-            self.waiting.push(part.take(&[Rows::span(from, upto)]));
-            self.rows += upto - from;
-            from = upto;
-            if self.rows == together {
-                self.write()?;
-            }
-        }
-        Ok(())
-    }
-
-    fn finish(mut self: Box<Self>) -> Result<()> {
-        self.coming.end()?;
-        self.write()?;
-        let mut stage = self.store.stage()?.lock();
-        self.store.check_new(&stage, &self.at)?;
-        let source = &self.store.source;
-        let home = stage.fresh_dir(source, &self.at);
-        home.and_then(|home| files::rename(&self.dir, &home)).map_err(source.io(&self.at))?;
-        stage.put(source, &self.at, self.doc.clone())
-    }
-}
-
 /// How a new array's chunks are written.
-struct WritePlan {
-    chunks: Vec<usize>,
+pub(super) struct WritePlan {
+    pub(super) chunks: Vec<usize>,
     keys: Keys,
     encoder: Encoder,
 }
@@ -262,10 +191,6 @@ impl WritePlan {
         let encoder = Encoder::new(&codecs, &items, &fill, &chunks)?;
         Ok(Self { chunks, keys: layout.keys.map_err(Fault::Unsupported)?, encoder })
     }
-}
-
-fn is_sharded(doc: &Document) -> bool {
-    Layout::new(doc).and_then(|layout| layout.sharding()).is_ok_and(|sharding| sharding.is_some())
 }
 
 /// Chunks along each axis; `None` if there are no items at all.
@@ -316,16 +241,7 @@ impl WriteStore for ZarrStore {
         style: Style<'_>,
         attrs: &Attrs,
     ) -> Result<Box<dyn ArrayParts + 's>> {
-        let coming = Coming::new(self.source.place(at), dtype, shape)?;
-        let mut stage = self.stage()?.lock();
-        let version = self.check_new(&stage, at)?;
-        let like = self.neighbour(&stage, style.like)?.filter(|like| !is_sharded(like));
-        let stored = Stored::plain(dtype);
-        let wanted = Wanted { version, like: like.as_ref(), shard: false, stored: &stored, shape };
-        let (plan, doc) = self.planned(at, &wanted, attrs)?;
-        let dir = stage.scratch_dir(&self.source).map_err(self.source.io(at))?;
-        let at = at.clone();
-        Ok(Box::new(InParts { store: self, at, dir, plan, doc, coming, waiting: Vec::new(), rows: 0, first: 0 }))
+        Ok(Box::new(InParts::begin(self, at, dtype, shape, style, attrs)?))
     }
 
     fn create_records(&self, at: &ElemPath, data: &Records, style: Style<'_>, attrs: &Attrs) -> Result<()> {
@@ -336,7 +252,8 @@ impl WriteStore for ZarrStore {
     fn create_null(&self, at: &ElemPath, attrs: &Attrs) -> Result<()> {
         let mut stage = self.stage()?.lock();
         let version = self.check_new(&stage, at)?;
-        let wanted = Wanted { version, like: None, shard: false, stored: &Stored::plain(DType::Bool), shape: &[] };
+        let (stored, most_rows) = (&Stored::plain(DType::Bool), usize::MAX);
+        let wanted = Wanted { version, like: None, shard: false, stored, shape: &[], most_rows };
         let mut json = wanted.document();
         json.insert("fill_value".into(), false.into());
         stage.put(&self.source, at, Document { version, is_array: true, json, attrs: attrs.clone() })

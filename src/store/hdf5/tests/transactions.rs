@@ -1,6 +1,7 @@
 //! What a write that is cut short leaves, and what becomes of it: for every instant, the old file or the new one.
 
 use std::fs::File;
+use std::ops::ControlFlow;
 
 use super::super::bytes::write_at;
 use super::super::faults::{Step, fail};
@@ -464,7 +465,9 @@ fn a_copy_that_cannot_give_way_is_in_place_and_an_error() {
         store.publish().unwrap();
         drop(store);
         fail(&[(Step::Name, 0), (Step::Exchange, exchanges)]);
-        let error = Hdf5Store::compact(&written.temp.path, Locking::On, &|_, _| ()).unwrap_err().to_string();
+        let error = Hdf5Store::compact(&written.temp.path, Locking::On, &|_, _| ControlFlow::Continue(()))
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("in its place"), "{error}");
         fail(&[]);
         assert_eq!(Hdf5Store::open_write(&written.temp.path).unwrap().children(&ElemPath::root()).unwrap().len(), 3);
@@ -612,7 +615,7 @@ fn compaction_refuses_what_it_cannot_keep() {
         store.publish().unwrap();
         drop(store);
         let before = fs::read(&temp.path).unwrap();
-        match Hdf5Store::compact(&temp.path, Locking::On, &|_, _| ()) {
+        match Hdf5Store::compact(&temp.path, Locking::On, &|_, _| ControlFlow::Continue(())) {
             Err(error) if refused => {
                 assert!(matches!(error, Error::Unsupported { .. }), "{error}");
                 assert!(fs::read(&temp.path).unwrap() == before);
@@ -626,6 +629,9 @@ fn compaction_refuses_what_it_cannot_keep() {
         assert_eq!(fs::read_dir(temp.path.parent().unwrap()).unwrap().count(), 1, "no copy is left");
     }
     let reader = Hdf5Store::open_read(&temp.path).unwrap();
-    assert!(matches!(Hdf5Store::compact(&temp.path, Locking::On, &|_, _| ()), Err(Error::Busy { .. })));
+    assert!(matches!(
+        Hdf5Store::compact(&temp.path, Locking::On, &|_, _| ControlFlow::Continue(())),
+        Err(Error::Busy { .. })
+    ));
     drop(reader);
 }
