@@ -113,6 +113,8 @@ fn threads_read_while_one_sets_reopens_and_writes() {
                             let at = (i * 30 + k) * 5 % 600;
                             let x: Array2<f32> = shadow.select(at..at + 50, ..).unwrap().x().read().unwrap();
                             assert_eq!(x, whole.slice(s![at..at + 50, ..]), "{name}");
+                            // Its columns are read on threads of their own.
+                            assert_eq!(shadow.obs().read().unwrap().height(), 700, "{name}");
                         }
                     })
                 })

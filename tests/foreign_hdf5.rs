@@ -246,6 +246,19 @@ fn damaged_chunks_are_errors() {
 }
 
 #[test]
+fn texts_in_heaps_of_any_length_and_order() {
+    assert_eq!(check("texts.h5"), 3);
+    // Who has the file open for writing gets them from the library.
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("texts.h5");
+    fs::copy(foreign().folder.path().join("texts.h5"), &file).unwrap();
+    let names = ["mixed", "long", "never_written"];
+    let read = |store: &Hdf5Store| names.map(|name| read_all(store, &path(name)).unwrap());
+    let ours = read(&Hdf5Store::open_read(&file).unwrap());
+    assert!(ours == read(&Hdf5Store::open_write(&file).unwrap()));
+}
+
+#[test]
 fn user_blocks_are_kept() {
     for (name, size) in [("block512.h5", 512), ("block4096.h5", 4096)] {
         let folder = tempfile::tempdir().unwrap();

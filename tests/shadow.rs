@@ -733,3 +733,13 @@ fn awkward_and_structured_arrays_stand_in_obsm() {
         assert_eq!(frame.height(), 100, "{name}");
     }
 }
+
+#[test]
+fn what_is_handed_out_is_not_kept_beside_it() {
+    let shadow = AnnDataShadow::open(data("pbmc68k_reduced.h5ad")).unwrap();
+    let large: Array2<f32> = shadow.x().read().unwrap();
+    assert!(large.len() * 4 > 1 << 20 && shadow.cache_bytes() < 1 << 20, "{}", shadow.cache_bytes());
+    let shared = shadow.x().element().unwrap();
+    assert!(shadow.cache_bytes() > 1 << 20);
+    assert!(std::sync::Arc::ptr_eq(&shared, &shadow.x().element().unwrap()));
+}

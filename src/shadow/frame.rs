@@ -2,9 +2,10 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
+use parking_lot::Mutex;
 use polars::prelude::{DataFrame, IntoColumn, NamedFrom, Series};
-use rayon::prelude::*;
 
 use super::anndata::AnnDataShadow;
 use super::member::{Member, Slot, check_keys};
@@ -121,14 +122,15 @@ impl Frame {
     pub fn read(&self) -> Result<DataFrame> {
         let (index, columns) = (self.index_name()?, self.columns()?);
         let own_index = !columns.contains(&index);
-        // The names are known to be columns: looking each up among all would take their square.
-        let column = |name: &String| Ok(self.series(name, &*self.part(name)?)?.into_column());
-        let (names, columns) = rayon::join(
-            || own_index.then(|| self.names()).transpose(),
-            || columns.par_iter().map(column).collect::<Result<Vec<_>>>(),
-        );
-        let names = names?.map(|names| Series::new(index.as_str().into(), names).into_column());
-        let series = names.into_iter().chain(columns?).collect();
+        let names = own_index.then_some(&index).into_iter().chain(&columns).collect::<Vec<_>>();
+        let series = side_by_side(names.len(), |i| {
+            Ok(match names[i] {
+                _ if own_index && i == 0 => Series::new(index.as_str().into(), self.names()?),
+                // The names are known to be columns: looking each up among all would take their square.
+                name => self.series(name, &*self.part(name)?)?,
+            }
+            .into_column())
+        })?;
         DataFrame::new(self.n_rows()?, series)
             .map_err(|e| Error::Unsupported { at: self.shadow.root.here(), what: format!("as a polars frame: {e}") })
     }
@@ -335,4 +337,38 @@ impl fmt::Debug for Frame {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
+}
+
+/// Results of `read` for 0 to `count`, on as many threads as there are cores.
+///
+/// These are not rayon's: who waits there does other work meanwhile, and must not begin a reading within a reading. And on a thread
+/// of rayon's pool all is done one by one, for the readings decode in that pool, and are not to wait for threads that wait for them.
+fn side_by_side<T: Send>(count: usize, read: impl Fn(usize) -> Result<T> + Sync) -> Result<Vec<T>> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from).min(count);
+    if cores < 2 || rayon::current_thread_index().is_some() {
+        return (0..count).map(read).collect();
+    }
+    let (next, failed) = (AtomicUsize::new(0), AtomicBool::new(false));
+    let found: Mutex<Vec<(usize, Result<T>)>> = Mutex::default();
+    let work = || {
+        while !failed.load(Relaxed) {
+            let i = next.fetch_add(1, Relaxed);
+            if i >= count {
+                break;
+            }
+            let result = read(i);
+            failed.fetch_or(result.is_err(), Relaxed);
+            found.lock().push((i, result));
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 1..cores {
+            // Without another thread this one does it all.
+            let _ = std::thread::Builder::new().name("adshadow-column".into()).spawn_scoped(scope, work);
+        }
+        work();
+    });
+    let mut found = found.into_inner();
+    found.sort_unstable_by_key(|(i, _)| *i);
+    found.into_iter().map(|(_, result)| result).collect()
 }

@@ -61,7 +61,8 @@ impl OpenOptions {
         self
     }
 
-    /// Bytes of clean elements (read, not changed) kept in memory, by the shadow and by each of its views.
+    /// Bytes of clean elements (read, not changed) kept in memory, by the shadow and by each of its views. What
+    /// [`Member::read`](super::Member::read) hands out is not kept beyond 1 MiB.
     #[must_use]
     pub const fn cache_budget(mut self, bytes: usize) -> Self {
         self.cache_budget = bytes;

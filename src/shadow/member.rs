@@ -318,7 +318,7 @@ impl Slot {
         Ok(Member { shadow: self.shadow.clone(), spec: self.spec, at })
     }
 
-    /// The element `name`, as [`Member::read`].
+    /// The element `name`, as [`Member::read`]; [`element`](Self::element) shares what is large.
     ///
     /// # Errors
     /// As [`Member::read`].

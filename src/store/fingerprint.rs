@@ -3,8 +3,8 @@
 //! any size; times and places of files do not count, so that a copy of a store has the fingerprints of the store.
 //!
 //! What is compressed changes as a whole where it is changed: its length, or its last bytes, which in gzip and zlib are a checksum
-//! of the content. Where nothing is compressed, a change that lies between two places is not seen: of fewer than one in a
-//! thousand of all values, if they follow one another.
+//! of the content. Where nothing is compressed, a change that lies between two places is not seen: of fewer than three in
+//! a thousand of all values, if they follow one another.
 
 /// Pieces whose length counts, if that is to be asked for.
 pub(super) const LENGTHS: usize = 16_384;

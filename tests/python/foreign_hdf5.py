@@ -335,8 +335,24 @@ def write_user_blocks(folder: Path):
             f.write(b"MuData (format-version=0.1.0)".ljust(size, b"\0" if size == 512 else b"z"))
 
 
+def write_texts(path, out):
+    """Texts in heaps of their own, and neighbours in many heaps, more than are kept in memory, behind a user block."""
+    rng = np.random.default_rng(3)
+    text = h5py.string_dtype()
+    mixed = np.array([f"{i} " * (300 + i % 7) for i in range(4000)], dtype=object)
+    long = np.array(["x" * (3 << 19), "", "é" * (3 << 19), "short"], dtype=object)
+    with h5py.File(path, "w", userblock_size=1024) as f:
+        d = f.create_dataset("mixed", mixed.shape, text, chunks=(1000,))
+        for i in rng.permutation(len(mixed)):
+            d[i] = mixed[i]
+        f.create_dataset("long", data=long, dtype=text)
+        f.create_dataset("never_written", (10,), text, chunks=(4,))
+    out |= {"mixed": described(mixed), "long": described(long), "never_written": described(np.array([""] * 10, dtype=object))}
+
+
 def write(folder: Path) -> dict:
-    out = {"types.h5": {}, "filters.h5": {}, "links.h5": {}, "attrs.h5": {}, "chunks": {}}
+    out = {"types.h5": {}, "filters.h5": {}, "links.h5": {}, "attrs.h5": {}, "texts.h5": {}, "chunks": {}}
+    write_texts(folder / "texts.h5", out["texts.h5"])
     write_types(folder / "types.h5", out["types.h5"])
     write_filters(folder / "filters.h5", out["filters.h5"])
     with h5py.File(folder / "filters.h5", "r") as f:

@@ -10,33 +10,44 @@ use crate::value::{Array, DType};
 /// An attribute larger than this is not read: no header holds it, and none of the format needs it.
 const MAX_BYTES: usize = 1 << 30;
 
-/// The attributes of an object. What has no JSON form is left out.
-pub(super) fn read(object: &Id) -> Outcome<Attrs> {
-    let names = ffi::attr_names(object)?;
-    let values = names.into_iter().filter_map(|name| {
-        let value = ffi::open_attr(object, &name).ok().and_then(|attr| value(object, &attr))?;
-        Some((name, value))
-    });
-    Ok(values.collect())
+/// Attributes whose items take no more than this together are known from then on.
+const FEW_BYTES: usize = 64 << 10;
+
+/// The attributes of an object, and whether they are worth knowing: few bytes, and all of them read. What has no JSON form, or
+/// cannot be read, is left out.
+pub(super) fn read(object: &Id) -> Outcome<(Attrs, bool)> {
+    let (mut attrs, mut bytes, mut all) = (Attrs::new(), 0_usize, true);
+    for name in ffi::attr_names(object)? {
+        match ffi::open_attr(object, &name).and_then(|attr| value(object, &attr, &mut bytes)) {
+            Ok(Some(value)) => drop(attrs.insert(name, value)),
+            Ok(None) => {}
+            Err(_) => all = false,
+        }
+    }
+    Ok((attrs, all && bytes <= FEW_BYTES))
 }
 
-fn value(object: &Id, attr: &Id) -> Option<Value> {
-    let Some(shape) = Space::of_attr(attr).ok()?.shape().ok()? else { return Some(Value::Array(Vec::new())) };
-    let stored = Type::of_attr(attr).ok()?;
-    let bytes = shape.iter().try_fold(stored.size().max(1), |n, &k| n.checked_mul(k))?;
-    if bytes > MAX_BYTES {
-        return None;
+/// The value of an attribute; `None` if it has no JSON form. Adds to `sum` the bytes that it has in memory.
+fn value(object: &Id, attr: &Id, sum: &mut usize) -> Outcome<Option<Value>> {
+    let Some(shape) = Space::of_attr(attr)?.shape()? else { return Ok(Some(Value::Array(Vec::new()))) };
+    let stored = Type::of_attr(attr)?;
+    let bytes = shape.iter().try_fold(stored.size().max(1), |n, &k| n.checked_mul(k));
+    if bytes.is_none_or(|bytes| bytes > MAX_BYTES) {
+        return Ok(None);
     }
     if stored.is_object_reference() {
-        return nested(&shape, &references(object, attr, &stored)?);
+        return Ok(references(object, attr, &stored)?.and_then(|items| nested(&shape, &items)));
     }
-    let array = Decoder::new(stored)?.read(Items::Attr(attr), &shape).ok()?;
-    nested(&shape, &items(&array)?)
+    let Some(decoder) = Decoder::new(stored) else { return Ok(None) };
+    let array = decoder.read(Items::Attr(attr), &shape)?;
+    *sum = sum.saturating_add(array.nbytes());
+    Ok(items(&array).and_then(|items| nested(&shape, &items)))
 }
 
-fn references(object: &Id, attr: &Id, stored: &Type) -> Option<Vec<Value>> {
-    let bytes = ffi::read_fixed(Items::Attr(attr), stored).ok()?;
-    bytes.chunks_exact(8).map(|b| ffi::reference_path(object, b.try_into().ok()?).map(Value::String)).collect()
+fn references(object: &Id, attr: &Id, stored: &Type) -> Outcome<Option<Vec<Value>>> {
+    let bytes = ffi::read_fixed(Items::Attr(attr), stored)?;
+    let path = |b: &[u8]| ffi::reference_path(object, b.try_into().ok()?).map(Value::String);
+    Ok(bytes.chunks_exact(8).map(path).collect())
 }
 
 /// The items as JSON; `None` if one has no JSON form (NaN, complex numbers).

@@ -19,6 +19,8 @@ use crate::store::spans::{BATCH_BYTES, Bands, GAP_BYTES, Place, fill_with, is_wh
 use crate::store::{ChunkCache, Meter, fingerprint};
 use crate::value::Scatter;
 
+/// Bytes of a run of rows that get a piece of the result for themselves.
+const LONG: usize = 1 << 10;
 /// Less is decoded, or read, before another thread has woken up.
 const WORTH_SHARING: usize = 64 << 10;
 const WORTH_READING_TOGETHER: usize = 1 << 20;
@@ -92,7 +94,9 @@ impl Direct {
     ) -> Outcome<()> {
         let plans = AxisPlan::of_axes(rows, self.places.lens()).map_err(Failure::new)?;
         match plans.split_first() {
-            Some((first, rest)) if self.are_rows(rest) => self.read_rows(&first.parts, out, unwritten, meter),
+            Some((first, rest)) if self.are_rows(rest) && self.are_long(&first.parts) => {
+                self.read_rows(&first.parts, out, unwritten, meter)
+            }
             _ => self.read_scattered(plans, out, unwritten, meter),
         }
     }
@@ -104,6 +108,13 @@ impl Direct {
             let whole = Run { src: 0, dst: 0, len };
             chunk == len && matches!(&plan.parts[..], [part] if part.runs == [whole])
         })
+    }
+
+    /// Whether the runs are so long that what is kept of each is little beside it.
+    fn are_long(&self, parts: &[ChunkPart]) -> bool {
+        let runs = || parts.iter().flat_map(|part| &part.runs);
+        let bytes = runs().map(|run| run.len).sum::<usize>().saturating_mul(self.places.row_bytes(0));
+        bytes >= runs().count().saturating_mul(LONG)
     }
 
     /// Reads a selection along the first axis alone: each run of rows has a piece of the result for itself.
@@ -124,6 +135,7 @@ impl Direct {
         for (&(number, run), piece) in runs.iter().zip(out.pieces(&lens).ok_or_else(misfit)?) {
             pieces[number].push((run.src * row, piece));
         }
+        drop((runs, lens));
         let (mut raw, mut packed, mut nothing) = (Vec::new(), Vec::new(), None);
         for (part, pieces) in parts.iter().zip(pieces) {
             let number = self.places.number([part.chunk]);

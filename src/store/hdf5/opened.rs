@@ -54,19 +54,21 @@ impl Sources {
         self.uses
     }
 
-    fn forget(&mut self, at: &ElemPath) {
-        if let Some(gone) = self.by_path.remove(at) {
-            self.places -= gone.places;
-        }
+    fn forget(&mut self, at: &ElemPath) -> Option<Kept> {
+        let gone = self.by_path.remove(at)?;
+        self.places -= gone.places;
+        Some(gone)
     }
 
     /// Forgets those that were not used for the longest time, until there is room for one more with so many places.
-    fn make_room(&mut self, places: usize) {
+    fn make_room(&mut self, places: usize) -> Vec<Kept> {
+        let mut gone = Vec::new();
         while self.by_path.len() >= MAX_SOURCES || self.places + places > MAX_PLACES {
             let oldest = self.by_path.iter().min_by_key(|(_, kept)| kept.used).map(|(at, _)| at.clone());
-            let Some(oldest) = oldest else { return };
-            self.forget(&oldest);
+            let Some(oldest) = oldest else { break };
+            gone.extend(self.forget(&oldest));
         }
+        gone
     }
 }
 
@@ -90,11 +92,14 @@ impl Opened {
         let Some(places) = source.places() else { return };
         let mut sources = self.sources.lock();
         // Another thread may have been as fast.
-        sources.forget(at);
-        sources.make_room(places);
+        let same = sources.forget(at);
+        let gone = sources.make_room(places);
         sources.places += places;
         let kept = Kept { source: Arc::clone(source), places, used: sources.use_now() };
         sources.by_path.insert(at.clone(), kept);
+        // Closing them may have to wait for the library, for which nobody is to wait who only asks what is kept.
+        drop(sources);
+        drop((same, gone));
     }
 
     /// Chunks of its datasets that were wanted in part.
@@ -102,24 +107,31 @@ impl Opened {
         &self.chunks
     }
 
-    /// What is at a path, found by `look` unless it is known.
-    pub(super) fn node(&self, at: &ElemPath, look: impl FnOnce() -> Result<Option<Node>>) -> Result<Option<Node>> {
+    /// What is at a path, found by `look`, which says if it is worth knowing, unless it is known.
+    pub(super) fn node(
+        &self,
+        at: &ElemPath,
+        look: impl FnOnce() -> Result<Option<(Node, bool)>>,
+    ) -> Result<Option<Node>> {
         if let Some(known) = self.nodes.lock().get(at) {
             return Ok(known.clone());
         }
-        let node = look()?;
-        let mut nodes = self.nodes.lock();
-        if nodes.len() >= MAX_NODES {
-            nodes.clear();
+        let (node, worth) = look()?.map_or((None, true), |(node, worth)| (Some(node), worth));
+        if worth {
+            let mut nodes = self.nodes.lock();
+            if nodes.len() >= MAX_NODES {
+                nodes.clear();
+            }
+            nodes.insert(at.clone(), node.clone());
         }
-        nodes.insert(at.clone(), node.clone());
         Ok(node)
     }
 
     /// Forgets all nodes and closes all datasets: the file is about to change.
     pub(super) fn let_go(&self) {
         self.nodes.lock().clear();
-        *self.sources.lock() = Sources::default();
+        let gone = std::mem::take(&mut *self.sources.lock());
+        drop(gone);
     }
 }
 

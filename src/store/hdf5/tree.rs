@@ -54,8 +54,8 @@ pub(super) fn children(group: &Id) -> Outcome<Vec<String>> {
     Ok(names)
 }
 
-/// What an object is.
-pub(super) fn node(object: &Id) -> Outcome<Node> {
+/// What an object is, and whether that is worth [knowing](super::opened::Opened::node) from then on.
+pub(super) fn node(object: &Id) -> Outcome<(Node, bool)> {
     let kind = match object.kind() {
         Kind::Group => NodeKind::Group,
         Kind::Dataset => NodeKind::Array(array(object)?),
@@ -68,7 +68,8 @@ pub(super) fn node(object: &Id) -> Outcome<Node> {
             null: false,
         }),
     };
-    Ok(Node { kind, attrs: attrs::read(object)? })
+    let (attrs, worth) = attrs::read(object)?;
+    Ok((Node { kind, attrs }, worth))
 }
 
 fn array(dataset: &Id) -> Outcome<ArrayMeta> {

@@ -321,10 +321,14 @@ pub(in super::super) fn create_in(name: &Path, volume: &Shared, creation: Option
 /// here.
 pub(in super::super) fn image_of(object: &Id) -> Outcome<Image> {
     let file = Id::from_raw(plain!(H5Iget_file_id(object.raw()))?);
-    let mut handle: *mut c_void = std::ptr::null_mut();
-    // SAFETY: the pointer is to a local that outlives the call.
-    check(|| unsafe { H5Fget_vfd_handle(file.raw(), H5P_DEFAULT, &raw mut handle) })?;
-    // SAFETY: the handle that this driver gives is a pointer to its image, which is there as long as the file is open.
-    let image = unsafe { handle.cast::<Image>().as_ref() };
-    image.cloned().ok_or_else(|| Failure::new("the file has no image"))
+    // Under one lock, for the driver's calls have what is open for themselves.
+    locked(|| {
+        let mut handle: *mut c_void = std::ptr::null_mut();
+        // SAFETY: the pointer is to a local that outlives the call.
+        check(|| unsafe { H5Fget_vfd_handle(file.raw(), H5P_DEFAULT, &raw mut handle) })?;
+        // SAFETY: the handle that this driver gives is a pointer to its image, which is there as long as the file is open, and
+        // is only used under the lock.
+        let image = unsafe { handle.cast::<Image>().as_ref() };
+        image.cloned().ok_or_else(|| Failure::new("the file has no image"))
+    })
 }

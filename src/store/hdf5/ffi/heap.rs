@@ -43,13 +43,17 @@ const MAX_KNOWN: usize = 1 << 18;
 static READ: Mutex<Read> = Mutex::new(Read { heaps: BTreeMap::new(), bytes: 0 });
 const MAX_READ: usize = 4 << 20;
 
+/// Most objects of a heap that are looked at one by one: their numbers have 16 bits.
+const MAX_OBJECTS: usize = 1 << 16;
+
 struct Read {
     heaps: BTreeMap<(c_ulong, u64), Arc<Heap>>,
     bytes: usize,
 }
 
-/// The texts that these items are, variable-length texts all of them; those never written are empty. `None` if the file is open
-/// for writing: what its heaps hold may not be in the file yet.
+/// The texts that these items are, variable-length texts all of them; those never written are empty. `None` where the library is
+/// to read them: from a file that is open for writing, in which what the heaps hold may not be yet, and from heaps as nobody
+/// writes them, of too many objects, or so mixed up that they would have to be read again and again.
 pub(super) fn texts(items: &Items<'_>, dtype: &Type) -> Outcome<Option<Vec<String>>> {
     let Some(stored) = as_stored(dtype)? else { return Ok(None) };
     let file = HeapFile::of(items.object())?;
@@ -60,6 +64,7 @@ pub(super) fn texts(items: &Items<'_>, dtype: &Type) -> Outcome<Option<Vec<Strin
     let mut out = Vec::new();
     out.try_reserve_exact(references.len() / REFERENCE).map_err(|_| Failure::new("no memory for the texts"))?;
     let mut last: Option<(u64, Arc<Heap>)> = None;
+    let mut patience = (16 << 20) + references.len() * 64;
     for reference in references.chunks_exact(REFERENCE) {
         let (len, address, index) = (number(&reference[..4]), number(&reference[4..12]), number(&reference[12..]));
         if address == 0 || len == 0 {
@@ -68,7 +73,10 @@ pub(super) fn texts(items: &Items<'_>, dtype: &Type) -> Outcome<Option<Vec<Strin
         }
         let heap = match last.take() {
             Some((at, heap)) if at == address => heap,
-            _ => file.read(address)?,
+            _ => match file.read(address, &mut patience)? {
+                Some(heap) => heap,
+                None => return Ok(None),
+            },
         };
         out.push(file.text(address, &heap, index, len)?);
         last = Some((address, heap));
@@ -219,20 +227,24 @@ impl HeapFile {
         Ok(known(size))
     }
 
-    /// A heap of a file that is not written.
-    fn read(&self, address: u64) -> Outcome<Arc<Heap>> {
+    /// A heap of a file that is not written; `None` if it has too many objects, or the bytes that are to be read are used up.
+    fn read(&self, address: u64, patience: &mut usize) -> Outcome<Option<Arc<Heap>>> {
         let key = (self.number, address);
         if let Some(known) = READ.lock().heaps.get(&key) {
-            return Ok(known.clone());
+            return Ok(Some(known.clone()));
         }
-        let heap = Arc::new(sound(address, self.walk(address))?);
+        let heap = sound(address, self.walk(address))?;
+        let left = patience.checked_sub(heap.cost());
+        let (Some(left), false) = (left, heap.objects.len() > MAX_OBJECTS) else { return Ok(None) };
+        *patience = left;
+        let heap = Arc::new(heap);
         let mut read = READ.lock();
         if read.bytes > MAX_READ {
             *read = Read { heaps: BTreeMap::new(), bytes: 0 };
         }
         read.bytes += heap.cost();
         read.heaps.insert(key, heap.clone());
-        Ok(heap)
+        Ok(Some(heap))
     }
 
     /// Reads a heap and goes through its objects as the library does. The outer error: there is no heap; the inner: it is damaged.
@@ -269,7 +281,9 @@ impl HeapFile {
             };
             match step.and_then(|step| at.checked_add(step)) {
                 Some(next) if next > at && next <= size => {
-                    objects.push(Object { index, start: at + HEAD, len });
+                    if objects.len() <= MAX_OBJECTS {
+                        objects.push(Object { index, start: at + HEAD, len });
+                    }
                     at = next;
                 }
                 _ => return Ok(Err("holds an object of a length that it cannot have")),
@@ -311,7 +325,7 @@ struct Heap {
     size: u64,
     /// All of it, or of one that is longer than [`WHOLE`] the beginning.
     bytes: Vec<u8>,
-    /// By their numbers.
+    /// By their numbers; not all, if they are more than [`MAX_OBJECTS`].
     objects: Vec<Object>,
 }
 
