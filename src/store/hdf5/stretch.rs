@@ -82,8 +82,8 @@ mod tests {
     fn pieces_beyond_their_bytes_are_an_error() {
         let mut room = [0; 4];
         let (a, b) = room.split_at_mut(2);
-        assert!(hand_out(&[1, 2, 3], &mut vec![(0, &mut *a), (1, &mut *b)]).is_ok());
-        assert!(hand_out(&[1, 2, 3], &mut vec![(2, a)]).is_err());
+        assert!(hand_out(&[1, 2, 3], &mut [(0, &mut *a), (1, &mut *b)]).is_ok());
+        assert!(hand_out(&[1, 2, 3], &mut [(2, a)]).is_err());
         assert_eq!(room, [1, 2, 2, 3]);
     }
 }

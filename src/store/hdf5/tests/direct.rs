@@ -108,7 +108,7 @@ fn readers_do_not_wait_for_the_disk_of_a_writer() {
     let (done, results) = std::sync::mpsc::channel();
     for name in ["numbers", "texts"] {
         let (store, done) = (Arc::clone(&store), done.clone());
-        std::thread::spawn(move || done.send((name, read_all(&*store, &path(name)).unwrap())));
+        std::thread::spawn(move || drop(done.send((name, read_all(&*store, &path(name)).unwrap()))));
     }
     for _ in 0..2 {
         // Who waits would wait for ever.
