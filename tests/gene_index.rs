@@ -236,6 +236,33 @@ fn a_handle_that_is_opened_again_looks_again() {
 }
 
 #[test]
+fn a_few_values_that_differ_are_found_by_a_deep_look_and_the_index_can_be_left_alone() {
+    let folder = made(&["plain.h5ad", "v3.zarr"]);
+    for store in ["plain.h5ad", "v3.zarr"] {
+        let path = folder.path().join(store);
+        open(&path, Mode::ReadWrite).add_gene_index(&GeneIndexOptions::default()).unwrap();
+        let deep = anndata_shadow::VerifyOptions::default().deep(true);
+        assert!(anndata_shadow::verify(&path, &deep).unwrap().is_sound());
+        let code = "import os, sys\n\
+                    os.environ['HDF5_USE_FILE_LOCKING'] = 'FALSE'\n\
+                    import h5py, zarr\n\
+                    p = sys.argv[1]\n\
+                    x = (h5py.File(p, 'r+') if p.endswith('h5ad') else zarr.open_group(p, mode='r+', use_consolidated=False))['X']\n\
+                    x['data'][123456] = 4321";
+        python(code, &path);
+        let report = anndata_shadow::verify(&path, &deep).unwrap();
+        let [found] = &report.findings[..] else { panic!("{store}: {:?}", report.findings) };
+        assert_eq!((found.severity, found.path.as_str()), (anndata_shadow::Severity::Stale, "layers/X_csc"), "{found}");
+        let shadow = AnnDataShadow::open_with(&path, &OpenOptions::default().gene_index(false)).unwrap();
+        let x = shadow.x().read::<Sparse>().unwrap().to_dense().unwrap().to_f64().unwrap();
+        let genes: Vec<Sparse> = (0..4).map(|i| part(&shadow, .., i * 500..(i + 1) * 500)).collect();
+        let hits = |all: &[f64]| all.iter().filter(|&&value| value == 4321.0).count();
+        let found: usize = genes.iter().map(|part| hits(&part.to_dense().unwrap().to_f64().unwrap())).sum();
+        assert_eq!((hits(&x), found), (1, 1), "{store}");
+    }
+}
+
+#[test]
 fn it_is_passed_over_where_x_was_replaced() {
     let folder = made(&["v2.zarr", "v3.zarr"]);
     // What was read of the old index is not shown any more.
@@ -305,7 +332,7 @@ fn making_it_is_one_transaction() {
         shadow.write(Default::default()).unwrap();
         shadow.layers().rename("counts", "X_csc").unwrap();
         shadow.write(Default::default()).unwrap();
-        assert!(matches!(shadow.add_gene_index(&GeneIndexOptions::default()), Err(Error::Exists { .. })));
+        assert!(matches!(shadow.add_gene_index(&GeneIndexOptions::default()), Err(Error::Unsupported { .. })));
         shadow.x().remove().unwrap();
         assert!(matches!(shadow.add_gene_index(&GeneIndexOptions::default()), Err(Error::Unsupported { .. })));
     }

@@ -327,8 +327,8 @@ fn batches_take_every_row_once_and_depend_on_the_seed_alone() {
     assert_eq!(orders.len(), 8);
     let shadow = AnnDataShadow::open(data(CELLS[0])).unwrap();
     let of = |size| shadow.x().minibatches(size, 1, Shuffle::Rows).unwrap();
-    assert_eq!((of(64).count(), of(64).drop_last(true).count(), of(10_000).count(), of(0).count()), (11, 10, 1, 700));
-    assert_eq!(of(10_000).drop_last(true).count(), 1);
+    assert_eq!((of(64).count(), of(64).drop_last(true).count(), of(10_000).count()), (11, 10, 1));
+    assert_eq!(of(10_000).drop_last(true).count(), 0);
 }
 
 #[test]

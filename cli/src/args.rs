@@ -89,6 +89,9 @@ pub(crate) struct GetArgs {
     /// File to write: .npy, .npz, .csv or .parquet. Replaced if it is there, and only when all has been read.
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
+    /// Read genes from X itself, also where there is a gene index.
+    #[arg(long)]
+    pub(crate) no_index: bool,
 }
 
 /// Sum, mean, variance, min, max and number of nonzero values of each gene or each cell.
@@ -108,7 +111,7 @@ pub(crate) struct StatsArgs {
     /// Path of the matrix inside the AnnData.
     #[arg(default_value = "X")]
     pub(crate) element: String,
-    /// Of each gene within the groups of cells that this column of obs makes.
+    /// Of each gene within the groups of cells that this column of obs makes (cells without a value are in none).
     #[arg(long, value_name = "COLUMN", conflicts_with = "axis")]
     pub(crate) by: Option<String>,
     /// Of what.

@@ -17,7 +17,8 @@ pub(crate) fn run(args: &GetArgs) -> Outcome<()> {
         Some(path) => Some((path, files::kind(path)?)),
         None => None,
     };
-    let (shadow, element) = Object::open(&args.path, &OpenOptions::default())?.holding(&args.element)?;
+    let (shadow, element) =
+        Object::open(&args.path, &OpenOptions::default().gene_index(!args.no_index))?.holding(&args.element)?;
     let target = Target::find(&shadow, &element)?;
     let cut = cut(&target, args)?;
     match to {

@@ -83,7 +83,7 @@ fn as_frame(
             let frame = stats.to_frame(index, names.to_vec())?;
             let (Some(by), Some(group)) = (by, &group) else { return Ok(frame) };
             let mut columns = vec![
-                Series::new(by.into(), vec![group.as_str(); stats.len()]).into_column(),
+                Series::new(group_column(by).into(), vec![group.as_str(); stats.len()]).into_column(),
                 Series::new("n".into(), vec![stats.count; stats.len()]).into_column(),
             ];
             columns.extend_from_slice(frame.columns());
@@ -98,6 +98,11 @@ fn as_frame(
         }
     }
     whole.ok_or_else(|| refuse("no cell is in any group".to_owned()))
+}
+
+/// What the column of groups is called: as in obs, but not as one of the other columns.
+fn group_column(by: &str) -> &str {
+    if ["n", "sum", "mean", "variance", "min", "max", "nonzero"].contains(&by) { "group" } else { by }
 }
 
 /// As a table of aligned columns, all of it.

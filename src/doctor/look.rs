@@ -34,6 +34,8 @@ pub(super) enum Look {
     SameNames { of: ElemPath },
     /// The positions in a sparse matrix.
     Sparse(Matrix),
+    /// That a gene index holds the entries of this matrix.
+    Twin { of: ElemPath },
     /// The buffers of an awkward array against its form.
     Awkward,
     /// The map of a modality with this many rows, against the mask that says the same, and the indexes: global, and the
@@ -70,6 +72,7 @@ impl Examiner {
             Look::Decode => each_block(store, at, tell, &mut |_, _| {}),
             Look::Codes { categories } => self.codes(store, at, *categories, tell),
             Look::Sparse(matrix) => self.positions(store, at, matrix, tell),
+            Look::Twin { of } => self.twin(store, at, of, tell),
             whole => {
                 let looked = match whole {
                     Look::Names { axis } => self.unique_names(store, at, axis),

@@ -13,6 +13,7 @@ mod object;
 mod repair;
 mod sparse;
 mod store;
+mod twin;
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -9,6 +9,7 @@ use crate::codec::Info;
 use crate::error::{Error, Place, Result};
 use crate::index::Rows;
 use crate::path::ElemPath;
+use crate::shadow::gene_index;
 use crate::store::{ReadStore, array_meta};
 use crate::value::Array;
 
@@ -49,6 +50,10 @@ impl Examiner {
         self.small(Task { at: at.clone(), look: Look::Sparse(matrix), weight });
         if self.deep {
             self.push(Task::decode(&parts[2], &data));
+            if let Some(index) = self.sound(at, gene_index::index_of(store, at)).flatten() {
+                let weight = array_bytes(&indices).saturating_add(array_bytes(&data)).saturating_mul(2);
+                self.push(Task { at: index, look: Look::Twin { of: at.clone() }, weight });
+            }
         }
     }
 

@@ -36,6 +36,8 @@ pub(crate) struct Core {
     pub(super) base: ElemPath,
     pub(super) format: Format,
     locking: Locking,
+    /// Whether genes may be read from a gene index.
+    pub(super) gene_index: bool,
     state: RwLock<State>,
     /// One write, reopen or close at a time.
     gate: Mutex<()>,
@@ -115,6 +117,7 @@ impl Core {
             base,
             format,
             locking: options.locking,
+            gene_index: options.gene_index,
             state,
             gate,
             swap: Mutex::default(),

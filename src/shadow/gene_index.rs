@@ -93,12 +93,13 @@ impl AnnDataShadow {
     /// three in a thousand of all values in a row, or scattered ones); of a *compressed* one, a change that leaves its chunks as
     /// long as they were, to the byte, and the same where they are looked at, as may happen with lz4 and blosc (zlib and gzip end
     /// chunks with a checksum, which is looked at in up to 1024 of them); and changes of a few rows of the layer `X_csc` itself.
-    /// Remove the layer before such edits, or make it anew afterwards.
+    /// Remove the layer before such edits, or make it anew afterwards. [`verify`](crate::verify) with `deep` compares all values;
+    /// [`OpenOptions::gene_index`](super::OpenOptions::gene_index) leaves the index alone.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] if X in the file is not a CSR matrix, or is stored in a way in which other programs' changes could not
-    /// be noticed; [`Error::Exists`] if there is a layer of that name that is no index; [`Error::Cancelled`]; as
-    /// [`write`](Self::write).
+    /// [`Error::NotFound`] without X; [`Error::Unsupported`] if X in the file is not a CSR matrix, or is stored in a way in which
+    /// other programs' changes could not be noticed, or if there is a layer of that name that is no index; [`Error::Cancelled`];
+    /// as [`write`](Self::write).
     pub fn add_gene_index(&self, options: &GeneIndexOptions<'_>) -> Result<Receipt> {
         let (x, index) = (self.root.at("X")?, self.root.at("layers")?.child(LAYER));
         self.refuse_view(&x, "adding a gene index")?;
@@ -109,15 +110,21 @@ impl AnnDataShadow {
             let (Lookup::Stored(file), Lookup::Stored(_)) = (delta.lookup(&x), delta.lookup(&index)) else {
                 return Err(unsupported("there are pending changes to it or to its index: write() them first"));
             };
-            let info = codec::describe(store, &file)?.filter(|info| file == x && is_csr(info));
-            let info = info.ok_or_else(|| unsupported("only a csr_matrix in the file can get a gene index"))?;
+            let info = codec::describe(store, &file)?.ok_or_else(|| self.root.not_found(&x))?;
+            if file != x || !is_csr(&info) {
+                return Err(unsupported("only a csr_matrix gets a gene index: of others, genes are read as they are"));
+            }
             let old = match store.node(&index)? {
                 Some(old) if old.attrs.contains_key(SOURCE) => {
                     let old = codec::describe(store, &index)?;
                     store.remove(&index)?;
                     old.map(|info| Was { what: info.describe(), shape: info.shape })
                 }
-                Some(_) => return Err(Error::Exists { at: self.root.place(&index) }),
+                Some(_) => {
+                    let what = "a layer with the name of the gene index that is none (programs that write a file anew lose its \
+                                mark): remove it first";
+                    return Err(Error::Unsupported { at: self.root.place(&index), what: what.to_owned() });
+                }
                 None => None,
             };
             let layers = index.parent().unwrap_or_default();
@@ -154,7 +161,7 @@ pub(super) fn read(
     info: &Info,
     cut: Cut<'_>,
 ) -> Result<Option<Element>> {
-    let [rows, Some(genes)] = cut else { return Ok(None) };
+    let ([rows, Some(genes)], true) = (cut, root.core.gene_index) else { return Ok(None) };
     let &[n_rows, n_genes] = &info.shape[..] else { return Ok(None) };
     // Shares of the stored values that are looked at.
     let by_rows = rows.as_ref().map_or(n_rows, Rows::len) as f64 / n_rows as f64;
@@ -188,6 +195,16 @@ pub(super) fn read(
         // X is there all the same.
         Err(_) => Ok(None),
     }
+}
+
+/// Where the index of a matrix is, if it has one.
+pub(crate) fn index_of(store: &dyn ReadStore, matrix: &ElemPath) -> Result<Option<ElemPath>> {
+    let link = store.node(matrix)?.and_then(|node| node.text(INDEX).map(str::to_owned));
+    let Some(index) = link.and_then(|link| matrix.parent().unwrap_or_default().join(&link).ok()) else {
+        return Ok(None);
+    };
+    let is_index = store.node(&index)?.is_some_and(|node| node.text(SOURCE).is_some());
+    Ok(is_index.then_some(index))
 }
 
 fn is_csr(info: &Info) -> bool {

@@ -44,12 +44,13 @@ pub struct OpenOptions {
     pub(crate) mode: Mode,
     pub(crate) cache_budget: usize,
     pub(crate) locking: Locking,
+    pub(crate) gene_index: bool,
 }
 
 impl Default for OpenOptions {
-    /// Mode `r`, 256 MiB of cache, locking on.
+    /// Mode `r`, 256 MiB of cache, locking on, with the gene index.
     fn default() -> Self {
-        Self { mode: Mode::Read, cache_budget: 256 << 20, locking: Locking::On }
+        Self { mode: Mode::Read, cache_budget: 256 << 20, locking: Locking::On, gene_index: true }
     }
 }
 
@@ -73,6 +74,13 @@ impl OpenOptions {
     #[must_use]
     pub const fn locking(mut self, locking: Locking) -> Self {
         self.locking = locking;
+        self
+    }
+
+    /// Whether genes are read from the [gene index](super::AnnDataShadow::add_gene_index), if X has one that fits.
+    #[must_use]
+    pub const fn gene_index(mut self, yes: bool) -> Self {
+        self.gene_index = yes;
         self
     }
 }

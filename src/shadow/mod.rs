@@ -6,7 +6,7 @@
 mod anndata;
 mod core;
 mod frame;
-mod gene_index;
+pub(crate) mod gene_index;
 mod grow;
 mod insert;
 mod link;

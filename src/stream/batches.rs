@@ -58,6 +58,9 @@ impl Batch {
 /// An error is an item, and the last one. Dropped early, reading stops with what is being read.
 pub struct Minibatches {
     order: Vec<usize>,
+    /// Rows of a batch as they were asked for.
+    asked: usize,
+    /// Rows of a batch: no more than there are.
     size: usize,
     /// Rows read at once, a multiple of `size`.
     load: usize,
@@ -80,24 +83,27 @@ struct Load {
 impl Minibatches {
     pub(super) fn new(member: &Member, size: usize, seed: u64, shuffle: Shuffle) -> Result<Self> {
         let axis = Axis::rows(member)?;
-        let size = size.clamp(1, axis.len().max(1));
+        if size == 0 || shuffle == Shuffle::Blocks(0) {
+            return Err(Error::Unsupported { at: axis.place(), what: "batches or blocks of no rows".into() });
+        }
+        let (asked, size) = (size, size.min(axis.len().max(1)));
         let malformed = |what| Error::Malformed { at: axis.place(), what };
         check_memory(DType::U64, &[axis.len()]).map_err(malformed)?;
         let order = order(axis.len(), seed, shuffle);
         let fit = (LOAD / axis.bytes_per_line().saturating_mul(size as u64).max(1)).max(1) as usize;
         let load = match shuffle {
             // What was shuffled together is read together.
-            Shuffle::Blocks(n) => n.max(1).saturating_mul(BLOCKS).div_ceil(size).saturating_mul(size),
+            Shuffle::Blocks(n) => n.saturating_mul(BLOCKS).div_ceil(size).saturating_mul(size),
             Shuffle::None | Shuffle::Rows => size.saturating_mul(fit),
         };
-        Ok(Self { order, size, load, axis: Some(axis), loads: None, ready: None })
+        Ok(Self { order, asked, size, load, axis: Some(axis), loads: None, ready: None })
     }
 
     /// Leaves out the last batch if it has fewer rows than the others. To be said before the first batch is taken.
     #[must_use]
     pub fn drop_last(mut self, yes: bool) -> Self {
         if yes && self.axis.is_some() {
-            self.order.truncate(self.order.len() / self.size * self.size);
+            self.order.truncate(self.order.len() / self.asked * self.asked);
         }
         self
     }
@@ -191,7 +197,7 @@ mod tests {
 
     #[test]
     fn every_row_comes_once_whatever_the_order() {
-        for shuffle in [Shuffle::None, Shuffle::Rows, Shuffle::Blocks(7), Shuffle::Blocks(0), Shuffle::Blocks(1000)] {
+        for shuffle in [Shuffle::None, Shuffle::Rows, Shuffle::Blocks(7), Shuffle::Blocks(1000)] {
             for len in [0, 1, 6, 7, 500] {
                 let mut rows = order(len, 3, shuffle);
                 assert_eq!(rows, order(len, 3, shuffle), "the same seed");

@@ -73,7 +73,7 @@ impl Member {
     /// ```
     ///
     /// # Errors
-    /// As [`row_blocks`](Self::row_blocks).
+    /// As [`row_blocks`](Self::row_blocks); [`Error::Unsupported`] for batches or blocks of no rows.
     pub fn minibatches(&self, size: usize, seed: u64, shuffle: Shuffle) -> Result<Minibatches> {
         Minibatches::new(self, size, seed, shuffle)
     }

@@ -166,7 +166,7 @@ impl Pass<'_> {
             self.done += block.len() as u64;
             each(self, block)?;
             if (self.progress)(self.done.min(self.total), self.total).is_break() {
-                return Err(Error::Cancelled { at: self.ctx.place(), what: "writing it by its other axis".into() });
+                return Err(Error::Cancelled { at: self.ctx.place(), what: "adding a gene index".into() });
             }
         }
         Ok(())

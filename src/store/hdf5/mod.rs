@@ -5,6 +5,7 @@
 mod attrs;
 mod beside;
 mod bytes;
+mod chunk_tree;
 mod claim;
 mod compact;
 mod copy;

@@ -1,5 +1,6 @@
 //! [`Places`]: where the chunks of a dataset are in the file, and getting at their bytes without the library and its lock.
 
+use super::chunk_tree::{self, Described};
 use super::ffi::{self, Failure, Id, Layout, Outcome, Stored};
 use super::image::Image;
 use super::pipeline::{Pipeline, room};
@@ -176,7 +177,18 @@ fn chunks(
     let number = counts.iter().try_fold(1_usize, |n, &k| n.checked_mul(k));
     let few = lens.len() == shape.len() && number.is_some_and(|n| n <= MAX_PLACES);
     let Some(pipeline) = Pipeline::new(&layout.filters, bytes).filter(|_| few) else { return Ok(None) };
-    let Some(chunks) = ffi::stored_chunks(dataset, lens, &counts)? else { return Ok(None) };
+    let in_file = match ffi::header_of(dataset)? {
+        Some((header, base)) => {
+            let described = Described { header, base, lens, counts: &counts, item };
+            chunk_tree::chunks(&ffi::image_of(dataset)?, &described)
+        }
+        None => None,
+    };
+    let chunks = match in_file {
+        Some(chunks) => Some(chunks),
+        None => ffi::stored_chunks(dataset, lens, &counts)?,
+    };
+    let Some(chunks) = chunks else { return Ok(None) };
     let honest = |stored: &Stored| match pipeline.is_raw(stored.mask) {
         true => stored.bytes == bytes as u64,
         // No filter makes more than this of a chunk.

@@ -11,17 +11,15 @@ use std::ffi::{c_ulong, c_void};
 use std::io;
 use std::sync::{Arc, Once};
 
-use hdf5_metno_sys::h5::hsize_t;
-use hdf5_metno_sys::h5f::{H5Fget_create_plist, H5Fget_fileno};
+use hdf5_metno_sys::h5f::H5Fget_fileno;
 use hdf5_metno_sys::h5i::{H5Iget_file_id, hid_t};
-use hdf5_metno_sys::h5p::{H5Pget_sizes, H5Pget_userblock};
 use hdf5_metno_sys::h5t::*;
 use parking_lot::Mutex;
 
 use super::super::image::Image;
 use super::data::Items;
 use super::driver::image_of;
-use super::objects::is_writable;
+use super::objects::{base_of, is_writable};
 use super::types::{Class, Type};
 use super::{Failure, Id, Outcome, buffer, check, locked, plain};
 
@@ -192,17 +190,9 @@ struct HeapFile {
 impl HeapFile {
     fn of(object: &Id) -> Outcome<Self> {
         let file = Id::from_raw(plain!(H5Iget_file_id(object.raw()))?);
-        let creation = Id::from_raw(plain!(H5Fget_create_plist(file.raw()))?);
-        let (mut base, mut widths, mut number): (hsize_t, [usize; 2], c_ulong) = (0, [0; 2], 0);
-        // SAFETY: the pointers are to locals that outlive the calls.
-        check(|| unsafe { H5Pget_userblock(creation.raw(), &raw mut base) })?;
-        let [address, length] = &mut widths;
-        // SAFETY: as above.
-        check(|| unsafe { H5Pget_sizes(creation.raw(), address, length) })?;
-        if widths != [8, 8] {
-            return Err(Failure::new("texts in a file whose addresses are not of 8 bytes"));
-        }
-        // SAFETY: as above.
+        let base = base_of(&file)?.ok_or_else(|| Failure::new("texts in a file whose addresses are not of 8 bytes"))?;
+        let mut number: c_ulong = 0;
+        // SAFETY: the pointer is to a local that outlives the call.
         check(|| unsafe { H5Fget_fileno(file.raw(), &raw mut number) })?;
         Ok(Self { number, base, writable: is_writable(&file)?, bytes: image_of(object)? })
     }

@@ -33,7 +33,7 @@ pub(super) use objects::{
     Kind, LinkKind, attr_exists, attr_names, delete_attr, delete_link, flush, free_space, header_version, link,
     link_kind, links, move_link, new_attr, new_group, open_attr, open_object, reference_path, resolves,
 };
-pub(super) use place::{Stored, block as stored_block, chunks as stored_chunks};
+pub(super) use place::{Stored, block as stored_block, chunks as stored_chunks, header_of};
 pub(super) use types::{Class, Type};
 
 /// An id that is given back when dropped.

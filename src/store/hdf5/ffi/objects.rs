@@ -3,7 +3,7 @@
 use std::ffi::{CStr, CString, c_char, c_uint, c_void};
 use std::path::Path;
 
-use hdf5_metno_sys::h5::{H5_index_t, H5_iter_order_t};
+use hdf5_metno_sys::h5::{H5_index_t, H5_iter_order_t, hsize_t};
 use hdf5_metno_sys::h5a::*;
 use hdf5_metno_sys::h5f::*;
 use hdf5_metno_sys::h5g::H5Gcreate_anon;
@@ -48,6 +48,17 @@ pub(super) fn is_writable(file: &Id) -> Outcome<bool> {
     // SAFETY: the pointer is to a local that outlives the call.
     check(|| unsafe { H5Fget_intent(file.raw(), &raw mut intent) })?;
     Ok(intent & H5F_ACC_RDWR != 0)
+}
+
+/// Where addresses in a file count from: what precedes belongs to others. `None` if they are not of 8 bytes, as lengths are.
+pub(super) fn base_of(file: &Id) -> Outcome<Option<u64>> {
+    let creation = Id::from_raw(plain!(H5Fget_create_plist(file.raw()))?);
+    let (mut base, mut address, mut length): (hsize_t, usize, usize) = (0, 0, 0);
+    // SAFETY: the pointer is to a local that outlives the call.
+    check(|| unsafe { H5Pget_userblock(creation.raw(), &raw mut base) })?;
+    // SAFETY: as above.
+    check(|| unsafe { H5Pget_sizes(creation.raw(), &raw mut address, &raw mut length) })?;
+    Ok(([address, length] == [8, 8]).then_some(base))
 }
 
 /// Bytes inside the file that nothing uses, less where it ends: what goes makes this larger by its size, whether it leaves a

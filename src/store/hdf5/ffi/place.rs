@@ -4,9 +4,11 @@ use std::ffi::{c_int, c_uint, c_void};
 
 use hdf5_metno_sys::h5::hsize_t;
 use hdf5_metno_sys::h5d::{H5D_CHUNK_DONT_FILTER_PARTIAL_CHUNKS, H5Dchunk_iter, H5Dget_create_plist, H5Dget_offset};
+use hdf5_metno_sys::h5i::H5Iget_file_id;
 use hdf5_metno_sys::h5p::{H5P_DEFAULT, H5Pget_chunk_opts};
 
-use super::copying::storage_bytes;
+use super::copying::{identity, storage_bytes};
+use super::objects::{base_of, is_writable};
 use super::{Id, Outcome, check, locked, plain};
 
 /// A stretch of the file, from its very beginning: what precedes the HDF5 data in it is counted.
@@ -16,6 +18,16 @@ pub(in super::super) struct Stored {
     pub bytes: u64,
     /// A bit for each filter that a chunk has not passed.
     pub mask: u32,
+}
+
+/// The address of a dataset's header, and where addresses in the file count from. `None` in a file that is open for writing, as what the
+/// library knows of it may not be in there yet, and if addresses are not of 8 bytes.
+pub(in super::super) fn header_of(dataset: &Id) -> Outcome<Option<(u64, u64)>> {
+    let file = Id::from_raw(plain!(H5Iget_file_id(dataset.raw()))?);
+    let Some(base) = base_of(&file)?.filter(|_| !is_writable(&file).unwrap_or(true)) else { return Ok(None) };
+    // The token of an object in a file is its address.
+    let (token, _) = identity(dataset)?;
+    Ok(token.first_chunk().map(|&address| (u64::from_le_bytes(address), base)))
 }
 
 /// The one block that the items of a dataset are in; `None` if there is none, because nothing was ever written or because
