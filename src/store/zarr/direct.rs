@@ -1,5 +1,6 @@
 //! [`Direct`]: reading arrays of numbers. A chunk that is wanted as it lies is decoded straight to its place in the result; another
-//! one is decoded once, and its runs are copied. Of chunks that are stored as they are, only the bytes wanted are read.
+//! one is decoded once, and its runs are copied. Of chunks that are stored as they are, only the bytes wanted are read, but where
+//! they lie deflated in an archive.
 //!
 //! The result is cut into bands, one for each row of chunks, so that threads do not wait for each other. Chunks of which a part is
 //! wanted are remembered for the next request; those that are wanted whole are not, for whoever streams does not come back. At first
@@ -64,7 +65,8 @@ impl<'a> Direct<'a> {
             // Whoever comes back for more will come again.
             wanted = codec.chunk_bytes();
         }
-        if codec.is_raw() {
+        // Where an archive has compressed it, it is inflated once, not for every piece.
+        if codec.is_raw() && !source.is_packed(at, &spot.key) {
             if !self.read_raw(place, scratch, wish, &mut spot)? {
                 return self.fill(place);
             }

@@ -35,6 +35,13 @@ fn write(dir: &Path, chunk: [usize; 2], codecs: &Value, data: &Array) {
     }
 }
 
+/// The store in a zip archive beside it.
+fn archive(dir: &Path, method: CompressionMethod) -> ZarrStore {
+    let path = dir.with_extension(format!("{method}.zip"));
+    fs::write(&path, zipped(dir, "", method)).unwrap();
+    ZarrStore::open_zip(&path).unwrap()
+}
+
 fn selections() -> Vec<[Rows; 2]> {
     let rows = [
         Rows::All(23),
@@ -85,9 +92,11 @@ fn numbers_come_to_their_places_however_they_are_stored() {
             drop(ZarrStore::create(&dir, Flavour::V3).unwrap());
             write(&dir, chunk, &codecs, &data);
             let (kept, writer) = (ZarrStore::open_read(&dir).unwrap(), ZarrStore::open_write(&dir).unwrap());
+            let zips = [CompressionMethod::Stored, CompressionMethod::Deflated].map(|method| archive(&dir, method));
             for rows in selections() {
                 let fresh = ZarrStore::open_read(&dir).unwrap();
-                for (who, store) in [("fresh", &fresh), ("with chunks remembered", &kept), ("writing", &writer)] {
+                let own = [("fresh", &fresh), ("with chunks remembered", &kept), ("writing", &writer)];
+                for (who, store) in own.into_iter().chain(["archive", "deflated archive"].into_iter().zip(&zips)) {
                     let read = store.read(&at("x"), &rows).unwrap();
                     assert_eq!(read, data.take(&rows), "{name} {chunk:?} {rows:?} {who}");
                 }
@@ -123,6 +132,31 @@ fn of_chunks_stored_as_they_are_only_what_is_wanted_is_read() {
         let refused = store.read(&at("x"), &[rows, Rows::All(7)]);
         assert!(matches!(refused, Err(Error::Malformed { .. })), "{refused:?}");
     }
+}
+
+#[test]
+fn a_chunk_that_an_archive_has_compressed_is_inflated_once() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = temp.path().join("s.zarr");
+    drop(ZarrStore::create(&dir, Flavour::V3).unwrap());
+    let data = values();
+    write(&dir, [10, 7], &codecs()[0].1, &data);
+    // Rows of two chunks, some columns of others of these, and all of one chunk.
+    let (rows, part) = ([Rows::span(8, 12), Rows::All(7)], [Rows::span(0, 20), Rows::span(2, 4)]);
+    let whole = [Rows::span(0, 10), Rows::All(7)];
+    let costs = |method| {
+        let store = archive(&dir, method);
+        store.node(&at("x")).unwrap();
+        [&rows, &part, &whole].map(|rows| {
+            let before = store.stats();
+            assert_eq!(store.read(&at("x"), rows).unwrap(), data.take(rows));
+            let stats = store.stats() - before;
+            (stats.chunks, stats.bytes_read)
+        })
+    };
+    assert_eq!(costs(CompressionMethod::Stored)[0], (2, 4 * 28));
+    // Then they are remembered.
+    assert_eq!(costs(CompressionMethod::Deflated), [(2, 2 * 280), (0, 0), (0, 0)]);
 }
 
 #[test]
