@@ -361,7 +361,7 @@ fn shuffled_blocks_decode_each_chunk_once_if_batches_fit_into_16_of_them() {
 }
 
 #[test]
-fn a_chunk_of_a_hundred_million_rows_is_cut_without_counting_them() {
+fn a_chunk_of_a_hundred_million_rows_is_cut_into_blocks_of_the_bytes_asked_for() {
     const ROWS: usize = 100_000_000;
     let copy = Copy::of("pbmc68k_reduced_v3.zarr");
     let array = copy.path.join("uns/long");
