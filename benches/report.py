@@ -148,8 +148,9 @@ def tables(whole):
         f"{about['machine']}; commit {about['commit']}; Python {about['python']}, {versions}. "
         f"Medians of {about['rounds']} fresh processes, `~` of one; warm page cache.",
         "",
-        "Ours: seconds / peak MB / MB read (T10, T11: MB of the receipt, growth of the store). Others: seconds / peak MB. Limit: "
-        "seconds that one core needs to decode what has to be decoded, and ours ÷ (limit ÷ cores). T10, T11: by hand with fsync, too.",
+        "Ours: seconds / peak MB / MB read (T10, T11, T16: MB of the receipt, growth of the store). Others: seconds / peak MB. "
+        "Limit: seconds that one core needs to decode what has to be decoded, and ours ÷ (limit ÷ cores). "
+        "T10, T11: by hand with fsync, too.",
     ]
     stores = list(dict.fromkeys((row["set"], row["format"]) for row in whole["results"]))
     for name, fmt in stores:

@@ -8,7 +8,9 @@ use std::path::Path;
 
 use anndata_shadow::ndarray::Array2;
 use anndata_shadow::store::{Flavour, Hdf5Store, Style, WriteStore, ZarrStore, open_write};
-use anndata_shadow::{AnnDataShadow, Array, ElemPath, Element, Error, Kind, Mode, OpenOptions, Rows, WriteOptions};
+use anndata_shadow::{
+    AnnDataShadow, Array, ElemPath, Element, Error, GeneIndexOptions, Kind, Mode, OpenOptions, Rows, WriteOptions,
+};
 use serde_json::{Value, json};
 use stores::{CELLS, Copy, data, edit_v3};
 
@@ -173,6 +175,54 @@ fn sparse_matrices_that_contradict_themselves_are_errors() {
         }
         let error = copy.open().uns().element("m").unwrap_err();
         assert!(matches!(error, Error::Malformed { .. }) && error.to_string().contains("uns/m"), "{why}: {error:?}");
+    }
+}
+
+#[test]
+fn an_index_of_more_values_than_there_can_be_is_refused_at_once() {
+    const HUGE: u64 = 1 << 45;
+    let refused = |columns: u64, memory: usize| -> Error {
+        let copy = Copy::of("pbmc68k_reduced_v3.zarr");
+        {
+            let store = ZarrStore::open_write(&copy.path).unwrap();
+            let at = ElemPath::parse("X").unwrap();
+            store.remove(&at).unwrap();
+            let attrs = json!({"shape": [1, columns], "encoding-type": "csr_matrix", "encoding-version": "0.1.0"});
+            store.create_group(&at, attrs.as_object().unwrap()).unwrap();
+            let style = Style { like: None, resizable: true };
+            let part = |name: &str, array: Array| {
+                store.create_array(&at.join(name).unwrap(), &array, style, &serde_json::Map::new()).unwrap();
+            };
+            part("data", Array::from_vec(vec![0.0_f32]));
+            part("indices", Array::from_vec(vec![0_i32]));
+            part("indptr", Array::from_vec(vec![0, HUGE as i64]));
+            store.publish().unwrap();
+        }
+        // No chunk of them is there: they are all fill value.
+        for node in ["X/data", "X/indices"] {
+            edit_v3(&copy.path, node, |d| {
+                d["shape"] = json!([HUGE]);
+                d["chunk_grid"]["configuration"]["chunk_shape"] = json!([1 << 20]);
+            });
+            let _ = fs::remove_dir_all(copy.path.join(node).join("c"));
+        }
+        let before = copy.bytes();
+        let options = GeneIndexOptions::default().memory(memory);
+        let error = copy.open_to_write().add_gene_index(&options).unwrap_err();
+        assert!(copy.bytes() == before && error.to_string().contains("`X` in "), "{error}");
+        error
+    };
+    // More than there are places; so many that the passes would have no end, or with all memory too many columns to be counted.
+    for (columns, memory, why) in [
+        (3, 0, "for 1 × 3 places"),
+        (3, usize::MAX, "for 1 × 3 places"),
+        (HUGE, 0, "536870913 passes"),
+        (HUGE, 1 << 30, "passes"),
+        (HUGE, usize::MAX, "do not fit into memory"),
+    ] {
+        let error = refused(columns, memory);
+        assert!(matches!(error, Error::Unsupported { .. } | Error::Malformed { .. }), "{error:?}");
+        assert!(error.to_string().contains(why), "{columns} {memory}: {error}");
     }
 }
 

@@ -24,7 +24,8 @@ use anndata_shadow::ndarray::Array2;
 use anndata_shadow::{
     AnnDataShadow, Error, Mode, MuDataShadow, OpenOptions, Result, VerifyOptions, WriteOptions, verify,
 };
-use mutate::{Random, Seed};
+use common::dice::Dice;
+use mutate::Seed;
 
 /// Inputs of an ordinary run.
 const ORDINARY: usize = 600;
@@ -182,8 +183,8 @@ fn look_at(input: usize) {
     seen.texts.iter().for_each(|text| println!("  {text}"));
 }
 
-fn random(input: usize) -> Random {
-    Random::new(number("MUTATION_SEED", 1) as u64, input as u64)
+fn random(input: usize) -> Dice {
+    Dice::of(number("MUTATION_SEED", 1) as u64, input as u64)
 }
 
 fn name_of(input: usize) -> String {

@@ -12,7 +12,7 @@ use signal_hook::flag;
 /// The exit code of a command that Ctrl-C has ended, as shells have it.
 pub(crate) const INTERRUPTED: u8 = 130;
 
-/// Whether somebody has pressed Ctrl-C.
+/// Whether Ctrl-C ends the program: somebody has pressed it before, or nobody would hear of it.
 static STOP: AtomicBool = AtomicBool::new(false);
 
 /// A bar; it goes when it is dropped.
@@ -56,21 +56,34 @@ impl Drop for Bar {
     }
 }
 
-/// Watches over long work that can be stopped.
-pub(crate) struct Watch(Bar);
+/// Watches over long work that can be stopped. When it is dropped there is nothing left to stop: the next Ctrl-C ends the program
+/// at once.
+pub(crate) struct Watch {
+    bar: Bar,
+    /// Whether Ctrl-C is noted.
+    catches: bool,
+}
 
 impl Watch {
     pub(crate) fn new(bar: Bar) -> Self {
         // In this order: whether it is the second one is asked before the first one is noted. Where that cannot be, Ctrl-C ends
         // the program at once, which harms no file.
         let asked = flag::register_conditional_shutdown(SIGINT, INTERRUPTED.into(), &STOP);
-        let _ = asked.and_then(|_| flag::register(SIGINT, &STOP));
-        Self(bar)
+        let catches = asked.and_then(|_| flag::register(SIGINT, &STOP)).is_ok();
+        STOP.fetch_or(!catches, Ordering::Relaxed);
+        Self { bar, catches }
     }
 
     /// Shows how far it is; says whether it is to go on.
     pub(crate) fn tell(&self, done: u64, total: u64) -> ControlFlow<()> {
-        self.0.tell(done, total);
-        if STOP.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        self.bar.tell(done, total);
+        let stop = self.catches && STOP.load(Ordering::Relaxed);
+        if stop { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        STOP.store(true, Ordering::Relaxed);
     }
 }

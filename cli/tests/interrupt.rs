@@ -4,6 +4,7 @@
 
 mod bench;
 
+use std::io::Read;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -35,29 +36,46 @@ fn lengths(at: &Path) -> Vec<(std::path::PathBuf, u64)> {
     found
 }
 
-/// Starts `adshadow COMMAND STORE ARGS…`, sends SIGINT once `begun`, and checks that it says so and ends.
-fn interrupt(bench: &Bench, command: &str, args: &[&str], begun: impl Fn(&Child) -> bool) {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_adshadow"))
+/// Starts `adshadow COMMAND STORE ARGS…`.
+fn start(bench: &Bench, command: &str, args: &[&str]) -> Child {
+    Command::new(env!("CARGO_BIN_EXE_adshadow"))
         .arg(command)
         .arg(&bench.store)
         .args(args)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
-        .unwrap();
+        .unwrap()
+}
+
+/// What Ctrl-C does to a process.
+fn press_ctrl_c(child: &Child) {
+    let sent = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(sent.success());
+}
+
+/// Starts a command, sends SIGINT once `begun`, and checks that it says so and ends. False if it was done before.
+fn interrupt(bench: &Bench, command: &str, args: &[&str], begun: impl Fn(&Child) -> bool) -> bool {
+    let mut child = start(bench, command, args);
     let started = Instant::now();
     while !begun(&child) {
-        assert!(child.try_wait().unwrap().is_none(), "{command} has ended already");
+        if let Some(ended) = child.try_wait().unwrap() {
+            assert!(ended.success(), "{command}: {ended}");
+            return false;
+        }
         assert!(started.elapsed() < Duration::from_secs(60), "{command} does not begin");
         std::thread::sleep(Duration::from_millis(2));
     }
-    let sent = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
-    assert!(sent.success());
+    press_ctrl_c(&child);
     let ended = child.wait_with_output().unwrap();
+    if ended.status.success() {
+        return false;
+    }
     let said = String::from_utf8(ended.stderr).unwrap();
     assert_eq!((ended.status.code(), ended.stdout), (Some(130), Vec::new()), "{command}: {said}");
     let store = bench.store.file_name().unwrap().to_str().unwrap();
     assert!(said.starts_with("adshadow: error: ") && said.contains(store) && said.contains("cancelled"), "{said}");
+    true
 }
 
 /// Whether a process has a handler for SIGINT.
@@ -74,7 +92,8 @@ fn an_index_that_is_interrupted_leaves_the_file_as_it_was() {
         python(ENLARGE, &bench.store);
         let (before, seen) = (bytes_below(&bench.store), lengths(bench.dir.path()));
         // With so little memory it goes through X thirty times; it is interrupted when the first things are written.
-        interrupt(&bench, "index", &["--memory", "1"], |_| lengths(bench.dir.path()) != seen);
+        let stopped = interrupt(&bench, "index", &["--memory", "1"], |_| lengths(bench.dir.path()) != seen);
+        assert!(stopped, "{store}: it was done already");
         assert!(bytes_below(&bench.store) == before && lengths(bench.dir.path()) == seen, "{store}");
     }
 }
@@ -83,5 +102,25 @@ fn an_index_that_is_interrupted_leaves_the_file_as_it_was() {
 fn statistics_are_interrupted() {
     let bench = Bench::new("pbmc68k_reduced.h5ad");
     python(ENLARGE, &bench.store);
-    interrupt(&bench, "stats", &[], catches_ctrl_c);
+    // Who is slow to press it comes too late.
+    assert!((0..20).any(|_| interrupt(&bench, "stats", &[], catches_ctrl_c)));
+}
+
+#[test]
+fn when_the_work_is_done_ctrl_c_ends_the_command_at_once() {
+    let bench = Bench::new("pbmc68k_reduced.h5ad");
+    python(ENLARGE, &bench.store);
+    let mut child = start(&bench, "stats", &["--axis", "cells"]);
+    // Prints more than a pipe holds, of which nobody takes more than the beginning.
+    child.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
+    press_ctrl_c(&child);
+    let pressed = Instant::now();
+    let code = loop {
+        match child.try_wait().unwrap() {
+            Some(ended) => break ended.code(),
+            None if pressed.elapsed() > Duration::from_secs(60) => break child.kill().ok().and(None),
+            None => std::thread::sleep(Duration::from_millis(2)),
+        }
+    };
+    assert_eq!(code, Some(130));
 }

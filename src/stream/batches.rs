@@ -28,7 +28,8 @@ pub enum Shuffle {
     /// Blocks of so many consecutive rows come in random order; 16 at a time are taken together and their rows shuffled. Reads
     /// about as fast as in order, and mixes only rows whose blocks came together: rows that are stored side by side are in the
     /// same batch far more often than by chance. Should the rows not be a multiple of the block, the short block is among the
-    /// last 16. Least is read where the block is a multiple of the batch, or the batch of the block.
+    /// last 16. Least is read where 16 blocks are a multiple of the batch: else what was shuffled together is read in two parts,
+    /// and some chunks twice.
     Blocks(usize),
 }
 
@@ -92,7 +93,7 @@ impl Minibatches {
         let order = order(axis.len(), seed, shuffle);
         let fit = (LOAD / axis.bytes_per_line().saturating_mul(size as u64).max(1)).max(1) as usize;
         let load = match shuffle {
-            // What was shuffled together is read together.
+            // What was shuffled together is read together, as far as batches fit.
             Shuffle::Blocks(n) => n.saturating_mul(BLOCKS).div_ceil(size).saturating_mul(size),
             Shuffle::None | Shuffle::Rows => size.saturating_mul(fit),
         };

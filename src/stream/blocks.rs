@@ -15,7 +15,8 @@ use crate::value::{Element, FromElement};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BlockSize {
     /// About so many bytes decoded: in dense arrays whole chunks, where a row of chunks is no more than twice that; in CSR
-    /// matrices by the entries that are stored.
+    /// matrices by the entries that are stored, each counted as its value and 4 bytes (where indices are int64, a block is larger
+    /// than was asked for by that: half as large again with float32).
     Bytes(usize),
     /// So many rows; the last block may have fewer.
     Rows(usize),

@@ -14,7 +14,8 @@ use crate::value::{DType, Element, SparseFormat};
 
 /// What an item is taken to have whose size is not known.
 const UNKNOWN: u64 = 32;
-/// What a line of a sparse matrix takes besides its entries, and the position of an entry.
+/// What a line of a sparse matrix takes besides its entries, and the position of an entry (int32; how wide those stored are is not
+/// asked).
 const LINE: u64 = 8;
 const INDEX: u64 = 4;
 /// Lines of which the entries are counted in one step.

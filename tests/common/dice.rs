@@ -6,12 +6,29 @@ use anndata_shadow::Rows;
 pub struct Dice(pub u64);
 
 impl Dice {
-    /// A number below `n`; 0 if there is none.
-    pub fn below(&mut self, n: usize) -> usize {
+    /// One of many sequences of numbers that a seed has.
+    pub fn of(seed: u64, sequence: u64) -> Self {
+        let mut mixed = Self(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ sequence.wrapping_mul(0xD1B5_4A32_D192_ED03));
+        mixed.next();
+        mixed
+    }
+
+    /// Any number.
+    pub fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        ((z ^ (z >> 31)) % n.max(1) as u64) as usize
+        z ^ (z >> 31)
+    }
+
+    /// A number below `n`; 0 if there is none.
+    pub fn below(&mut self, n: usize) -> usize {
+        (self.next() % n.max(1) as u64) as usize
+    }
+
+    /// One of these.
+    pub fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
+        &from[self.below(from.len())]
     }
 
     /// From `-n - 2` to `n + 2`: bounds of slices are clamped.

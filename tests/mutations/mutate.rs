@@ -5,35 +5,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use crate::{common, stores};
-
-/// SplitMix64: equal seeds, equal numbers, everywhere.
-pub struct Random(u64);
-
-impl Random {
-    pub fn new(seed: u64, stream: u64) -> Self {
-        let mut mixed = Self(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ stream.wrapping_mul(0xD1B5_4A32_D192_ED03));
-        mixed.next();
-        mixed
-    }
-
-    pub fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    }
-
-    /// A number below `n`; 0 if there is none.
-    pub fn below(&mut self, n: usize) -> usize {
-        if n == 0 { 0 } else { (self.next() % n as u64) as usize }
-    }
-
-    fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
-        &from[self.below(from.len())]
-    }
-}
+use crate::common::{self, dice::Dice};
+use crate::stores;
 
 /// A sound store to damage: its files by their path inside it ("" for a single file).
 pub struct Seed {
@@ -112,7 +85,7 @@ pub fn inner_objects(name: &str) -> &'static [&'static str] {
 }
 
 /// Writes a damaged copy of a store into a folder.
-pub fn damaged(seed: &Seed, others: &[Seed], random: &mut Random, folder: &Path) -> PathBuf {
+pub fn damaged(seed: &Seed, others: &[Seed], random: &mut Dice, folder: &Path) -> PathBuf {
     let path = folder.join(&seed.name);
     let is_file = seed.files.len() == 1 && seed.files[0].0.as_os_str().is_empty();
     let mut files = seed.files.clone();
@@ -161,7 +134,7 @@ const HOSTILE: [u64; 16] = [
 const MARKS: [&[u8]; 10] =
     [b"\x89HDF", b"TREE", b"HEAP", b"SNOD", b"GCOL", b"OHDR", b"FRHP", b"BTHD", b"FHDB", b"encoding-type"];
 
-fn damage_bytes(bytes: &mut Vec<u8>, other: &[u8], random: &mut Random) {
+fn damage_bytes(bytes: &mut Vec<u8>, other: &[u8], random: &mut Dice) {
     if bytes.is_empty() {
         return;
     }
@@ -202,7 +175,7 @@ fn damage_bytes(bytes: &mut Vec<u8>, other: &[u8], random: &mut Random) {
 }
 
 /// A place in a file, mostly near one of its structures.
-fn somewhere(bytes: &[u8], random: &mut Random) -> usize {
+fn somewhere(bytes: &[u8], random: &mut Dice) -> usize {
     let mark = random.pick(&MARKS);
     if random.below(3) > 0 {
         let found: Vec<usize> =
@@ -215,7 +188,7 @@ fn somewhere(bytes: &[u8], random: &mut Random) -> usize {
 }
 
 /// Replaces a number of 1, 2, 4 or 8 bytes.
-fn inflate(bytes: &mut [u8], place: usize, random: &mut Random) {
+fn inflate(bytes: &mut [u8], place: usize, random: &mut Dice) {
     let width = *random.pick(&[1, 2, 4, 8, 8]);
     let at = place / width * width;
     if at + width > bytes.len() {
@@ -233,7 +206,7 @@ fn is_document(path: &Path) -> bool {
     name.starts_with(".z") || name == "zarr.json"
 }
 
-fn damage_directory(files: &mut Vec<(PathBuf, Vec<u8>)>, random: &mut Random) {
+fn damage_directory(files: &mut Vec<(PathBuf, Vec<u8>)>, random: &mut Dice) {
     let (documents, chunks): (Vec<usize>, Vec<usize>) = (0..files.len()).partition(|&i| is_document(&files[i].0));
     let documents: Vec<usize> = documents.into_iter().filter(|&i| !files[i].1.is_empty()).collect();
     // The root's documents, of which one holds the map, more often than others.
@@ -265,7 +238,7 @@ fn damage_directory(files: &mut Vec<(PathBuf, Vec<u8>)>, random: &mut Random) {
 }
 
 /// Changes one value somewhere in a JSON document.
-fn edit_document(bytes: &mut Vec<u8>, random: &mut Random) {
+fn edit_document(bytes: &mut Vec<u8>, random: &mut Dice) {
     let Ok(mut whole) = serde_json::from_slice::<Value>(bytes) else { return };
     let mut places = Vec::new();
     pointers(&whole, &mut String::new(), &mut places);
@@ -311,7 +284,7 @@ fn pointers(value: &Value, at: &mut String, found: &mut Vec<String>) {
 }
 
 /// What a value is replaced by; `None` to take it away.
-fn hostile(value: &Value, other: Value, random: &mut Random) -> Option<Value> {
+fn hostile(value: &Value, other: Value, random: &mut Dice) -> Option<Value> {
     const NUMBERS: [i64; 12] = [-1, 0, 1, 3, 1 << 20, 1 << 31, 1 << 32, 1 << 40, 1 << 60, i64::MAX, i64::MIN, -5];
     const TEXTS: [&str; 40] = [
         "",

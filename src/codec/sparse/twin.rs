@@ -19,6 +19,8 @@ use crate::value::{Array, DType, Indices, Item, SparseFormat, check_memory, with
 const BLOCK: usize = 4 << 20;
 /// Entries that are put together at a time, however small the budget: or the passes would have no end.
 const LEAST: usize = 64 << 10;
+/// Entries that are looked at in all passes: weeks. A matrix that would take more is damaged, or the budget far too small.
+const MOST_LOOKED_AT: u64 = 1 << 50;
 
 /// How a twin is written.
 pub(crate) struct Twin<'a> {
@@ -32,10 +34,21 @@ pub(crate) struct Twin<'a> {
 }
 
 /// Stages the twin of the matrix at `ctx` at `to`. Gives the bytes that it has in memory.
+///
+/// # Errors
+/// [`Error::Unsupported`] for values that are no numbers, for more entries than the matrix has places, and where so small a
+/// budget would make the passes too many; [`Error::Malformed`]; [`Error::Cancelled`]; those of the store.
 pub(crate) fn encode(ctx: &Ctx<'_>, store: &dyn WriteStore, to: &ElemPath, twin: Twin<'_>) -> Result<usize> {
     let parts = Parts::of(ctx)?;
-    let unread = || Error::Unsupported { at: ctx.place(), what: format!("{} values", parts.data_meta.stored) };
-    let dtype = parts.data_meta.dtype.filter(|dtype| dtype.is_numeric()).ok_or_else(unread)?;
+    let unsupported = |what| Error::Unsupported { at: ctx.place(), what };
+    let dtype = parts.data_meta.dtype.filter(|dtype| dtype.is_numeric());
+    let dtype = dtype.ok_or_else(|| unsupported(format!("{} values", parts.data_meta.stored)))?;
+    let nnz = parts.nnz as u64;
+    let [rows, columns] = parts.shape.map(|n| n as u64);
+    // An array may claim any length: what is not there is its fill value.
+    if nnz > rows.saturating_mul(columns) {
+        return Err(unsupported(format!("{nnz} values are stored for {rows} × {columns} places")));
+    }
     let spans = parts.spans(ctx, &Rows::All(parts.shape[parts.format.major()]))?;
     let multiple = parts.multiple(BLOCK);
     let block = BLOCK.next_multiple_of(multiple);
@@ -43,11 +56,16 @@ pub(crate) fn encode(ctx: &Ctx<'_>, store: &dyn WriteStore, to: &ElemPath, twin:
     let index = if narrow { DType::I32 } else { DType::I64 };
     let item = dtype.size().unwrap_or(0) + index.size().unwrap_or(0);
     let most = (twin.budget / item.max(1)).max(LEAST) as u64;
-    let total = parts.nnz as u64 * (1 + (parts.nnz as u64).div_ceil(most));
+    let passes = 1 + nnz.div_ceil(most);
+    let total = nnz.saturating_mul(passes);
+    if total > MOST_LOOKED_AT {
+        let why = format!("it would take {passes} passes over {nnz} values: allow more memory");
+        return Err(unsupported(why));
+    }
     let mut pass = Pass { ctx, parts: &parts, spans: &spans, block, done: 0, total, progress: twin.progress };
     let starts = pass.starts()?;
     let lots = lots(&starts, most);
-    pass.total = parts.nnz as u64 * (1 + lots.len() as u64);
+    pass.total = nnz.saturating_mul(1 + lots.len() as u64);
 
     let other = if parts.format == SparseFormat::Csr { SparseFormat::Csc } else { SparseFormat::Csr };
     let mut attrs = twin.attrs;
@@ -124,6 +142,9 @@ impl Pass<'_> {
     ) -> Result<(Array, Array)> {
         let base = starts[lot.start];
         let count = (starts[lot.end] - base) as usize;
+        // A single line may have more entries than the budget allows.
+        let fits = check_memory(T::DTYPE, &[count]).and_then(|()| check_memory(I::DTYPE, &[count]));
+        fits.map_err(|what| self.ctx.malformed(what))?;
         let mut next: Vec<usize> = starts[lot.clone()].iter().map(|start| (start - base) as usize).collect();
         let (mut values, mut rows) = (vec![T::default(); count], vec![I::default(); count]);
         let mut row = 0;

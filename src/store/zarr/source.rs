@@ -81,10 +81,11 @@ impl Source {
 
     /// As it is now, for reading.
     pub(super) fn reading(root: &Path) -> Self {
-        // The clock of the file system may be ahead of ours.
-        let changed = fs::metadata(root).and_then(|found| found.modified());
+        // The clock of the file system may be ahead of ours. What was copied last (`cp -a`) is the root, whose time of modification
+        // may be of long ago, and that of change is not.
+        let there = fs::metadata(root).ok().and_then(|found| FileId::of(&found).latest());
         let now = SystemTime::now();
-        Self { since: Some(changed.map_or(now, |changed| now.max(changed))), ..Self::new(root) }
+        Self { since: Some(there.map_or(now, |there| now.max(there))), ..Self::new(root) }
     }
 
     /// The store inside a zip archive.

@@ -49,6 +49,11 @@ impl FileId {
         self.inode == other.inode
     }
 
+    /// When it was last modified or changed.
+    pub(super) fn latest(&self) -> Option<SystemTime> {
+        self.modified.max(self.changed)
+    }
+
     /// Whether it was changed after a moment (of opening). A time in the future is that of another clock and tells nothing.
     pub(super) fn is_newer_than(&self, since: SystemTime) -> bool {
         let now = SystemTime::now();
@@ -122,4 +127,42 @@ fn documents(dir: &Path) -> Documents {
 
 pub(super) fn changed(source: &Source) -> Error {
     Error::StoreChanged { at: source.place(&ElemPath::root()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_newer_was_modified_or_changed_between_the_opening_and_now() {
+        let now = SystemTime::now();
+        let [past, opened, since, future] = [-3000, -2000, -1000, 1000].map(|seconds: i64| {
+            let by = std::time::Duration::from_secs(seconds.unsigned_abs());
+            if seconds < 0 { now - by } else { now + by }
+        });
+        let id = |modified, changed| FileId { inode: (0, 0), len: 0, modified, changed };
+        for (modified, changed, newer) in [
+            (Some(past), Some(past), false),
+            (Some(opened), Some(opened), false),
+            (Some(since), Some(past), true),
+            // `cp -p` and `rsync -t`.
+            (Some(past), Some(since), true),
+            // Where the system has no time of change.
+            (Some(past), None, false),
+            (Some(since), None, true),
+            (None, None, false),
+            // Other clocks: those say nothing, and hide nothing.
+            (Some(future), Some(future), false),
+            (Some(future), Some(past), false),
+            (Some(future), Some(since), true),
+            (Some(since), Some(future), true),
+        ] {
+            let id = id(modified, changed);
+            assert_eq!(id.is_newer_than(opened), newer, "{id:?}");
+            // Who opens a store counts from the latest of what was there: else a copy (`cp -a`) on a server whose clock is ahead
+            // would be newer as soon as that time has come.
+            let counted = id.latest().unwrap_or(opened).max(opened);
+            assert!(!id.is_newer_than(counted), "{id:?}");
+        }
+    }
 }
