@@ -2,8 +2,8 @@
 //! half a microsecond for each chunk, and most reads of a few rows would be nothing but that.
 //!
 //! Only what h5py writes unless told otherwise is understood (section numbers are those of the HDF5 file format specification, version
-//! 3): object headers of version 1 (IV.A.1.a), data layout messages of version 3 (IV.A.2.i) and B-trees of version 1 (III.A.1).
-//! Whatever else there is, or does not add up, is left to the library.
+//! 3): object headers (IV.A.1), data layout messages of version 3 (IV.A.2.i) and B-trees of version 1 (III.A.1). Whatever else there
+//! is, or does not add up, is left to the library.
 
 use super::ffi::Stored;
 use super::image::Image;
@@ -61,22 +61,17 @@ fn read(image: &Image, base: u64, at: u64, len: u64) -> Option<Vec<u8>> {
 fn root(image: &Image, dataset: &Described<'_>) -> Option<u64> {
     const LAYOUT: u64 = 0x08;
     const CONTINUATION: u64 = 0x10;
-    let head = read(image, dataset.base, dataset.header, 16)?;
-    if head[..2] != [1, 0] {
-        return None;
-    }
-    let mut blocks = vec![(dataset.header.checked_add(16)?, number(&head[8..12]))];
+    let (form, first) = Form::of(image, dataset)?;
+    let mut blocks = vec![first];
     let (mut messages, mut next) = (0, 0);
     while let Some(&(at, len)) = blocks.get(next) {
-        next += 1;
         let bytes = read(image, dataset.base, at, Some(len).filter(|&len| len <= MAX_BLOCK)?)?;
-        let mut rest = &bytes[..];
-        while rest.len() >= 8 {
-            messages += 1;
-            let (head, after) = rest.split_at(8);
-            let (data, after) = after.split_at_checked(number(&head[2..4]) as usize)?;
-            rest = after;
-            match number(&head[..2]) {
+        let mut rest = if next > 0 { form.inside(&bytes)? } else { &bytes };
+        next += 1;
+        // At the end there may be less than a message.
+        while let Some((kind, data, after)) = form.message(rest) {
+            (rest, messages) = (after, messages + 1);
+            match kind {
                 LAYOUT => return layout(data, dataset),
                 CONTINUATION => blocks.push((number(data.get(..8)?), number(data.get(8..16)?))),
                 _ => {}
@@ -87,6 +82,55 @@ fn root(image: &Image, dataset: &Described<'_>) -> Option<u64> {
         }
     }
     None
+}
+
+/// How an object header is laid out.
+enum Form {
+    V1,
+    /// Of version 2; whether messages say when they were made.
+    V2 {
+        ordered: bool,
+    },
+}
+
+impl Form {
+    /// With the address and length of the first messages.
+    fn of(image: &Image, dataset: &Described<'_>) -> Option<(Self, (u64, u64))> {
+        let at = dataset.header;
+        let head = read(image, dataset.base, at, 16)?;
+        if head[..2] == [1, 0] {
+            return Some((Self::V1, (at.checked_add(16)?, number(&head[8..12]))));
+        }
+        if head[..5] != *b"OHDR\x02" {
+            return None;
+        }
+        let flags = head[5];
+        let times = if flags & 0x20 == 0 { 0 } else { 16 };
+        let phases = if flags & 0x10 == 0 { 0 } else { 4 };
+        let (from, width) = (at.checked_add(6 + times + phases)?, 1 << (flags & 3));
+        let len = number(&read(image, dataset.base, from, width)?);
+        Some((Self::V2 { ordered: flags & 4 != 0 }, (from.checked_add(width)?, len)))
+    }
+
+    /// The messages in a further block.
+    fn inside<'b>(&self, block: &'b [u8]) -> Option<&'b [u8]> {
+        match self {
+            Self::V1 => Some(block),
+            // And a checksum behind them.
+            Self::V2 { .. } => block.strip_prefix(b"OCHK")?.split_last_chunk::<4>().map(|(messages, _)| messages),
+        }
+    }
+
+    /// The first of these messages: its type, what it says, and the messages behind it.
+    fn message<'b>(&self, block: &'b [u8]) -> Option<(u64, &'b [u8], &'b [u8])> {
+        let (head, kind, size) = match self {
+            Self::V1 => (8, 0..2, 2..4),
+            Self::V2 { ordered } => (if *ordered { 6 } else { 4 }, 0..1, 1..3),
+        };
+        let (head, rest) = block.split_at_checked(head)?;
+        let (data, after) = rest.split_at_checked(number(&head[size]) as usize)?;
+        Some((number(&head[kind]), data, after))
+    }
 }
 
 /// The address in a layout message of version 3, class 2 (chunked).
