@@ -196,7 +196,10 @@ class ByHand(Task):
     def edit(self, group, name, values):
         """Adds an element, in `obs` to the list of columns too, and brings the consolidated map up to date."""
         root = self.root("r+")
-        self.modules["anndata"].io.write_elem(root[group], name, values)
+        # Compressed where the store is: what is written in another way is another task.
+        compression = root["obsm"][self.facts["embedding"]].compression if self.hdf5 else None
+        kwargs = {"compression": compression} if compression else {}
+        self.modules["anndata"].io.write_elem(root[group], name, values, dataset_kwargs=kwargs)
         if group == "obs":
             order = [*root["obs"].attrs["column-order"], name]
             root["obs"].attrs["column-order"] = np.array(order, dtype=object) if self.hdf5 else order
