@@ -255,8 +255,9 @@ fn a_few_values_that_differ_are_found_by_a_deep_look_and_the_index_can_be_left_a
                     x['data'][123456] = 4321";
         python(code, &path);
         let report = anndata_shadow::verify(&path, &deep).unwrap();
-        let [found] = &report.findings[..] else { panic!("{store}: {:?}", report.findings) };
-        assert_eq!((found.severity, found.path.as_str()), (anndata_shadow::Severity::Stale, "layers/X_csc"), "{found}");
+        let wrong = report.findings.iter().filter(|found| found.severity != anndata_shadow::Severity::Note);
+        let wrong: Vec<_> = wrong.map(|found| (found.severity, found.path.as_str())).collect();
+        assert_eq!(wrong, [(anndata_shadow::Severity::Stale, "layers/X_csc")], "{store}: {:?}", report.findings);
         let shadow = AnnDataShadow::open_with(&path, &OpenOptions::default().gene_index(false)).unwrap();
         let x = shadow.x().read::<Sparse>().unwrap().to_dense().unwrap().to_f64().unwrap();
         let genes: Vec<Sparse> = (0..4).map(|i| part(&shadow, .., i * 500..(i + 1) * 500)).collect();

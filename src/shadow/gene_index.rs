@@ -98,8 +98,9 @@ impl AnnDataShadow {
     ///
     /// # Errors
     /// [`Error::NotFound`] without X; [`Error::Unsupported`] if X in the file is not a CSR matrix, or is stored in a way in which
-    /// other programs' changes could not be noticed, or if there is a layer of that name that is no index; [`Error::Cancelled`];
-    /// as [`write`](Self::write).
+    /// other programs' changes could not be noticed, or holds more values than there are places in it, or needs so many passes that
+    /// they would never end (allow more memory then), or if there is a layer of that name that is no index; [`Error::Malformed`]
+    /// if a gene's values do not fit into memory; [`Error::Cancelled`]; as [`write`](Self::write).
     pub fn add_gene_index(&self, options: &GeneIndexOptions<'_>) -> Result<Receipt> {
         let (x, index) = (self.root.at("X")?, self.root.at("layers")?.child(LAYER));
         self.refuse_view(&x, "adding a gene index")?;
