@@ -93,7 +93,7 @@ impl AnnDataShadow {
     /// three in a thousand of all values in a row, or scattered ones); of a *compressed* one, a change that leaves its chunks as
     /// long as they were, to the byte, and the same where they are looked at, as may happen with lz4 and blosc (zlib and gzip end
     /// chunks with a checksum, which is looked at in up to 1024 of them); and changes of a few rows of the layer `X_csc` itself.
-    /// Remove the layer before such edits, or make it anew afterwards. [`verify`](crate::verify) with `deep` compares all values;
+    /// Remove the layer before such edits, or make it anew afterwards. `verify` with `deep` compares all values;
     /// [`OpenOptions::gene_index`](super::OpenOptions::gene_index) leaves the index alone.
     ///
     /// # Errors
