@@ -193,6 +193,16 @@ for edit in doubled, quadrupled, negated, one_gene, turned, rows, lengths:
         f.close()
 "#;
 
+/// Changes `x` in place, which others may have open, as another program does.
+fn edit_x(path: &Path, edit: &str) {
+    let open = "import os, sys\n\
+                os.environ['HDF5_USE_FILE_LOCKING'] = 'FALSE'\n\
+                import h5py, zarr\n\
+                p = sys.argv[1]\n\
+                x = (h5py.File(p, 'r+') if p.endswith('h5ad') else zarr.open_group(p, mode='r+', use_consolidated=False))['X']\n";
+    python(&format!("{open}{edit}"), path);
+}
+
 #[test]
 fn it_is_passed_over_where_another_program_has_changed_x() {
     let folder = made(&STORES);
@@ -221,13 +231,7 @@ fn a_handle_that_is_opened_again_looks_again() {
         open(&path, Mode::ReadWrite).add_gene_index(&GeneIndexOptions::default()).unwrap();
         let shadow = open(&path, Mode::Read);
         let old = part(&shadow, .., 0..40);
-        let code = "import os, sys\n\
-                    os.environ['HDF5_USE_FILE_LOCKING'] = 'FALSE'\n\
-                    import h5py, zarr\n\
-                    p = sys.argv[1]\n\
-                    x = (h5py.File(p, 'r+') if p.endswith('h5ad') else zarr.open_group(p, mode='r+', use_consolidated=False))['X']\n\
-                    x['data'][1000:3000] = x['data'][1000:3000] * 2";
-        python(code, &path);
+        edit_x(&path, "x['data'][1000:3000] = x['data'][1000:3000] * 2");
         shadow.reopen(Mode::Read).unwrap();
         let now = part(&shadow, .., 0..40);
         let (doubled, others) = (|x: f64, y: f64| x == 2.0 * y, |x: f64, y: f64| x == y);
@@ -247,13 +251,7 @@ fn a_few_values_that_differ_are_found_by_a_deep_look_and_the_index_can_be_left_a
         open(&path, Mode::ReadWrite).add_gene_index(&GeneIndexOptions::default()).unwrap();
         let deep = anndata_shadow::VerifyOptions::default().deep(true);
         assert!(anndata_shadow::verify(&path, &deep).unwrap().is_sound());
-        let code = "import os, sys\n\
-                    os.environ['HDF5_USE_FILE_LOCKING'] = 'FALSE'\n\
-                    import h5py, zarr\n\
-                    p = sys.argv[1]\n\
-                    x = (h5py.File(p, 'r+') if p.endswith('h5ad') else zarr.open_group(p, mode='r+', use_consolidated=False))['X']\n\
-                    x['data'][123456] = 4321";
-        python(code, &path);
+        edit_x(&path, "x['data'][123456] = 4321");
         let report = anndata_shadow::verify(&path, &deep).unwrap();
         let wrong = report.findings.iter().filter(|found| found.severity != anndata_shadow::Severity::Note);
         let wrong: Vec<_> = wrong.map(|found| (found.severity, found.path.as_str())).collect();

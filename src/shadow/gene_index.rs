@@ -170,8 +170,7 @@ pub(super) fn read(
     if !is_csr(info) || by_genes >= by_rows || genes.is_empty() {
         return Ok(None);
     }
-    let Some(link) = store.node(file)?.and_then(|node| node.text(INDEX).map(str::to_owned)) else { return Ok(None) };
-    let Ok(index) = root.at(&link) else { return Ok(None) };
+    let Some(index) = named(store, &root.base, file)? else { return Ok(None) };
     // Only as it is in the file; what is pending may be anything.
     match root.core.state().overlay.delta.lookup(&index) {
         Lookup::Stored(there) if there == index => {}
@@ -200,12 +199,15 @@ pub(super) fn read(
 
 /// Where the index of a matrix is, if it has one.
 pub(crate) fn index_of(store: &dyn ReadStore, matrix: &ElemPath) -> Result<Option<ElemPath>> {
-    let link = store.node(matrix)?.and_then(|node| node.text(INDEX).map(str::to_owned));
-    let Some(index) = link.and_then(|link| matrix.parent().unwrap_or_default().join(&link).ok()) else {
-        return Ok(None);
-    };
+    let Some(index) = named(store, &matrix.parent().unwrap_or_default(), matrix)? else { return Ok(None) };
     let is_index = store.node(&index)?.is_some_and(|node| node.text(SOURCE).is_some());
     Ok(is_index.then_some(index))
+}
+
+/// Where a matrix of the object at `base` says that its index is.
+fn named(store: &dyn ReadStore, base: &ElemPath, matrix: &ElemPath) -> Result<Option<ElemPath>> {
+    let node = store.node(matrix)?;
+    Ok(node.as_ref().and_then(|node| node.text(INDEX)).and_then(|link| base.join(link).ok()))
 }
 
 fn is_csr(info: &Info) -> bool {

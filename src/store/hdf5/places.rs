@@ -49,11 +49,11 @@ impl Places {
         if shape.is_empty() || bytes == 0 {
             return Ok(None);
         }
+        let image = ffi::image_of(dataset)?;
         let found = match &layout.chunks {
             None => block(dataset, shape, bytes)?,
-            Some(lens) => chunks(dataset, layout, lens, shape, item)?,
+            Some(lens) => chunks(dataset, &image, layout, lens, shape, item)?,
         };
-        let image = ffi::image_of(dataset)?;
         let end = image.end();
         let inside = |s: &Stored| s.at.checked_add(s.bytes).is_some_and(|last| last <= end);
         let new =
@@ -167,6 +167,7 @@ fn block(dataset: &Id, shape: &[usize], bytes: usize) -> Outcome<Option<(Vec<usi
 
 fn chunks(
     dataset: &Id,
+    image: &Image,
     layout: &Layout,
     lens: &[usize],
     shape: &[usize],
@@ -177,18 +178,14 @@ fn chunks(
     let number = counts.iter().try_fold(1_usize, |n, &k| n.checked_mul(k));
     let few = lens.len() == shape.len() && number.is_some_and(|n| n <= MAX_PLACES);
     let Some(pipeline) = Pipeline::new(&layout.filters, bytes).filter(|_| few) else { return Ok(None) };
-    let in_file = match ffi::header_of(dataset)? {
-        Some((header, base)) => {
-            let described = Described { header, base, lens, counts: &counts, item };
-            chunk_tree::chunks(&ffi::image_of(dataset)?, &described)
-        }
-        None => None,
+    let described = |(header, base)| Described { header, base, lens, counts: &counts, item };
+    let chunks = match ffi::header_of(dataset)?.and_then(|at| chunk_tree::chunks(image, &described(at))) {
+        Some(chunks) => chunks,
+        None => match ffi::stored_chunks(dataset, lens, &counts)? {
+            Some(chunks) => chunks,
+            None => return Ok(None),
+        },
     };
-    let chunks = match in_file {
-        Some(chunks) => Some(chunks),
-        None => ffi::stored_chunks(dataset, lens, &counts)?,
-    };
-    let Some(chunks) = chunks else { return Ok(None) };
     let honest = |stored: &Stored| match pipeline.is_raw(stored.mask) {
         true => stored.bytes == bytes as u64,
         // No filter makes more than this of a chunk.
