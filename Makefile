@@ -12,18 +12,25 @@ SCALE ?= 1
 BENCH_DATA ?= target/bench/data
 BENCH ?=
 
-.PHONY: demo test corpus mutations lint bench setup
+.PHONY: demo test python corpus mutations lint bench setup
 
 demo: setup
 	cargo build --workspace --bins --examples
 	target/debug/examples/demo
 
-# The examples and the command line are built first: tests run them as a user would.
+# The examples and the command line are built first: tests run them as a user would. The Python package comes last, for its wheel
+# is linked from what the others have compiled.
 test:
 	tools/setup.sh --fixtures
 	cargo build --workspace --bins --examples
 	cargo test --workspace --bins --lib --tests -- --show-output
 	cargo test --workspace --doc
+	tools/python_setup.sh
+	target/python/bin/python -B -m pytest -q -p no:cacheprovider python/tests
+
+# The Python package, in an environment of its own: target/python/bin/python.
+python: setup
+	tools/python_setup.sh
 
 # Every real store below a folder against Python, as a table.
 corpus: setup

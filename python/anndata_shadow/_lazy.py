@@ -7,7 +7,6 @@ positions within the shadow they come from: those of a view, within the view.
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from . import _stream, _values
+from ._errors import NotFoundError, SelectionError
 
 if TYPE_CHECKING:
     from ._stream import Block, Minibatches
@@ -78,7 +78,7 @@ class LazyArray:
     def _info(self) -> Any:
         info = self._core.info(self._path)
         if info is None:
-            raise KeyError(f"there is no {self._path}")
+            raise NotFoundError(f"there is no {self._path}")
         return info
 
     @property
@@ -360,7 +360,7 @@ class LazyFrame:
         there = set(self.columns)
         for name in names:
             if name not in there:
-                raise KeyError(f"there is no column {name!r} in {self._path}")
+                raise NotFoundError(f"there is no column {name!r} in {self._path}")
 
     def _rows(self, rows: slice) -> Any:
         core, names = self._core, list(self.columns)
@@ -415,11 +415,11 @@ def _selections(key: Any, ndim: int, path: str) -> tuple[tuple, set[int]]:
     dots = [i for i, k in enumerate(keys) if k is Ellipsis]
     if dots:
         if len(dots) > 1:
-            raise IndexError("an index can only have one ellipsis")
+            raise SelectionError("an index can only have one ellipsis")
         missing = (slice(None),) * (ndim - len(keys) + 1)
         keys = keys[: dots[0]] + missing + keys[dots[0] + 1 :]
     if len(keys) > ndim:
-        raise IndexError(f"too many indices: {path} has {ndim} axes, but {len(keys)} were indexed")
+        raise SelectionError(f"too many indices: {path} has {ndim} axes, but {len(keys)} were indexed")
     selections, dropped, lists, mesh = [], set(), 0, 0
     for axis, k in enumerate(keys):
         if isinstance(k, slice):
@@ -431,11 +431,13 @@ def _selections(key: Any, ndim: int, path: str) -> tuple[tuple, set[int]]:
         if array.ndim > 1 and array.ndim == len(keys) and array.size == array.shape[axis]:
             mesh += 1  # as np.ix_ makes them
             array = array.ravel()
-        if array.ndim > 1 or array.dtype.kind not in "biuUf" or (array.dtype.kind == "f" and array.size):
-            raise IndexError(f"{path} is indexed by slices, positions, masks and names, not by {k!r}")
-        if array.ndim == 0 and array.dtype.kind != "b":
+        position = array.ndim == 0 and array.dtype.kind in "iuU"
+        several = array.ndim == 1 and (array.dtype.kind in "biuU" or not array.size)
+        if not (position or several):
+            raise SelectionError(f"{path} is indexed by slices, positions, masks and names, not by {k!r}")
+        if position:
             dropped.add(axis)
-            selections.append([str(array)] if array.dtype.kind == "U" else operator.index(array[()]))
+            selections.append(str(array) if array.dtype.kind == "U" else int(array))
             continue
         lists += 1
         if array.dtype.kind == "U":
@@ -443,5 +445,5 @@ def _selections(key: Any, ndim: int, path: str) -> tuple[tuple, set[int]]:
         else:
             selections.append(array.astype(bool if array.dtype.kind == "b" else np.int64))
     if lists > 1 and mesh < lists:
-        raise IndexError(f"lists on two axes pick single entries in numpy: take the block by {path}[np.ix_(rows, columns)]")
+        raise SelectionError(f"lists on two axes pick single entries in numpy: take the block by {path}[np.ix_(rows, columns)]")
     return tuple(selections), dropped
