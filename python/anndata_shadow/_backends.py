@@ -226,7 +226,13 @@ def raw_table(core: Any, frame: str, columns: list[str] | None) -> tuple:
     if columns is None:
         return core.read(frame)
     values = core.columns(frame, columns)
-    return ("table", core.index_name(frame), core.names(frame), list(zip(columns, values, strict=True)))
+    return ("table", index_name(core, frame), core.names(frame), list(zip(columns, values, strict=True)))
+
+
+def index_name(core: Any, frame: str) -> str | None:
+    """The name that anndata gives to the index of a frame."""
+    name = core.index_name(frame)
+    return None if name == "_index" else name
 
 
 def _index_first(frame: pd.DataFrame) -> pd.DataFrame:

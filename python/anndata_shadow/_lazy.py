@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from . import _stream, _values
+from . import _backends, _stream, _values
 from ._errors import NotFoundError, SelectionError
 
 if TYPE_CHECKING:
@@ -366,7 +366,7 @@ class LazyFrame:
         core, names = self._core, list(self.columns)
         values = [core.read_part(f"{self._path}/{name}", (rows,)) for name in names]
         index = np.asarray(self.index, dtype=object)[rows]
-        table = ("table", core.index_name(self._path), index, list(zip(names, values, strict=True)))
+        table = ("table", _backends.index_name(core, self._path), index, list(zip(names, values, strict=True)))
         return self._shadow._backends.element(table)
 
     def head(self, n: int = 5) -> Any:
