@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from anndata_shadow import AnnDataShadow, MuDataShadow
+
 TUTORIAL = Path(__file__).parents[1] / "examples" / "tutorial.py"
 
 
@@ -37,3 +39,31 @@ def test_tutorial():
     assert "reopen('r+')" in shown["adata.write()"]
     nested = "View of AnnData Shadow object with n_obs × n_vars = 2 × 3 (original 700 × 765)"
     assert shown["nested_view"].startswith(nested)
+
+
+NAMES = """
+file X layers raw obs var obs_names var_names n_obs n_vars shape obsm varm obsp varp uns obsm_keys varm_keys obs_vector var_vector
+is_view is_lazy lazy eager clear_cache close reopen write reopen_and_write
+""".split()
+OF_MUDATA = "mod n_mod obsmap varmap".split()
+OF_SLOTS = "keys values items get pop popitem update setdefault clear".split()
+OF_RAW = "X var varm var_names n_obs n_vars shape".split()
+
+
+def test_the_names_of_the_package_shadows_are_here():
+    data = TUTORIAL.parents[2] / "data"
+    shadow = AnnDataShadow(data / "pbmc68k_reduced.h5ad")
+    mdata = MuDataShadow(data / "h5mu" / "muon_2020_rna_atac_1000x219.h5mu")
+    for name in NAMES:
+        getattr(shadow, name)
+        if name not in ("X", "layers", "raw"):
+            getattr(mdata, name)
+    for name in OF_MUDATA:
+        getattr(mdata, name)
+    for slot in (shadow.obsm, shadow.layers, shadow.uns, mdata.obsmap):
+        assert all(callable(getattr(slot, name)) for name in OF_SLOTS)
+    for name in OF_RAW:
+        getattr(shadow.raw, name)
+    readme = (TUTORIAL.parents[1] / "README.md").read_text().partition("## The API of `shadows`")[2]
+    for name in NAMES + OF_MUDATA + OF_SLOTS:
+        assert name in readme, f"{name} is not in the table of the README"
