@@ -53,6 +53,7 @@ mod codec;
 mod commit;
 mod doctor;
 mod error;
+pub mod fork;
 mod index;
 mod legacy;
 mod overlay;

@@ -6,9 +6,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Module, and the modules of this crate that it may use besides itself.
-const MAY_USE: [(&str, &[&str]); 13] = [
+const MAY_USE: [(&str, &[&str]); 14] = [
     ("error", &[]),
     ("progress", &[]),
+    ("fork", &[]),
     ("path", &["error"]),
     ("index", &["error"]),
     ("value", &["index"]),
@@ -18,7 +19,7 @@ const MAY_USE: [(&str, &[&str]); 13] = [
     ("overlay", &["path", "value"]),
     ("commit", &["error", "path", "value", "store", "codec", "overlay"]),
     ("shadow", &["error", "path", "progress", "index", "value", "store", "codec", "overlay", "commit", "legacy"]),
-    ("stream", &["error", "progress", "index", "value", "codec", "shadow"]),
+    ("stream", &["error", "progress", "fork", "index", "value", "codec", "shadow"]),
     ("doctor", &["error", "path", "progress", "index", "value", "store", "codec", "legacy", "shadow"]),
 ];
 

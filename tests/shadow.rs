@@ -743,3 +743,69 @@ fn what_is_handed_out_is_not_kept_beside_it() {
     assert!(shadow.cache_bytes() > 1 << 20);
     assert!(std::sync::Arc::ptr_eq(&shared, &shadow.x().element().unwrap()));
 }
+
+#[test]
+fn columns_side_by_side_are_those_one_by_one() {
+    for name in CELLS {
+        let shadow = AnnDataShadow::open(data(name)).unwrap();
+        let view = shadow.select([5, 1, 5], ..).unwrap();
+        for object in [&shadow, &view] {
+            let obs = object.obs();
+            let mut names = obs.columns().unwrap();
+            names.push(obs.index_name().unwrap());
+            let found = obs.elements(&names).unwrap();
+            let wanted: Vec<Element> = names.iter().map(|n| (*obs.element(n).unwrap()).clone()).collect();
+            assert_eq!(found, wanted, "{name}");
+        }
+        let unknown = shadow.obs().elements(&["louvain".to_owned(), "lovain".to_owned()]);
+        assert!(matches!(unknown, Err(Error::NotFound { nearest, .. }) if nearest == ["louvain"]), "{name}");
+        // A frame that is pending as a whole has its index in itself.
+        let table = shadow.var().table().unwrap();
+        let index = Element::Array(Array::from_vec((0..765).map(|i| i.to_string()).collect()));
+        shadow.var().set(Table::new(None, index.clone(), table.columns().to_vec()).unwrap()).unwrap();
+        assert_eq!(shadow.var().elements(&["_index".to_owned()]).unwrap(), [index]);
+    }
+}
+
+#[test]
+fn a_view_tells_its_rows_and_a_shadow_what_goes() {
+    let copy = Copy::of(CELLS[1]);
+    let shadow = copy.open();
+    assert!(shadow.rows().is_none());
+    let inner = shadow.select(10..20, ..).unwrap().select([3, -1], 0..5).unwrap();
+    let [obs, var] = inner.rows().unwrap();
+    assert_eq!((obs.iter().collect::<Vec<_>>(), var.iter().collect::<Vec<_>>()), (vec![13, 19], vec![0, 1, 2, 3, 4]));
+    let before = shadow.generation();
+    shadow.obsm().rename("X_umap", "X_tsne").unwrap();
+    shadow.obs().remove("louvain").unwrap();
+    shadow.uns().insert("made/by/hand", "me").unwrap();
+    assert!(shadow.generation() > before);
+    assert_eq!(shadow.removed_at("obsm").unwrap(), ["X_umap"]);
+    assert_eq!(shadow.removed_at("obs").unwrap(), ["louvain"]);
+    assert!(shadow.removed_at("uns").unwrap().is_empty());
+    let mark = |path| shadow.mark_at(path).unwrap();
+    assert_eq!(mark("obsm/X_tsne"), Some(Mark::New));
+    assert_eq!((mark("obs/louvain"), mark("obsm/X_umap")), (Some(Mark::Removed), Some(Mark::Removed)));
+    assert_eq!((mark("uns/made"), mark("uns/pca")), (Some(Mark::New), None), "a group with something new in it");
+    assert_eq!(shadow.raw().unwrap().unwrap().keys().unwrap(), ["X", "var", "varm"]);
+}
+
+#[test]
+fn values_can_be_taken_apart_and_put_together() {
+    let shadow = AnnDataShadow::open(data(CELLS[0])).unwrap();
+    let graph: Sparse = shadow.obsp().read("distances").unwrap();
+    let (format, shape, data, indices, indptr) = graph.clone().into_parts();
+    assert_eq!(Sparse::new(format, shape, data, indices, indptr).unwrap(), graph);
+    let louvain: Categorical = shadow.member("obs/louvain").unwrap().read().unwrap();
+    let (codes, categories, ordered) = louvain.clone().into_parts();
+    assert_eq!(Categorical::new(codes, categories, ordered).unwrap(), louvain);
+    let obs = shadow.obs().table().unwrap();
+    let (name, index, columns) = obs.clone().into_parts();
+    assert_eq!(Table::new(name, index, columns).unwrap(), obs);
+    let nullable = Nullable::new(Array::from_vec(vec![1, 2]), vec![true, false], NaValue::Nan).unwrap();
+    let (values, missing, na_value) = nullable.clone().into_parts();
+    assert_eq!(Nullable::new(values, missing, na_value).unwrap(), nullable);
+    let records = Records::new(vec![2], vec![("n".to_owned(), Array::from_vec(vec![1, 2]))]).unwrap();
+    let (shape, fields) = records.clone().into_parts();
+    assert_eq!(Records::new(shape, fields).unwrap(), records);
+}

@@ -574,3 +574,26 @@ fn groups_are_as_the_column_orders_them() {
     assert!(of_view.to_frame("sum", view.var_names().unwrap()).is_err());
     assert!(of_view.to_frame("gene", Vec::new()).is_err());
 }
+
+#[test]
+fn parts_of_the_batches_are_all_of_them_together() {
+    let shadow = AnnDataShadow::open(data(CELLS[2])).unwrap();
+    for shuffle in [Shuffle::None, Shuffle::Rows, Shuffle::Blocks(10)] {
+        for drop_last in [false, true] {
+            let batches = || shadow.x().minibatches(40, 5, shuffle).unwrap().drop_last(drop_last);
+            let all: Vec<Batch> = batches().map(Result::unwrap).collect();
+            let parts: Vec<Vec<Batch>> = (0..3).map(|i| batches().part(i, 3).map(Result::unwrap).collect()).collect();
+            if let Shuffle::Blocks(_) = shuffle {
+                // 160 rows are read at once.
+                assert_eq!(parts[0][..4], all[..4]);
+                assert_eq!(parts[1][..4], all[4..8]);
+                assert!(parts.iter().all(|part| !part.is_empty()));
+            }
+            let mut together: Vec<Vec<usize>> = parts.iter().flatten().map(|batch| batch.rows.clone()).collect();
+            let mut wanted: Vec<Vec<usize>> = all.iter().map(|batch| batch.rows.clone()).collect();
+            together.sort();
+            wanted.sort();
+            assert_eq!(together, wanted, "{shuffle:?}");
+        }
+    }
+}

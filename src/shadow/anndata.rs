@@ -140,6 +140,12 @@ impl AnnDataShadow {
         self.view.is_some()
     }
 
+    /// Which observations and variables of the whole object this view takes; `None` if it is no view.
+    #[must_use]
+    pub fn rows(&self) -> Option<&[Rows; 2]> {
+        self.view.as_ref().map(|view| &view.rows)
+    }
+
     /// X, n_obs × n_vars.
     #[must_use]
     pub fn x(&self) -> Member {
@@ -522,6 +528,31 @@ impl AnnDataShadow {
         self.root.discard(&at)
     }
 
+    /// The mark at a path inside the AnnData, as the object shows it: a group that only holds something pending is marked as new.
+    ///
+    /// # Errors
+    /// [`Error::BadName`].
+    pub fn mark_at(&self, path: &str) -> Result<Option<Mark>> {
+        let at = self.root.at(path)?;
+        Ok(self.mark(&at).or_else(|| self.root.is_pending(&at).then_some(Mark::New)))
+    }
+
+    /// Names of what the file has directly below a path inside the AnnData (`obsm`, `obs`, `uns/neighbors`) and loses with the next
+    /// `write()`, by removal or by another name.
+    ///
+    /// # Errors
+    /// [`Error::BadName`].
+    pub fn removed_at(&self, path: &str) -> Result<Vec<String>> {
+        Ok(self.root.removed_names(&self.root.at(path)?))
+    }
+
+    /// A number that grows whenever what was read before may have become stale: with each change that is set or taken back, and
+    /// when reopening finds that others have changed the file.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.root.core.generation()
+    }
+
     /// What `write()` would do, in the order in which it was asked for.
     #[must_use]
     pub fn changes(&self) -> Vec<Change> {
@@ -608,11 +639,6 @@ impl AnnDataShadow {
         let rows = rows.map(pin);
         let view = View::new(rows, self.root.core.cache_budget(), self.root.core.generation());
         Self { root: self.root.clone(), view: Some(Arc::new(view)) }
-    }
-
-    /// The rows of the whole object that this view takes.
-    pub(crate) fn rows(&self) -> Option<&[Rows; 2]> {
-        self.view.as_ref().map(|view| &view.rows)
     }
 
     pub(crate) fn length(&self, axis: Axis) -> Result<usize> {

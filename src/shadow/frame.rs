@@ -1,15 +1,15 @@
 //! [`Frame`]: the handle of obs or var, a data frame on disk of which single columns are read and added.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
-use parking_lot::Mutex;
 use polars::prelude::{DataFrame, IntoColumn, NamedFrom, Series};
 
 use super::anndata::AnnDataShadow;
 use super::member::{Member, Slot, check_keys};
 use super::repr;
+use super::side_by_side::side_by_side;
 use super::slots::{self, SlotSpec};
 use crate::codec::{FrameMeta, Kind};
 use crate::error::{Error, Place, Result, nearest};
@@ -113,6 +113,30 @@ impl Frame {
             });
         }
         self.part(name)
+    }
+
+    /// These columns (or the index, by its name) as they are stored, read side by side. As with [`Member::read`], what is larger than
+    /// 1 MiB is not kept in the cache.
+    ///
+    /// # Errors
+    /// As [`element`](Self::element).
+    pub fn elements(&self, names: &[String]) -> Result<Vec<Element>> {
+        let meta = self.meta()?;
+        let known: HashSet<&str> = meta.columns.iter().map(String::as_str).chain([&*meta.index]).collect();
+        if let Some(unknown) = names.iter().find(|name| !known.contains(name.as_str())) {
+            let nearest = nearest(unknown, meta.columns.iter().map(String::as_str));
+            return Err(Error::NotFound { at: self.place(unknown), nearest });
+        }
+        side_by_side(names.len(), |i| match self.shadow.root.held_index(&self.at()?, &names[i]) {
+            Some(index) => Ok(index),
+            None => match self.member(&names[i])?.read() {
+                // Without var, its rows are numbered.
+                Err(Error::NotFound { .. }) if self.is_var() && names[i] == meta.index => {
+                    Ok(Element::Array(Array::from_vec(self.shadow.var_names()?)))
+                }
+                other => other,
+            },
+        })
     }
 
     /// The whole frame: the index first, under its name (`_index` if it has none), then the columns.
@@ -337,38 +361,4 @@ impl fmt::Debug for Frame {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
-}
-
-/// Results of `read` for 0 to `count`, on as many threads as there are cores.
-///
-/// These are not rayon's: who waits there does other work meanwhile, and must not begin a reading within a reading. And on a thread
-/// of rayon's pool all is done one by one, for the readings decode in that pool, and are not to wait for threads that wait for them.
-fn side_by_side<T: Send>(count: usize, read: impl Fn(usize) -> Result<T> + Sync) -> Result<Vec<T>> {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from).min(count);
-    if cores < 2 || rayon::current_thread_index().is_some() {
-        return (0..count).map(read).collect();
-    }
-    let (next, failed) = (AtomicUsize::new(0), AtomicBool::new(false));
-    let found: Mutex<Vec<(usize, Result<T>)>> = Mutex::default();
-    let work = || {
-        while !failed.load(Relaxed) {
-            let i = next.fetch_add(1, Relaxed);
-            if i >= count {
-                break;
-            }
-            let result = read(i);
-            failed.fetch_or(result.is_err(), Relaxed);
-            found.lock().push((i, result));
-        }
-    };
-    std::thread::scope(|scope| {
-        for _ in 1..cores {
-            // Without another thread this one does it all.
-            let _ = std::thread::Builder::new().name("adshadow-column".into()).spawn_scoped(scope, work);
-        }
-        work();
-    });
-    let mut found = found.into_inner();
-    found.sort_unstable_by_key(|(i, _)| *i);
-    found.into_iter().map(|(_, result)| result).collect()
 }

@@ -18,6 +18,7 @@ mod phase;
 mod raw;
 mod repr;
 mod root;
+mod side_by_side;
 pub(crate) mod slots;
 mod take_out;
 mod view;

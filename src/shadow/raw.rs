@@ -16,6 +16,15 @@ pub struct RawShadow {
 }
 
 impl RawShadow {
+    /// Which of `X`, `var` and `varm` it has.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn keys(&self) -> Result<Vec<&'static str>> {
+        let all = self.shadow.root.names(&self.shadow.root.at("raw")?)?;
+        Ok(["X", "var", "varm"].into_iter().filter(|name| all.iter().any(|a| a == name)).collect())
+    }
+
     /// `raw.X`, n_obs × n_raw_vars.
     ///
     /// # Errors

@@ -3,11 +3,11 @@
 use std::fmt::{self, Formatter};
 
 use super::anndata::AnnDataShadow;
+use super::raw::RawShadow;
 use super::slots::{self, Admits, SlotSpec};
 use crate::codec::Kind;
 use crate::error::{Error, Result};
 use crate::overlay::Mark;
-use crate::path::ElemPath;
 
 /// The object: a headline, then a line per slot.
 pub(crate) fn anndata(f: &mut Formatter<'_>, shadow: &AnnDataShadow) -> fmt::Result {
@@ -105,9 +105,8 @@ fn raw_text(shadow: &AnnDataShadow, indent: &str) -> String {
     if shadow.mark(&at) == Some(Mark::Removed) {
         return format!("{indent}raw{}", Mark::Removed);
     }
-    let Ok(all) = shadow.root.names(&at) else { return String::new() };
-    let shown: Vec<String> =
-        ["X", "var", "varm"].into_iter().filter(|n| all.iter().any(|a| a == n)).map(str::to_owned).collect();
+    let shown = RawShadow { shadow: shadow.clone() }.keys().unwrap_or_default();
+    let shown: Vec<String> = shown.into_iter().map(str::to_owned).collect();
     joined(shadow, "raw", indent, &shown)
 }
 
@@ -125,14 +124,9 @@ fn plain(name: &str) -> std::borrow::Cow<'_, str> {
     if name.contains(char::is_control) { name.escape_debug().to_string().into() } else { name.into() }
 }
 
-/// The mark of an element as text; a group that only holds something pending is marked as that.
+/// The mark of an element as text.
 fn mark(shadow: &AnnDataShadow, below: &str) -> String {
-    let Ok(at) = shadow.root.at(below) else { return String::new() };
-    shadow.mark(&at).or_else(|| pending_inside(shadow, &at)).map(|m| m.to_string()).unwrap_or_default()
-}
-
-fn pending_inside(shadow: &AnnDataShadow, at: &ElemPath) -> Option<Mark> {
-    shadow.root.is_pending(at).then_some(Mark::New)
+    shadow.mark_at(below).ok().flatten().map(|m| m.to_string()).unwrap_or_default()
 }
 
 fn has_value(shadow: &AnnDataShadow, below: &str) -> bool {

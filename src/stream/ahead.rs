@@ -5,6 +5,7 @@ use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
 use crate::error::{Error, Place, Result};
+use crate::fork;
 
 /// The items of an iterator, the next of which is made while this one is consumed. At most one is ready and waiting. After an
 /// error there are no more.
@@ -21,11 +22,11 @@ impl<T: Send + 'static> ReadAhead<T> {
     ///
     /// # Errors
     /// [`Error::Io`] if the system has no thread to give; `at` is what is read.
-    pub(super) fn new(at: Place, source: impl Iterator<Item = Result<T>> + Send + 'static) -> Result<Self> {
+    pub(super) fn new(at: Place, mut source: impl Iterator<Item = Result<T>> + Send + 'static) -> Result<Self> {
         // Without room in the channel: what is finished waits in the reader's hand until it is asked for.
         let (sender, receiver) = sync_channel(0);
         let read = move || {
-            for item in source {
+            while let Some(item) = fork::within(|| source.next()) {
                 let failed = item.is_err();
                 if sender.send(item).is_err() || failed {
                     return;

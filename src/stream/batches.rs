@@ -108,6 +108,17 @@ impl Minibatches {
         }
         self
     }
+
+    /// Only part `i` of `n` that are all of it together, for as many readers side by side: of what is read at once, the rows that
+    /// several batches are cut from, every `n`th. To be said before the first batch is taken.
+    #[must_use]
+    pub fn part(mut self, i: usize, n: usize) -> Self {
+        if self.axis.is_some() {
+            let loads = self.order.chunks(self.load.max(1)).skip(i).step_by(n.max(1));
+            self.order = loads.flatten().copied().collect();
+        }
+        self
+    }
 }
 
 impl Iterator for Minibatches {

@@ -47,6 +47,12 @@ impl Categorical {
         self.ordered
     }
 
+    /// It taken apart: codes, categories, and whether these are ordered.
+    #[must_use]
+    pub fn into_parts(self) -> (Array, Array, bool) {
+        (self.codes, self.categories, self.ordered)
+    }
+
     /// Number of values.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -141,6 +147,12 @@ impl Nullable {
         self.na_value
     }
 
+    /// It taken apart: values, mask, and how missing strings behave.
+    #[must_use]
+    pub fn into_parts(self) -> (Array, Vec<bool>, NaValue) {
+        (self.values, self.missing, self.na_value)
+    }
+
     /// Number of values, missing ones included.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -213,6 +225,12 @@ impl Table {
     #[must_use]
     pub fn columns(&self) -> &[(String, Element)] {
         &self.columns
+    }
+
+    /// The frame taken apart: name of the index, index, columns.
+    #[must_use]
+    pub fn into_parts(self) -> (Option<String>, Element, Vec<(String, Element)>) {
+        (self.index_name, *self.index, self.columns)
     }
 
     /// The column of this name.

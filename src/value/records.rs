@@ -44,6 +44,12 @@ impl Records {
         &self.fields
     }
 
+    /// The array taken apart: its shape, and its fields.
+    #[must_use]
+    pub fn into_parts(self) -> (Vec<usize>, Vec<(String, Array)>) {
+        (self.shape, self.fields)
+    }
+
     /// The field of this name.
     #[must_use]
     pub fn field(&self, name: &str) -> Option<&Array> {

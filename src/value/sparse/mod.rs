@@ -117,6 +117,12 @@ impl Sparse {
         &self.indptr
     }
 
+    /// The matrix taken apart: format, shape, values, indices, indptr.
+    #[must_use]
+    pub fn into_parts(self) -> (SparseFormat, [usize; 2], Array, Indices, Vec<u64>) {
+        (self.format, self.shape, self.data, self.indices, self.indptr)
+    }
+
     /// Number of stored values.
     #[must_use]
     pub fn nnz(&self) -> usize {

@@ -1,0 +1,79 @@
+//! `anndata_shadow._core`, the compiled part of the Python package: shadows, and their values as plain Python objects. It knows
+//! numpy, and neither pandas nor scipy; what becomes of the values is the Python layer's. `_core.pyi` beside that says what is here.
+//!
+//! ```text
+//!  object.rs   what both kinds of shadows share: looking, reading, changing, writing
+//!  shadow.rs, mudata.rs   the two kinds
+//!  stream.rs, stats.rs    what is larger than memory
+//!  report.rs   what the library tells: of elements, changes, writes, damage
+//!  to_py.rs, from_py.rs, select.rs, arrow.rs, errors.rs   values, selections, columns, errors across the border
+//!  run.rs      how calls run: without the GIL, interruptible
+//!  digest.rs   hashes, by which changes in place are noticed
+//! ```
+// A test would be a program of its own, which this is not: nothing is left of it then.
+#![cfg(not(test))]
+
+mod arrow;
+mod digest;
+mod errors;
+mod from_py;
+mod mudata;
+mod object;
+mod report;
+mod run;
+mod select;
+mod shadow;
+mod stats;
+mod stream;
+mod to_py;
+
+use anndata_shadow::fork;
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+/// The compiled part of ``anndata_shadow``.
+#[pymodule]
+fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    module.add_class::<object::Object>()?;
+    module.add_class::<shadow::Shadow>()?;
+    module.add_class::<mudata::MuShadow>()?;
+    module.add_class::<report::Info>()?;
+    module.add_class::<report::Change>()?;
+    module.add_class::<report::Receipt>()?;
+    module.add_class::<report::Report>()?;
+    module.add_class::<stream::Stream>()?;
+    module.add_function(wrap_pyfunction!(report::verify, module)?)?;
+    module.add_function(wrap_pyfunction!(digest::digest, module)?)?;
+    errors::export(module)?;
+    tell_of_forks(module)
+}
+
+/// Has Python say when it forks.
+fn tell_of_forks(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    let os = module.py().import("os")?;
+    if !os.hasattr("register_at_fork")? {
+        return Ok(());
+    }
+    let hooks = PyDict::new(module.py());
+    hooks.set_item("before", wrap_pyfunction!(before_fork, module)?)?;
+    hooks.set_item("after_in_parent", wrap_pyfunction!(after_fork_in_parent, module)?)?;
+    hooks.set_item("after_in_child", wrap_pyfunction!(after_fork_in_child, module)?)?;
+    os.call_method("register_at_fork", (), Some(&hooks)).map(drop)
+}
+
+#[pyfunction]
+fn before_fork(py: Python<'_>) {
+    // What is waited for may have to tell Python how far it is.
+    py.detach(fork::prepare);
+}
+
+#[pyfunction]
+fn after_fork_in_parent() {
+    fork::done(false);
+}
+
+#[pyfunction]
+fn after_fork_in_child() {
+    fork::done(true);
+}

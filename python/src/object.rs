@@ -1,0 +1,461 @@
+//! [`Object`]: what both kinds of shadows share. Everything is named by its path inside the object, as in the library.
+
+use anndata_shadow::{
+    AnnDataShadow, Element, Error, Format, Frame, Member, Mode, MuDataShadow, Place, Result, Safety, Select, Slot,
+    Table, WriteOptions,
+};
+use pyo3::IntoPyObjectExt;
+use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyCapsule, PyDict, PyTuple};
+
+use crate::arrow::Columns;
+use crate::report::{Change, Info, Receipt};
+use crate::stream::{Batches, Stream, shuffle};
+use crate::{errors, from_py, run, select, stats, to_py};
+
+/// What `Shadow` and `MuShadow` share; of a `MuShadow`, it concerns the global part.
+#[pyclass(frozen, subclass, module = "anndata_shadow._core")]
+pub(crate) struct Object {
+    /// The object, or the global part of a MuData.
+    pub(crate) shadow: AnnDataShadow,
+    pub(crate) mudata: Option<MuDataShadow>,
+}
+
+/// The slots that are frames.
+const FRAMES: [&str; 3] = ["obs", "var", "raw/var"];
+
+impl Object {
+    fn no_raw(&self) -> Error {
+        Error::NotFound { at: Place::new(self.shadow.path().display(), "raw"), nearest: Vec::new() }
+    }
+
+    fn frame(&self, name: &str) -> Result<Frame> {
+        match name {
+            "obs" => Ok(self.shadow.obs()),
+            "var" => Ok(self.shadow.var()),
+            "raw/var" => Ok(self.shadow.raw()?.ok_or_else(|| self.no_raw())?.var()),
+            other => Err(Error::BadName { name: other.to_owned(), why: "frames are `obs`, `var` and `raw/var`".into() }),
+        }
+    }
+
+    /// The slot of this name, if it is one that holds elements other than columns.
+    fn slot(&self, name: &str) -> Result<Option<Slot>> {
+        let shadow = &self.shadow;
+        Ok(match name {
+            "layers" => Some(shadow.layers()),
+            "obsm" => Some(shadow.obsm()),
+            "varm" => Some(shadow.varm()),
+            "obsp" => Some(shadow.obsp()),
+            "varp" => Some(shadow.varp()),
+            "uns" => Some(shadow.uns()),
+            "raw/varm" => Some(shadow.raw()?.ok_or_else(|| self.no_raw())?.varm()),
+            "obsmap" => self.mudata.as_ref().map(MuDataShadow::obsmap),
+            "varmap" => self.mudata.as_ref().map(MuDataShadow::varmap),
+            _ => None,
+        })
+    }
+
+    fn member(&self, path: &str) -> Result<Member> {
+        self.shadow.member(path)
+    }
+
+    fn names_in(&self, slot: &str) -> Result<Vec<String>> {
+        if FRAMES.contains(&slot) {
+            return self.frame(slot)?.columns();
+        }
+        if slot == "raw" {
+            let keys = self.shadow.raw()?.map_or_else(|| Ok(Vec::new()), |raw| raw.keys())?;
+            return Ok(keys.into_iter().map(str::to_owned).collect());
+        }
+        match self.slot(slot)? {
+            Some(slot) => slot.keys(),
+            // A dict in uns.
+            None => Ok(self.member(slot)?.info()?.map(|info| info.children).unwrap_or_default()),
+        }
+    }
+
+    fn is_there(&self, path: &str) -> Result<bool> {
+        if path == "raw" {
+            return Ok(self.shadow.raw()?.is_some());
+        }
+        match self.member(path) {
+            Ok(member) if path == "X" => member.exists(),
+            Ok(member) => Ok(member.info()?.is_some()),
+            // A slot, which is always there.
+            Err(Error::Unsupported { .. }) => Ok(true),
+            Err(Error::NotFound { .. } | Error::BadName { .. }) => Ok(false),
+            Err(other) => Err(other),
+        }
+    }
+
+    fn element(&self, path: &str) -> Result<Element> {
+        if FRAMES.contains(&path) {
+            return whole(&self.frame(path)?).map(Element::Table);
+        }
+        match self.slot(path)? {
+            Some(slot) => {
+                let entry = |name: String| Ok((name.clone(), slot.read(&name)?));
+                Ok(Element::Mapping(slot.keys()?.into_iter().map(entry).collect::<Result<_>>()?))
+            }
+            None => self.member(path)?.read(),
+        }
+    }
+
+    fn part(&self, path: &str, at: &[Select]) -> Result<Element> {
+        let rows = || at.first().cloned().unwrap_or(Select::All);
+        match path {
+            "obs" => whole(&self.shadow.select(rows(), ..)?.obs()).map(Element::Table),
+            "var" => whole(&self.shadow.select(.., rows())?.var()).map(Element::Table),
+            _ => self.member(path)?.read_part(at),
+        }
+    }
+
+    fn set_element(&self, path: &str, value: Element) -> Result<()> {
+        let Element::Mapping(mut parts) = value else { return self.member(path)?.set(value) };
+        if path != "raw" {
+            return self.member(path)?.set(Element::Mapping(parts));
+        }
+        let (Some(x), Some(Element::Table(var))) = (parts.remove("X"), parts.remove("var")) else {
+            let at = Place::new(self.shadow.path().display(), path);
+            return Err(Error::WrongType { at, wanted: "X, and var, a frame".into(), found: "a dict without these".into() });
+        };
+        self.shadow.set_raw(x, var)?;
+        let Some(Element::Mapping(varm)) = parts.remove("varm") else { return Ok(()) };
+        varm.into_iter().try_for_each(|(name, value)| self.member(&format!("raw/varm/{name}"))?.set(value))
+    }
+
+    /// This, for work on another thread.
+    fn handle(&self) -> Self {
+        Self { shadow: self.shadow.clone(), mudata: self.mudata.clone() }
+    }
+}
+
+/// A frame as it is stored, its columns read side by side.
+fn whole(frame: &Frame) -> Result<Table> {
+    let index_name = frame.index_name()?;
+    let mut names = vec![index_name.clone()];
+    names.extend(frame.columns()?);
+    let mut parts = names.iter().cloned().zip(frame.elements(&names)?);
+    let index = parts.next().map_or(Element::Null, |(_, index)| index);
+    let at = || Place::new(frame.name(), "");
+    Table::new(Some(index_name).filter(|name| name != "_index"), index, parts.collect())
+        .map_err(|what| Error::Malformed { at: at(), what })
+}
+
+#[pymethods]
+impl Object {
+    #[getter]
+    fn path(&self) -> String {
+        self.shadow.path().to_string_lossy().into_owned()
+    }
+
+    #[getter]
+    fn format(&self) -> &'static str {
+        match self.shadow.format() {
+            Format::Hdf5 => "hdf5",
+            Format::Zarr => "zarr",
+            Format::ZarrZip => "zarr-zip",
+            _ => "unknown",
+        }
+    }
+
+    #[getter]
+    fn mode(&self, py: Python<'_>) -> Option<&'static str> {
+        // Waits while another thread reopens.
+        py.detach(|| self.shadow.mode()).map(|mode| if mode == Mode::Read { "r" } else { "r+" })
+    }
+
+    #[getter]
+    fn n_obs(&self) -> usize {
+        self.shadow.n_obs()
+    }
+
+    #[getter]
+    fn n_vars(&self) -> usize {
+        self.shadow.n_vars()
+    }
+
+    #[getter]
+    fn original_shape(&self) -> (usize, usize) {
+        self.shadow.original_shape()
+    }
+
+    #[getter]
+    fn is_view(&self) -> bool {
+        self.shadow.is_view()
+    }
+
+    /// Which observations and variables of the whole object a view takes; ``None`` for all of an axis.
+    fn rows<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
+        match self.shadow.rows() {
+            Some([obs, var]) => Ok((select::of_rows(py, obs)?, select::of_rows(py, var)?)),
+            None => Ok((py.None().into_bound(py), py.None().into_bound(py))),
+        }
+    }
+
+    /// Grows whenever what was read before may have become stale.
+    fn generation(&self) -> u64 {
+        self.shadow.generation()
+    }
+
+    /// Names in a slot, what is pending included. Of ``obs``, ``var``, ``raw/var``: the columns, without the index.
+    fn keys(&self, py: Python<'_>, slot: &str) -> PyResult<Vec<String>> {
+        run::quick(py, || self.names_in(slot))
+    }
+
+    /// Name of the index as it is stored; ``_index`` if it has none.
+    fn index_name(&self, py: Python<'_>, frame: &str) -> PyResult<String> {
+        run::quick(py, || self.frame(frame)?.index_name())
+    }
+
+    /// The row names of ``obs``, ``var`` or ``raw/var``, as an object array.
+    fn names<'py>(&self, py: Python<'py>, frame: String) -> PyResult<Bound<'py, PyAny>> {
+        let this = self.handle();
+        to_py::texts(py, run::read(py, move || this.frame(&frame)?.names())?)
+    }
+
+    fn has_raw(&self, py: Python<'_>) -> PyResult<bool> {
+        run::quick(py, || self.is_there("raw"))
+    }
+
+    fn exists(&self, py: Python<'_>, path: &str) -> PyResult<bool> {
+        run::quick(py, || self.is_there(path))
+    }
+
+    /// What is known of an element without reading its data; ``None`` if there is no such element.
+    fn info(&self, py: Python<'_>, path: &str) -> PyResult<Option<Info>> {
+        if FRAMES.contains(&path) {
+            let known = run::quick(py, || {
+                let frame = self.frame(path)?;
+                Ok((frame.n_rows()?, frame.columns()?))
+            })?;
+            return Info::of_group(py, Some(known.0), known.1).map(Some);
+        }
+        let slot = run::quick(py, || match path {
+            "raw" if !self.is_there(path)? => Ok(None),
+            "raw" => self.names_in(path).map(Some),
+            _ => self.slot(path)?.map(|slot| slot.keys()).transpose(),
+        })?;
+        match slot {
+            Some(names) => Info::of_group(py, None, names).map(Some),
+            None if path == "raw" => Ok(None),
+            None => run::quick(py, || self.member(path)?.info())?.map(|info| Info::new(py, info)).transpose(),
+        }
+    }
+
+    /// The mark of an element as `str` shows it; empty if it has none.
+    fn mark(&self, py: Python<'_>, path: &str) -> PyResult<String> {
+        let mark = self.shadow.mark_at(path).map_err(|error| errors::raise(py, error))?;
+        Ok(mark.map(|mark| mark.to_string()).unwrap_or_default())
+    }
+
+    /// Names of what the file has in a slot and loses with the next write.
+    fn removed(&self, py: Python<'_>, slot: &str) -> PyResult<Vec<String>> {
+        self.shadow.removed_at(slot).map_err(|error| errors::raise(py, error))
+    }
+
+    /// Every element with its path, what is known of it, and its mark.
+    fn elements(&self, py: Python<'_>) -> PyResult<Vec<(String, Info, String)>> {
+        let this = self.handle();
+        let elements = run::read(py, move || match &this.mudata {
+            Some(mudata) => mudata.elements(),
+            None => this.shadow.elements(),
+        })?;
+        let listed = elements.into_iter().map(|element| {
+            let mark = element.mark.map(|mark| mark.to_string()).unwrap_or_default();
+            Ok((element.path, Info::new(py, element.info)?, mark))
+        });
+        listed.collect()
+    }
+
+    /// An element; a whole frame as a table; all of a slot as a dict. Of a view: the part that it takes.
+    fn read<'py>(&self, py: Python<'py>, path: String) -> PyResult<Bound<'py, PyAny>> {
+        let this = self.handle();
+        to_py::element(py, run::read(py, move || this.element(&path))?)
+    }
+
+    /// The part of an element at these positions: one selection for each leading axis. Nothing else is read.
+    fn read_part<'py>(
+        &self,
+        py: Python<'py>,
+        path: String,
+        selection: &Bound<'py, PyTuple>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let this = self.handle();
+        let at = selection.iter().map(|axis| select::selection(&axis)).collect::<PyResult<Vec<_>>>()?;
+        to_py::element(py, run::read(py, move || this.part(&path, &at))?)
+    }
+
+    /// These columns only (or the index, by its name), read side by side.
+    fn columns<'py>(&self, py: Python<'py>, frame: String, names: Vec<String>) -> PyResult<Vec<Bound<'py, PyAny>>> {
+        let this = self.handle();
+        to_py::elements(py, run::read(py, move || this.frame(&frame)?.elements(&names))?)
+    }
+
+    /// A capsule ``arrow_array_stream``: the index as text, unless it is one of the columns, then these columns.
+    #[pyo3(signature = (frame, columns = None))]
+    fn arrow<'py>(
+        &self,
+        py: Python<'py>,
+        frame: String,
+        columns: Option<Vec<String>>,
+    ) -> PyResult<Bound<'py, PyCapsule>> {
+        let this = self.handle();
+        let columns = run::read(py, move || Columns::read(&this.frame(&frame)?, columns))?;
+        let stream = py.detach(|| columns.stream()).map_err(PyTypeError::new_err)?;
+        PyCapsule::new(py, stream, Some(c"arrow_array_stream".to_owned()))
+    }
+
+    /// Sets an element, in memory. ``raw`` takes a dict of ``X``, ``var`` and, perhaps, ``varm``.
+    fn set(&self, py: Python<'_>, path: &str, value: &Bound<'_, PyAny>) -> PyResult<()> {
+        let value = from_py::element(value)?;
+        run::set(py, || self.set_element(path, value))
+    }
+
+    /// Sets ``obs`` or ``var`` as a whole.
+    fn set_table(&self, py: Python<'_>, frame: &str, table: &Bound<'_, PyAny>) -> PyResult<()> {
+        let table = from_py::table(table)?;
+        run::set(py, || self.frame(frame)?.set(table))
+    }
+
+    /// Gives the rows of ``obs`` or ``var`` other names.
+    fn set_names(&self, py: Python<'_>, frame: &str, names: Vec<String>) -> PyResult<()> {
+        run::set(py, || self.frame(frame)?.set_names(names))
+    }
+
+    fn remove(&self, py: Python<'_>, path: &str) -> PyResult<()> {
+        run::quick(py, || self.shadow.remove(path))
+    }
+
+    fn rename(&self, py: Python<'_>, old: &str, new: &str) -> PyResult<()> {
+        run::quick(py, || self.shadow.rename(old, new))
+    }
+
+    /// What `write` would do.
+    fn changes(&self, py: Python<'_>) -> PyResult<Vec<Change>> {
+        self.shadow.changes().into_iter().map(|change| Change::new(py, change)).collect()
+    }
+
+    /// Takes back what is pending: all of it, or at a path and below.
+    #[pyo3(signature = (path = None))]
+    fn discard(&self, py: Python<'_>, path: Option<&str>) -> PyResult<()> {
+        run::quick(py, || path.map_or_else(|| self.shadow.discard(), |path| self.shadow.discard_at(path)))
+    }
+
+    /// Writes what is pending, all or nothing.
+    #[pyo3(signature = (clear_cache = false, safety = "journal"))]
+    fn write(&self, py: Python<'_>, clear_cache: bool, safety: &str) -> PyResult<Receipt> {
+        let safety = match safety {
+            "journal" => Safety::Journal,
+            "copy" => Safety::Copy,
+            other => return Err(PyValueError::new_err(format!("safety is 'journal' or 'copy', not {other:?}"))),
+        };
+        let options = WriteOptions::default().clear_cache(clear_cache).safety(safety);
+        Receipt::new(py, run::quick(py, || self.shadow.write(options))?)
+    }
+
+    /// Swaps the open file for one in another mode; what is pending is kept.
+    fn reopen(&self, py: Python<'_>, mode: &str) -> PyResult<()> {
+        let mode = mode.parse::<Mode>().map_err(PyValueError::new_err)?;
+        run::quick(py, || match &self.mudata {
+            Some(mudata) => mudata.reopen(mode).map(drop),
+            None => self.shadow.reopen(mode).map(drop),
+        })
+    }
+
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
+        run::quick(py, || self.shadow.close())
+    }
+
+    /// Frees what was read and not changed.
+    fn clear_cache(&self, py: Python<'_>) -> PyResult<()> {
+        let clear = || match &self.mudata {
+            Some(mudata) => mudata.clear_cache(),
+            None => self.shadow.clear_cache(),
+        };
+        run::quick(py, || Ok(clear()))
+    }
+
+    fn set_cache_budget(&self, n: usize) {
+        self.shadow.set_cache_budget(n);
+    }
+
+    fn cache_bytes(&self) -> usize {
+        self.shadow.cache_bytes()
+    }
+
+    /// What was read and written since it was opened.
+    fn io_stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let stats = self.shadow.io_stats();
+        let dict = PyDict::new(py);
+        dict.set_item("documents", stats.documents)?;
+        dict.set_item("chunks", stats.chunks)?;
+        dict.set_item("bytes_read", stats.bytes_read)?;
+        dict.set_item("bytes_written", stats.bytes_written)?;
+        dict.set_item("bytes_freed", stats.bytes_freed)?;
+        Ok(dict)
+    }
+
+    /// Blocks of consecutive rows, as ``(start, stop, part)``; the next is read while one is used.
+    #[pyo3(signature = (path, *, rows = None, nbytes = None))]
+    fn row_blocks(&self, py: Python<'_>, path: &str, rows: Option<usize>, nbytes: Option<usize>) -> PyResult<Stream> {
+        let member = self.member(path).map_err(|error| errors::raise(py, error))?;
+        Stream::of_blocks(py, &member, rows, nbytes)
+    }
+
+    /// Each row once, in an order that depends on the seed alone, as ``(positions, rows)``.
+    #[pyo3(signature = (path, size, seed, shuffle = None, drop_last = false, part = None))]
+    #[allow(clippy::too_many_arguments, reason = "they are named in Python")]
+    fn minibatches(
+        &self,
+        py: Python<'_>,
+        path: &str,
+        size: usize,
+        seed: u64,
+        shuffle: Option<&Bound<'_, PyAny>>,
+        drop_last: bool,
+        part: Option<(usize, usize)>,
+    ) -> PyResult<Stream> {
+        let member = self.member(path).map_err(|error| errors::raise(py, error))?;
+        let shuffle = self::shuffle(shuffle)?;
+        Stream::of_batches(py, &member, Batches { size, seed, shuffle, drop_last, part })
+    }
+
+    /// Statistics of a matrix in one pass: by ``"var"``, by ``"obs"``, or the pair of both.
+    #[pyo3(signature = (path, axis = None, ddof = 1, progress = None))]
+    fn stats<'py>(
+        &self,
+        py: Python<'py>,
+        path: &str,
+        axis: Option<&str>,
+        ddof: u64,
+        progress: Option<Py<PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let member = self.member(path).map_err(|error| errors::raise(py, error))?;
+        stats::stats(py, member, axis, ddof, progress)
+    }
+
+    /// As ``stats(path, "var")``, within the groups that a column of obs makes.
+    #[pyo3(signature = (path, by, ddof = 1, progress = None))]
+    fn stats_by<'py>(
+        &self,
+        py: Python<'py>,
+        path: &str,
+        by: String,
+        ddof: u64,
+        progress: Option<Py<PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let member = self.member(path).map_err(|error| errors::raise(py, error))?;
+        stats::stats_by(py, member, by, ddof, progress)?.into_bound_py_any(py)
+    }
+
+    fn __str__(&self, py: Python<'_>) -> PyResult<String> {
+        run::quick(py, || {
+            Ok(match &self.mudata {
+                Some(mudata) => mudata.to_string(),
+                None => self.shadow.to_string(),
+            })
+        })
+    }
+}
