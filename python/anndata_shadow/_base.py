@@ -1,0 +1,425 @@
+"""What AnnDataShadow and MuDataShadow share: file and modes, slots and frames, what was handed out, views, pickling."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import sys
+
+import pandas as pd
+
+from . import _backends, _show
+from ._columns import frame_to_raw
+from ._file import check_format, check_mode, locate
+from ._frame import sorted_categories, user_frame
+from ._frame_loan import FrameLoan
+from ._lent import NOTHING, Lent
+from ._link import Linked
+from ._select import normalize
+from ._settings import settings
+from ._slots import Slot, Uns
+from ._values import to_raw
+
+def _slot(name, doc, kind=Slot):
+    """The property of a slot: reading gives its elements, setting replaces all of them, deleting removes them."""
+
+    def get(self):
+        return kind(self, name)
+
+    def put(self, mapping):
+        kind(self, name)._replace(mapping)
+
+    def clear(self):
+        kind(self, name).clear()
+
+    return property(get, put, clear, doc)
+
+
+class DataShadow(Linked):
+    """Base of `AnnDataShadow` and `MuDataShadow`."""
+
+    # Which classes of the core and of others stand behind it.
+    _opens = None
+    _poses_as = ("", "")
+
+    def __init__(
+        self,
+        path,
+        array_backend="numpy",
+        table_backend="pandas",
+        mode="r",
+        format=None,
+        lazy=False,
+        *,
+        pose=True,
+        cache_budget=None,
+        locking=True,
+        gene_index=True,
+    ):
+        options = {"cache_budget": cache_budget, "locking": locking, "gene_index": gene_index}
+        backends = _backends.resolve(array_backend, table_backend)
+        address = locate(path)
+        core = self._opens(address, check_mode(mode), **options)
+        try:
+            check_format(format, core.format)
+        except Exception:
+            core.close()
+            raise
+        self._start(core, address, options, backends, lazy, pose)
+
+    def _start(self, core, address, options, backends, lazy, pose, parent=None, owner=None):
+        self._core = core
+        self._address = address
+        self._options = options
+        self._backends = backends
+        self._lazy = lazy
+        self._pose = pose
+        # Of a view: what it was cut from. Of a modality: its MuData.
+        self._parent = parent
+        self._owner = owner
+        self._lent = Lent(core, tracked=not core.is_view)
+        # obs and var by other backends than pandas, and of which generation they are.
+        self._tables = {}
+        self.receipt = None
+
+    @classmethod
+    def _over(cls, core, like, address=None, parent=None, owner=None):
+        """A shadow over a core's shadow that is open, with the options of another one."""
+        self = object.__new__(cls)
+        address = like._address if address is None else address
+        self._start(core, address, like._options, like._backends, like._lazy, like._pose, parent, owner)
+        return self
+
+    # ---- class identity
+
+    @property
+    def __class__(self):
+        """`anndata.AnnData` (or `mudata.MuData`), for tools that ask; `type(shadow)` tells the truth."""
+        module = sys.modules.get(self._poses_as[0])
+        if module is None or not (settings.pose and self.__dict__.get("_pose", False)):
+            return type(self)
+        return getattr(module, self._poses_as[1])
+
+    def __dir__(self):
+        return sorted({*dir(type(self)), *self.__dict__})
+
+    # ---- laziness
+
+    @property
+    def is_lazy(self):
+        """Whether elements come as handles that read when they are sliced."""
+        return self._lazy
+
+    def lazy(self):
+        """From now on, elements come as handles that read when they are sliced."""
+        self._lazy = True
+        return self
+
+    def eager(self):
+        """From now on, elements come as arrays and frames."""
+        self._lazy = False
+        return self
+
+    def handle(self, path):
+        """A lazy handle of an element, whatever the mode: ``shadow.handle("X")[:100]`` reads these rows.
+
+        Parameters
+        ----------
+        path : str
+            ``"X"``, ``"layers/counts"``, ``"obsm/X_pca"``, ``"obs/louvain"``, ``"obs"``, ``"raw/X"``.
+        """
+        from . import _lazy
+
+        self._settle(path)
+        return _lazy.handle(self, path)
+
+    # ---- shape and names
+
+    @property
+    def n_obs(self):
+        """Number of observations."""
+        return self._core.n_obs
+
+    @property
+    def n_vars(self):
+        """Number of variables."""
+        return self._core.n_vars
+
+    _n_obs = n_obs
+    _n_vars = n_vars
+
+    @property
+    def shape(self):
+        """Observations, variables."""
+        return self.n_obs, self.n_vars
+
+    def __len__(self):
+        return self.n_obs
+
+    @property
+    def is_view(self):
+        """Whether this is a view of another shadow."""
+        return self._core.is_view
+
+    @property
+    def obs_names(self):
+        """Names of the observations; can be set."""
+        return self._eager_frame("obs").index
+
+    @obs_names.setter
+    def obs_names(self, names):
+        self._set_names("obs", names)
+
+    @property
+    def var_names(self):
+        """Names of the variables; can be set."""
+        return self._eager_frame("var").index
+
+    @var_names.setter
+    def var_names(self, names):
+        self._set_names("var", names)
+
+    def _set_names(self, frame, names):
+        if self.is_view:
+            self._core.set_names(frame, [str(name) for name in names])  # raises
+        self._eager_frame(frame).index = names
+        self._settle(frame)
+        self._tables.clear()
+
+    def obs_names_make_unique(self, join="-"):
+        """Makes the names of observations differ, by numbers behind those that are there already."""
+        self._make_unique("obs", join)
+
+    def var_names_make_unique(self, join="-"):
+        """Makes the names of variables differ, by numbers behind those that are there already."""
+        self._make_unique("var", join)
+
+    def _make_unique(self, frame, join):
+        from anndata.utils import make_index_unique
+
+        names = self._eager_frame(frame).index
+        if not names.is_unique:
+            self._set_names(frame, make_index_unique(names, join))
+
+    # ---- slots
+
+    obsm = _slot("obsm", "Arrays and frames over observations, such as embeddings.")
+    varm = _slot("varm", "Arrays and frames over variables.")
+    obsp = _slot("obsp", "Matrices of observations × observations.")
+    varp = _slot("varp", "Matrices of variables × variables.")
+    uns = _slot("uns", "Everything else, nested to any depth.", Uns)
+
+    def obs_keys(self):
+        """Names of the columns of obs."""
+        return list(self._eager_frame("obs").columns)
+
+    def var_keys(self):
+        """Names of the columns of var."""
+        return list(self._eager_frame("var").columns)
+
+    def obsm_keys(self):
+        """Names in obsm."""
+        return list(self.obsm)
+
+    def varm_keys(self):
+        """Names in varm."""
+        return list(self.varm)
+
+    def uns_keys(self):
+        """Names in uns, in order."""
+        return sorted(self.uns)
+
+    # ---- frames
+
+    @property
+    def obs(self):
+        """The frame of observations: a DataFrame whose columns are read when they are asked for."""
+        return self._frame("obs")
+
+    @obs.setter
+    def obs(self, frame):
+        self._set_frame("obs", frame)
+
+    @property
+    def var(self):
+        """The frame of variables: a DataFrame whose columns are read when they are asked for."""
+        return self._frame("var")
+
+    @var.setter
+    def var(self, frame):
+        self._set_frame("var", frame)
+
+    def _frame(self, path):
+        """A frame as `lazy` and the table backend have it."""
+        if self._lazy:
+            return self.handle(path)
+        if self._backends.is_pandas:
+            return self._eager_frame(path)
+        self._settle(path)
+        generation, table = self._tables.get(path, (None, None))
+        if generation != self._core.generation():
+            table = self._backends.table(self._core, path)
+            self._tables[path] = (self._core.generation(), table)
+        return table
+
+    def _eager_frame(self, path):
+        """A frame as a DataFrame, the same each time."""
+        loan = self._lent.loan(path)
+        if loan is None:
+            loan = FrameLoan(
+                self._core, path, tracked=not self.is_view, lent=self._lent,
+                drop_unused=self.is_view and self._drops_unused and path != "raw/var",
+                before_read=self._settle if self.is_view else None,
+            )
+            loan = self._lent.add(path, loan)
+        return loan.obj
+
+    def _set_frame(self, path, value):
+        current = self._eager_frame(path)
+        if value is current:
+            return self._settle(path)
+        frame = user_frame(value, current.index, self._core.index_name(path))
+        self._core.set_table(path, frame_to_raw(frame))
+        self._lent.loan(path).take(frame)
+        self._lent.set_rows({"obs": "obsm", "var": "varm"}[path], frame.index)
+
+    @property
+    def _drops_unused(self):
+        """Whether views leave out categories that no row has: a setting of anndata."""
+        anndata = sys.modules.get("anndata")
+        return anndata is None or getattr(anndata.settings, "remove_unused_categories", True)
+
+    def strings_to_categoricals(self, df=None):
+        """Makes categoricals of the columns of texts in which some are equal, as anndata does.
+
+        Parameters
+        ----------
+        df : pandas.DataFrame, optional
+            Another frame, which is changed in place. By default obs and var of the shadow: the change is pending then.
+        """
+        if df is not None:
+            for name in [name for name in df.columns if pd.api.types.infer_dtype(df[name]) == "string"]:
+                found = sorted_categories(df[name])
+                if found is not None:
+                    df[name] = found
+            return
+        self._settle()
+        for path in ("obs", "var"):
+            frame, loan = self._eager_frame(path), self._lent.loan(path)
+            for name in list(frame.columns):
+                info = self._core.info(f"{path}/{name}")
+                if info is None or info.kind not in {"array", "nullable"} or info.dtype != "string":
+                    continue
+                column = frame[name]
+                if isinstance(column.dtype, pd.CategoricalDtype) or (found := sorted_categories(column)) is None:
+                    continue
+                if self.is_view:
+                    # It stays the view's own.
+                    loan.hold(name, pd.Series(found, index=frame.index, name=name))
+                else:
+                    frame[name] = found
+
+    _sanitize = strings_to_categoricals
+
+    # ---- elements, by path
+
+    def _get(self, path):
+        """The element at a path, the same object each time."""
+        if self.is_view:
+            self._settle(path)
+        if self._lazy and not path.startswith("uns/"):
+            info = self._core.info(path)
+            if info is not None and info.shape and info.kind not in {"mapping", "opaque"}:
+                return self.handle(path)
+        found = self._lent.get(path)
+        if found is NOTHING:
+            found = self._lent.lend(path, self._backends.element(self._core.read(path)))
+        return found
+
+    def _read_part(self, path, selection):
+        """A part of an element, from memory if it is there."""
+        self._settle(path)
+        return self._backends.element(self._core.read_part(path, selection))
+
+    def _set(self, path, value):
+        self._core.set(path, to_raw(value))
+        if type(value).__module__.partition(".")[0] in {"anndata_shadow", "dask", "h5py", "zarr"}:
+            # What reads from somewhere else is not kept, only what was read.
+            self._lent.forget(path)
+        else:
+            self._lent.take(path, value)
+
+    def _remove(self, path):
+        self._settle(path)
+        self._core.remove(path)
+        self._lent.forget(path)
+
+    def _rename(self, old, new):
+        self._settle(old)
+        self._core.rename(old, new)
+        self._lent.rename(old, new)
+
+    def _holds(self, path):
+        """Whether an element was handed out, and is in memory for that."""
+        frame, _, column = path.rpartition("/")
+        loan = self._lent.loan(frame) if frame in {"obs", "var", "raw/var"} else None
+        if loan is not None:
+            return loan.holds(column)
+        loan = self._lent.loan(path)
+        return loan is not None and not (isinstance(loan, FrameLoan) and loan.is_lazy)
+
+    # ---- what was changed in place
+
+    def _settle(self, path=None):
+        """Sets what was changed in place: all, or what is at, above or below `path`. In a view: of what it was cut from."""
+        if self._parent is not None:
+            self._parent._settle(path)
+        elif self._owner is not None and path is None:
+            self._owner._settle()
+        else:
+            self._lent.settle(path)
+
+    def _forget(self, path=None):
+        self._lent.forget(path)
+        self._tables.clear()
+
+    def _forget_clean(self):
+        if self._owner is not None and self._parent is None:
+            return self._owner._forget_clean()
+        self._lent.forget_clean()
+        self._tables.clear()
+
+    # ---- views
+
+    def _cut(self, index):
+        obs, var = normalize(index, lambda: self.obs_names, lambda: self.var_names)
+        return type(self)._over(self._core.select(obs, var), self, parent=self)
+
+    # ---- pickling
+
+    def __reduce__(self):
+        """Path, options, and the rows of a view: the copy opens the file for reading itself."""
+        self._settle()
+        if self._core.changes():
+            raise pickle.PicklingError(
+                f"{self.filename} has changes that are not in the file yet: write() first, or discard() them"
+            )
+        look = (self._backends.array_backend, self._backends.table_backend, self._lazy, self._pose)
+        rows = self._core.rows() if self.is_view else None
+        return (_reopened, (type(self), os.path.abspath(self._address), self._options, look, rows, self._core.mode is None))
+
+    # ---- shown
+
+    def _repr_html_(self):
+        return _show.html(repr(self))
+
+
+def _reopened(kind, address, options, look, rows, closed):
+    """What a pickled shadow becomes."""
+    array_backend, table_backend, lazy, pose = look
+    shadow = kind(address, array_backend, table_backend, lazy=lazy, pose=pose, **options)
+    if rows is not None:
+        shadow = kind._over(shadow._core.select(*(slice(None) if part is None else part for part in rows)), shadow, parent=shadow)
+    if closed:
+        (shadow._parent or shadow).close()
+    return shadow

@@ -1,0 +1,139 @@
+"""The file behind a shadow: `.file`, and what may be given in place of a path."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+FORMATS = {"h5": "hdf5", "hdf5": "hdf5", "h5ad": "hdf5", "h5mu": "hdf5", "zarr": "zarr"}
+
+
+class Store:
+    """The store of a Zarr group, as zarr has it.
+
+    Attributes
+    ----------
+    path : str
+        Where it is.
+    """
+
+    def __init__(self, path):
+        self.path = path
+
+    def __repr__(self):
+        return f"<store {self.path!r}>"
+
+
+class ShadowFile:
+    """The open file of a shadow.
+
+    Attributes
+    ----------
+    filename : str
+        The file, or the directory of a Zarr store.
+    store : Store
+        The same, as ``store.path``.
+    mode : {"r", "r+", None}
+        None when closed.
+    read_only : bool
+        Whether it cannot be written to as it is open now.
+    """
+
+    def __init__(self, shadow):
+        self._shadow = shadow
+
+    @property
+    def filename(self):
+        return container(self._shadow._core.path)
+
+    @property
+    def store(self):
+        return Store(self.filename)
+
+    @property
+    def format(self):
+        """``"hdf5"``, ``"zarr"``, or ``"zarr-zip"``."""
+        return self._shadow._core.format
+
+    @property
+    def mode(self):
+        return self._shadow._core.mode
+
+    @property
+    def read_only(self):
+        return self.mode != "r+"
+
+    @property
+    def is_open(self):
+        """Whether it is open."""
+        return self.mode is not None
+
+    def close(self):
+        """Closes it: as `close` of the shadow."""
+        self._shadow.close()
+
+    def __bool__(self):
+        return self.is_open
+
+    def __fspath__(self):
+        return self.filename
+
+    def __repr__(self):
+        what = "HDF5 file" if self.format == "hdf5" else "Zarr store"
+        return f"<{what} {self.filename!r} ({f'mode {self.mode}' if self.mode else 'closed'})>"
+
+
+def container(path):
+    """The file that a path leads into; of a Zarr store, the path itself, which is a directory."""
+    found = Path(path)
+    while not found.exists() and found != found.parent:
+        found = found.parent
+    return str(found) if found.is_file() else str(path)
+
+
+def locate(where):
+    """The path of whatever tells one: text, `os.PathLike`, an open h5py.File or Group, an open zarr.Group."""
+    library = type(where).__module__.partition(".")[0]
+    if library == "h5py":
+        return _inside(where.file.filename, where.name)
+    if library == "zarr":
+        store = where.store
+        root = getattr(store, "root", None) or getattr(store, "path", None)
+        if root is None:
+            raise NotImplementedError(f"a Zarr group in a {type(store).__name__} is not in a file: remote stores are not read yet")
+        return _inside(os.fspath(root), getattr(where, "path", ""))
+    if library == "fsspec":
+        raise NotImplementedError("remote files are not read yet: download them first")
+    return os.fsdecode(where)
+
+
+def _inside(path, name):
+    name = str(name).strip("/")
+    return os.path.join(os.fsdecode(path), name) if name else os.fsdecode(path)
+
+
+def check_format(wanted, found):
+    """Refuses a `format` that is not that of the file.
+
+    Raises
+    ------
+    ValueError
+        If the file has another format, or nobody knows the one asked for.
+    NotImplementedError
+        For Parquet.
+    """
+    if wanted is None:
+        return
+    if wanted in {"parquet", "pq", "pqdata"}:
+        raise NotImplementedError("Parquet stores are not read: the formats are HDF5 and Zarr")
+    if wanted not in FORMATS:
+        raise ValueError(f"unknown format {wanted!r}: there are {', '.join(map(repr, FORMATS))}, or None to look into the file")
+    if FORMATS[wanted] != found.partition("-")[0]:
+        raise ValueError(f"the file is {found}, not {wanted!r}: leave `format` out, it is found by content")
+
+
+def check_mode(mode):
+    """Refuses modes that would create or truncate a file."""
+    if mode not in {"r", "r+"}:
+        raise ValueError(f"mode {mode!r}: a shadow opens what exists, by 'r' to read and by 'r+' to write, too")
+    return mode

@@ -1,0 +1,208 @@
+"""What a shadow does with its file: open it in another mode, write, close, let go of what was read."""
+
+from __future__ import annotations
+
+import os
+
+from . import _core
+from ._file import ShadowFile, check_mode
+
+
+class Linked:
+    """The part of a shadow that is about its file."""
+
+    # ---- the file
+
+    @property
+    def file(self):
+        """The file: its `filename` (or `store.path`), `mode`, and whether it is `read_only`."""
+        return ShadowFile(self)
+
+    @property
+    def filename(self):
+        """Path of the file or of the directory of the Zarr store."""
+        return self.file.filename
+
+    @property
+    def mode(self):
+        """``"r"``, ``"r+"``, or None when closed."""
+        return self._core.mode
+
+    @property
+    def isbacked(self):
+        """Always false: nothing is backed by the means of anndata."""
+        return False
+
+    def reopen(self, mode="r"):
+        """Opens the file in another mode, under this very object: what was read and set, and all views, are kept.
+
+        Parameters
+        ----------
+        mode : {"r", "r+"}
+            To read, or to write, too.
+
+        Returns
+        -------
+        The shadow itself.
+        """
+        check_mode(mode)
+        if self._core.mode is not None:
+            self._settle()
+        if mode == "r+":
+            self._release()
+        before = self._core.generation()
+        self._core.reopen(mode)
+        if self._core.generation() != before:
+            # Others have changed the file.
+            self._settle()
+            self._forget_clean()
+        return self
+
+    def close(self):
+        """Closes the file. What was read and set stays in memory, and `reopen` goes on with it.
+
+        A view has no file of its own: closing it lets go of what it has read.
+
+        Returns
+        -------
+        The shadow itself.
+        """
+        if self.is_view:
+            return self.clear_cache()
+        if self._core.mode is not None:
+            self._settle()
+        self._release()
+        self._core.close()
+        return self
+
+    def _release(self):
+        from . import _dask
+
+        _dask.release(self._core.path)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self.close()
+
+    # ---- writing
+
+    def changes(self):
+        """What `write` would do, one `Change` each: its `path`, `kind` and size; `str` tells it in a line."""
+        self._settle()
+        return self._core.changes()
+
+    def discard(self, path=None):
+        """Takes back what is pending: the object is as in the file again.
+
+        Parameters
+        ----------
+        path : str, optional
+            Only what is there and below: ``"obsm/X_pca"``, ``"obs/louvain"``, ``"uns"``.
+
+        Returns
+        -------
+        The shadow itself.
+        """
+        self._settle()
+        self._core.discard(path)
+        self._forget(path)
+        return self
+
+    def write(self, filename=None, *, clear_cache=False, safety="journal", **options):
+        """Writes what is pending to the file: all of it, or on any failure nothing.
+
+        `receipt` tells afterwards what was written.
+
+        Parameters
+        ----------
+        filename : path, optional
+            Another file: all of the object is written there by anndata (or mudata), from memory, and `options` are theirs.
+        clear_cache : bool
+            Whether what is in memory is let go of afterwards.
+        safety : {"journal", "copy"}
+            Of an HDF5 file: how it is made sure that an interruption leaves the old file or the new one.
+
+        Returns
+        -------
+        The shadow itself.
+
+        Raises
+        ------
+        OSError
+            If the file is open in read-only mode: ``reopen('r+')`` first.
+        ValueError
+            For a view, and if the shadow is closed.
+        """
+        if isinstance(filename, bool):
+            filename, clear_cache = None, filename
+        if filename is not None and not same_file(filename, self.filename):
+            self._write_to(filename, **options)
+            return self
+        if options:
+            raise TypeError(f"write() of a shadow has no options {', '.join(options)}: they are for writing to another file")
+        self._settle()
+        self.receipt = self._core.write(clear_cache, safety)
+        if clear_cache:
+            self._forget_clean()
+        return self
+
+    def _write_to(self, filename, **options):
+        raise NotImplementedError
+
+    def reopen_and_write(self, mode="r+", clear_cache=False, safety="journal"):
+        """Opens the file for writing, writes what is pending, and goes back to the mode that it was in before.
+
+        Returns
+        -------
+        The shadow itself.
+        """
+        before = self._core.mode
+        self.reopen(mode)
+        try:
+            self.write(clear_cache=clear_cache, safety=safety)
+        finally:
+            self.reopen(before) if before else self.close()
+        return self
+
+    def verify(self, deep=False, progress=None):
+        """Looks for what is wrong with the file as it is on disk, and changes nothing.
+
+        Parameters
+        ----------
+        deep : bool
+            Whether all data are read, too.
+        progress : callable, optional
+            Told how much is done and how much there is; ends the work by returning False.
+
+        Returns
+        -------
+        A `Report`: `is_sound`, `findings`, and all of it by `str`.
+        """
+        return _core.verify(self._core.path, deep, progress)
+
+    # ---- memory
+
+    def clear_cache(self):
+        """Lets go of what was read and not changed. Objects that were handed out go on living, but are the shadow's no more.
+
+        Returns
+        -------
+        The shadow itself.
+        """
+        self._settle()
+        self._forget_clean()
+        self._core.clear_cache()
+        return self
+
+    def io_stats(self):
+        """What was read and written so far: documents, chunks, bytes."""
+        return self._core.io_stats()
+
+
+def same_file(one, other):
+    try:
+        return os.path.samefile(one, other)
+    except OSError:
+        return False

@@ -1,0 +1,95 @@
+"""From a shadow to an AnnData or MuData in memory, and from these to raw values."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from ._columns import frame_to_raw
+from ._values import to_raw, to_user
+
+ALIGNED = ("layers", "obsm", "varm", "obsp", "varp")
+
+
+def to_anndata(core, drop_unused):
+    """An AnnData of all that a shadow (of a view: the part that it takes) has in its file and in memory.
+
+    Parameters
+    ----------
+    core
+        The core's shadow, with everything settled.
+    drop_unused : bool
+        Whether categories that no row has are left out of obs and var, with their colors, as anndata does in copies of views.
+    """
+    from anndata import AnnData
+
+    parts = {name: to_user(core.read(name)) for name in ("obs", "var", *ALIGNED, "uns")}
+    if core.exists("X"):
+        parts["X"] = to_user(core.read("X"))
+    if core.has_raw():
+        parts["raw"] = {name: to_user(core.read(f"raw/{name}")) for name in core.keys("raw")}
+    if drop_unused:
+        for frame in (parts["obs"], parts["var"]):
+            _drop_unused(frame, parts["uns"])
+    return AnnData(**parts)
+
+
+def _drop_unused(frame, uns):
+    for name in frame.columns:
+        if not isinstance(frame[name].dtype, pd.CategoricalDtype):
+            continue
+        column = frame[name].array
+        used = column.remove_unused_categories()
+        frame[name] = used
+        colors = uns.get(f"{name}_colors")
+        if np.ndim(colors) == 1 and len(colors) == len(column.categories):
+            uns[f"{name}_colors"] = np.asarray(colors)[column.categories.isin(used.categories)]
+
+
+def to_mudata(core, modalities):
+    """A MuData of all that a shadow of one has.
+
+    Parameters
+    ----------
+    core
+        The core's shadow, with everything settled.
+    modalities : dict
+        The modalities in memory, in their order.
+    """
+    from mudata import MuData
+
+    names = ("obs", "var", "obsm", "varm", "obsp", "varp", "uns", "obsmap", "varmap")
+    return MuData(modalities, **{name: to_user(core.read(name)) for name in names}, axis=core.axis)
+
+
+def anndata_to_raw(adata):
+    """Of an AnnData, in memory or a shadow, all slots as a dict of raw values: what the core takes as a modality."""
+    core = getattr(adata, "_core", None)
+    if core is not None:
+        adata._settle()
+        return core_to_raw(core)
+    parts = {"obs": frame_to_raw(adata.obs), "var": frame_to_raw(adata.var)}
+    if adata.X is not None:
+        parts["X"] = to_raw(adata.X)
+    parts |= {name: to_raw(dict(getattr(adata, name))) for name in (*ALIGNED, "uns")}
+    if adata.raw is not None:
+        parts["raw"] = raw_to_raw(adata.raw)
+    return parts
+
+
+def core_to_raw(core):
+    """Of a core's shadow, all slots as a dict of raw values."""
+    parts = {name: core.read(name) for name in ("obs", "var", *ALIGNED, "uns")}
+    if core.exists("X"):
+        parts["X"] = core.read("X")
+    if core.has_raw():
+        parts["raw"] = {name: core.read(f"raw/{name}") for name in core.keys("raw")}
+    return parts
+
+
+def raw_to_raw(raw):
+    """Of what is set as `raw`: an AnnData, a shadow, or the `raw` of one."""
+    if raw.X is None:
+        raise ValueError("what becomes `raw` needs a matrix X")
+    varm = {} if raw.varm is None else dict(raw.varm)
+    return {"X": to_raw(raw.X), "var": frame_to_raw(raw.var), "varm": to_raw(varm)}

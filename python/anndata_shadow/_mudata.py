@@ -1,0 +1,231 @@
+"""`MuDataShadow`: a MuData that stays in its file."""
+
+from __future__ import annotations
+
+from collections.abc import MutableMapping
+
+from . import _core, _show
+from ._base import DataShadow, _slot
+from ._errors import NotFoundError
+from ._memory import anndata_to_raw, to_mudata
+from ._shadow import AnnDataShadow
+
+
+class Modalities(MutableMapping):
+    """The modalities of a MuData, by name, each an `AnnDataShadow` over the same open file.
+
+    ``mod["atac"] = adata`` adds one, with masks and maps that fit; ``del mod["atac"]`` removes it; both in memory until `write`.
+    """
+
+    __slots__ = ("_shadow",)
+
+    def __init__(self, shadow):
+        self._shadow = shadow
+
+    def __getitem__(self, name):
+        return self._shadow._modality(name)
+
+    def __setitem__(self, name, adata):
+        self._shadow._insert(name, adata)
+
+    def __delitem__(self, name):
+        self._shadow._change_modalities(lambda core: core.remove_modality(name), name)
+
+    def rename(self, old, new):
+        """Gives a modality another name, with its masks and maps. None of its data are read or written."""
+        self._shadow._change_modalities(lambda core: core.rename_modality(old, new), old)
+
+    def __contains__(self, name):
+        return name in self._shadow._core.modalities
+
+    def __iter__(self):
+        return iter(self._shadow._core.modalities)
+
+    def __len__(self):
+        return len(self._shadow._core.modalities)
+
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__
+
+    def __repr__(self):
+        return "\n".join(_show.modalities(self._shadow, ""))
+
+
+class MuDataShadow(DataShadow):
+    """A MuData object that stays in its file: modalities, each an `AnnDataShadow`, and global frames and slots above them.
+
+    One open file and one set of pending changes, whatever is reached through it: `write`, `reopen` and `close` act on all of it,
+    also when they are called on a modality.
+
+    Parameters
+    ----------
+    path, array_backend, table_backend, mode, format, lazy, pose, cache_budget, locking, gene_index
+        As of `AnnDataShadow`; with `pose`, ``isinstance(shadow, mudata.MuData)`` is true.
+
+    Examples
+    --------
+    >>> mdata = MuDataShadow("study.h5mu")  # doctest: +SKIP
+    >>> mdata["rna"].X
+    >>> mdata[:100]["prot"].obs["leiden"]
+    """
+
+    _opens = staticmethod(_core.MuShadow.open)
+    _poses_as = ("mudata", "MuData")
+
+    obsmap = _slot("obsmap", "For each modality: which of its rows each observation is, counted from 1; 0 where it has none.")
+    varmap = _slot("varmap", "For each modality: which of its variables each variable is, counted from 1; 0 where it has none.")
+
+    # What tools look for in an AnnData.
+    X = None
+    raw = None
+    layers = None
+    mask = None
+
+    def _start(self, *args, **kwargs):
+        super()._start(*args, **kwargs)
+        self._modalities = {}
+
+    # ---- modalities
+
+    @property
+    def mod(self):
+        """The modalities, by name."""
+        return Modalities(self)
+
+    @property
+    def n_mod(self):
+        """Number of modalities."""
+        return len(self._core.modalities)
+
+    @property
+    def mod_names(self):
+        """Names of the modalities, in their order."""
+        return list(self._core.modalities)
+
+    @property
+    def axis(self):
+        """Which axis the modalities share: 0 observations, 1 variables, -1 both."""
+        return self._core.axis
+
+    def _modality(self, name):
+        if not isinstance(name, str) or name not in self._core.modalities:
+            raise NotFoundError(f"there is no modality {name!r}: there are {', '.join(map(repr, self._core.modalities))}")
+        generation = self._core.generation() if self.is_view else None
+        known = self._modalities.get(name)
+        if known is None or known[0] != generation:
+            known = (generation, self._new_modality(name))
+            self._modalities[name] = known
+        return known[1]
+
+    def _new_modality(self, name):
+        address = f"{self._address.rstrip('/')}/mod/{name}"
+        parent = self._whole._modality(name) if self.is_view else None
+        return AnnDataShadow._over(self._core.modality(name), self, address=address, parent=parent, owner=self)
+
+    @property
+    def _whole(self):
+        return self if self._parent is None else self._parent._whole
+
+    def _insert(self, name, adata):
+        if name in self._core.modalities:
+            raise ValueError(f"there is a modality {name!r} already: remove it, and write, or choose another name")
+        raw = anndata_to_raw(adata)
+        self._change_modalities(lambda core: core.insert_modality(name, raw), name)
+
+    def _change_modalities(self, change, name):
+        self._settle()
+        change(self._core)
+        self._modalities.pop(name, None)
+        # Rows, masks and maps of the global part may be others now.
+        self._forget()
+
+    def __getitem__(self, index):
+        return self._modality(index) if isinstance(index, str) else self._cut(index)
+
+    def __contains__(self, name):
+        return name in self.mod
+
+    # ---- vectors
+
+    def obs_vector(self, key, layer=None):
+        """The values of a column of the global obs."""
+        return self._column("obs", key, layer)
+
+    def var_vector(self, key, layer=None):
+        """The values of a column of the global var."""
+        return self._column("var", key, layer)
+
+    def _column(self, frame, key, layer):
+        if layer is not None:
+            raise ValueError("a MuData has no layers: its modalities have")
+        if key not in self._eager_frame(frame).columns:
+            raise NotFoundError(f"{key!r} is no column of the global {frame}")
+        return self._eager_frame(frame)[key].values
+
+    @property
+    def n_var(self):
+        """Number of global variables."""
+        return self.n_vars
+
+    # ---- all of it
+
+    def strings_to_categoricals(self, df=None):
+        """Makes categoricals of the columns of texts in which some are equal, in the global frames and in all modalities."""
+        super().strings_to_categoricals(df)
+        if df is None:
+            for modality in self.mod.values():
+                modality.strings_to_categoricals()
+
+    _sanitize = strings_to_categoricals
+
+    def clear_cache(self):
+        super().clear_cache()
+        if self.is_view:
+            for _, modality in self._modalities.values():
+                modality.clear_cache()
+        return self
+
+    def discard(self, path=None):
+        super().discard(path)
+        self._modalities = {name: known for name, known in self._modalities.items() if name in self._core.modalities}
+        for _, modality in self._modalities.values():
+            modality._forget()
+        return self
+
+    def _settle(self, path=None):
+        super()._settle(path)
+        if self._parent is None and path is None:
+            for _, modality in self._modalities.values():
+                modality._lent.settle()
+
+    def _forget_clean(self):
+        super()._forget_clean()
+        for _, modality in self._modalities.values():
+            modality._lent.forget_clean()
+            modality._tables.clear()
+
+    def to_memory(self, copy=False):
+        """All of it (of a view: its part) as a `mudata.MuData` in memory."""
+        self._settle()
+        return to_mudata(self._core, {name: modality.to_memory() for name, modality in self.mod.items()})
+
+    def copy(self, filename=None):
+        """A MuData in memory, as `to_memory`; with a `filename`, a shadow of the file that it is written to."""
+        if filename is None:
+            return self.to_memory()
+        self._write_to(filename)
+        return MuDataShadow(filename, self._backends.array_backend, self._backends.table_backend, pose=self._pose)
+
+    def _write_to(self, filename, **options):
+        whole = self.to_memory()
+        whole.write_zarr(filename, **options) if str(filename).endswith(".zarr") else whole.write_h5mu(filename, **options)
+
+    def write_h5mu(self, filename=None, **options):
+        """`write`; with another `filename`, all of it is written there by mudata."""
+        if filename is None:
+            self.write()
+        else:
+            self.write(filename, **options)
+
+    def __repr__(self):
+        return _show.mudata(self)

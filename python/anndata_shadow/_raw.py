@@ -1,0 +1,132 @@
+"""`shadow.raw`: a matrix over the same observations and variables of its own."""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.sparse as sp
+
+from . import _show
+from ._errors import NotFoundError
+from ._select import normalize, positions
+from ._slots import Slot
+
+
+class RawShadow:
+    """The `raw` of a shadow, or a part of it.
+
+    ``raw[cells, genes]`` is the part of it at these positions or names; only that part of its X is read. By ``raw["X"]``,
+    ``raw["var"]`` and ``raw["varm"]`` it is a mapping, too.
+    """
+
+    is_view = False
+
+    def __init__(self, shadow, part=None):
+        self._shadow = shadow
+        # Positions on both axes, of a part.
+        self._part = part
+
+    @property
+    def X(self):
+        """Its matrix."""
+        if self._part is None:
+            return self._shadow._get("raw/X")
+        return self._shadow._read_part("raw/X", self._part)
+
+    @property
+    def var(self):
+        """The frame of its variables."""
+        frame = self._shadow._frame("raw/var")
+        return frame if self._part is None else frame.iloc[self._part[1]]
+
+    @property
+    def varm(self):
+        """Arrays and frames over its variables."""
+        slot = Slot(self._shadow, "raw/varm")
+        return slot if self._part is None else {name: _rows(value, self._part[1]) for name, value in slot.items()}
+
+    @property
+    def var_names(self):
+        """Names of its variables."""
+        return self.var.index
+
+    @property
+    def obs_names(self):
+        """Names of its observations, which are those of the shadow."""
+        names = self._shadow.obs_names
+        return names if self._part is None else names[self._part[0]]
+
+    @property
+    def n_obs(self):
+        """Number of observations."""
+        return self._shadow.n_obs if self._part is None else len(self.obs_names)
+
+    @property
+    def n_vars(self):
+        """Number of its variables."""
+        return len(self.var)
+
+    @property
+    def shape(self):
+        """Observations, variables."""
+        return self.n_obs, self.n_vars
+
+    def __len__(self):
+        return self.n_obs
+
+    def keys(self):
+        """What there is of X, var and varm."""
+        return self._shadow._core.keys("raw")
+
+    def __iter__(self):
+        return iter(self.keys())
+
+    def __contains__(self, key):
+        return key in self.keys()
+
+    def __getitem__(self, index):
+        if isinstance(index, str) and index in {"X", "var", "varm"}:
+            return getattr(self, index)
+        if self._part is not None:
+            raise NotImplementedError("a part of a part of raw: take both from raw itself")
+        obs, var = normalize(index, lambda: self.obs_names, lambda: self.var_names)
+        return RawShadow(self._shadow, (positions(obs, self.obs_names), positions(var, self.var_names)))
+
+    def obs_vector(self, key):
+        """The values of a variable, one for each observation."""
+        names = self.var_names
+        if key not in names:
+            raise NotFoundError(f"{key!r} is none of the variables of raw")
+        return dense_line(self[:, key].X)
+
+    def var_vector(self, key):
+        """The values of a column of `var`, or of an observation, one for each variable."""
+        return self.var[key].to_numpy() if key in self.var.columns else dense_line(self[key].X)
+
+    def to_adata(self):
+        """An AnnData in memory, with `X` and `var` of raw, and obs, obsm, obsp, uns of the shadow."""
+        from anndata import AnnData
+
+        whole = self._shadow.to_memory()
+        if self._part is not None:
+            whole = whole[self._part[0]].copy()
+        return AnnData(
+            X=self.X.copy(), var=self.var.copy(), varm={name: value for name, value in self.varm.items()} or None,
+            obs=whole.obs, obsm=whole.obsm, obsp=whole.obsp, uns=whole.uns,
+        )
+
+    def _get_X(self, layer=None):
+        if layer is not None:
+            raise ValueError("raw has no layers")
+        return self.X
+
+    def __repr__(self):
+        return _show.slot(self._shadow, "raw") or "raw:"
+
+
+def _rows(value, rows):
+    return value.iloc[rows] if hasattr(value, "iloc") else value[rows]
+
+
+def dense_line(matrix):
+    """A matrix of one row or column as a plain array."""
+    return np.ravel(matrix.toarray() if sp.issparse(matrix) else matrix)

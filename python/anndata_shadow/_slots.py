@@ -1,0 +1,121 @@
+"""Slots: the elements of layers, obsm, varm, obsp, varp, uns (and obsmap, varmap of a MuData) by their names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, MutableMapping
+from copy import deepcopy
+
+import numpy as np
+
+from . import _show
+from ._errors import NotFoundError
+
+
+class Slot(MutableMapping):
+    """The elements of a slot, by name. Nothing is read before it is asked for; what is set is in memory until `write`.
+
+    ``slot["x"]`` reads an element and gives the same object every time: changed in place, it is changed in the shadow.
+    ``slot["x"] = value``, ``del slot["x"]``, ``in``, ``len``, iteration over names, and all that dicts have.
+
+    Examples
+    --------
+    >>> shadow.obsm  # doctest: +SKIP
+    obsm:	X_pcaᐁ, X_umap, X_new▲
+    """
+
+    __slots__ = ("_name", "_shadow")
+
+    def __init__(self, shadow, name):
+        self._shadow = shadow
+        self._name = name
+
+    def _path(self, key):
+        if not isinstance(key, str):
+            raise TypeError(f"names of elements are text, not {type(key).__name__}: {key!r}")
+        return f"{self._name}/{key}"
+
+    def _names(self):
+        return self._shadow._core.keys(self._name)
+
+    def __getitem__(self, key):
+        path = self._path(key)
+        if "/" in key and key not in self._names():
+            raise NotFoundError(f"there is no {key!r} in `{self._name}`: elements of elements are reached one by one")
+        return self._shadow._get(path)
+
+    def __setitem__(self, key, value):
+        self._shadow._set(self._path(key), value)
+
+    def __delitem__(self, key):
+        self._shadow._remove(self._path(key))
+
+    def __contains__(self, key):
+        return isinstance(key, str) and key in self._names()
+
+    def __iter__(self):
+        return iter(self._names())
+
+    def __len__(self):
+        return len(self._names())
+
+    def clear(self):
+        """Removes all elements, without reading them."""
+        for name in self._names():
+            del self[name]
+
+    def rename(self, old, new):
+        """Gives an element another name; not a byte of it is read or written.
+
+        Parameters
+        ----------
+        old, new : str
+            Names in this slot.
+        """
+        self._shadow._rename(self._path(old), self._path(new))
+
+    def copy(self):
+        """All elements in a dict."""
+        return dict(self)
+
+    def __deepcopy__(self, memo):
+        return {name: deepcopy(value, memo) for name, value in self.items()}
+
+    # By identity: comparing two slots would read all of both.
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__
+
+    def __repr__(self):
+        return _show.slot(self._shadow, self._name) or f"{self._name}:"
+
+    def _replace(self, mapping):
+        """Makes `mapping` all that is in the slot."""
+        if not isinstance(mapping, Mapping):
+            raise TypeError(f"`{self._name}` is set to a mapping, not to {type(mapping).__name__}")
+        new = dict(mapping.items())
+        for name in self._names():
+            if name not in new:
+                del self[name]
+        for name, value in new.items():
+            self[name] = value
+
+
+class Uns(Slot):
+    """What is not aligned to any axis, nested to any depth. What is nested are plain dicts; changes in them are noticed, too."""
+
+    __slots__ = ()
+
+    def __getitem__(self, key):
+        value = super().__getitem__(key)
+        if self._shadow.is_view and isinstance(key, str) and key.endswith("_colors"):
+            return self._cut_colors(key.removesuffix("_colors"), value)
+        return value
+
+    def _cut_colors(self, column, colors):
+        """In a view, the colors of the categories that are left, as anndata does it."""
+        for frame in ("obs", "var"):
+            info = self._shadow._core.info(f"{frame}/{column}") if column in self._shadow._core.keys(frame) else None
+            if info is not None and info.kind == "categorical" and self._shadow._drops_unused:
+                _, codes, categories, _ = self._shadow._core.read(f"{frame}/{column}")
+                if np.ndim(colors) == 1 and len(colors) == len(categories):
+                    return np.asarray(colors)[np.unique(codes[codes >= 0])]
+        return colors
