@@ -5,6 +5,7 @@
 //! waits for work under way, and work in the child runs on threads of the child's own. Without forks, all this is two atomic
 //! additions for each piece of work.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
@@ -20,7 +21,8 @@ static POOL: Mutex<Option<(u32, Arc<ThreadPool>)>> = Mutex::new(None);
 
 /// Does a piece of work: a fork waits until it is done, and it does not begin during one.
 pub fn during<T: Send>(work: impl FnOnce() -> T + Send) -> T {
-    let _inside = GATE.enter(ASKED | FORKING);
+    // Work within work must not wait for a fork that waits for the outer.
+    let _inside = GATE.enter(if NESTED.get() { FORKING } else { ASKED | FORKING });
     on_own_threads(work)
 }
 
@@ -31,12 +33,30 @@ pub(crate) fn within<T: Send>(work: impl FnOnce() -> T + Send) -> T {
 }
 
 fn on_own_threads<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    let work = || {
+        let _nested = Nested(NESTED.replace(true));
+        work()
+    };
     match forks() {
         0 => work(),
         number => match own_pool(number) {
             Some(pool) => pool.install(work),
             None => work(),
         },
+    }
+}
+
+thread_local! {
+    /// Whether this thread is doing work.
+    static NESTED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Sets it as it was before.
+struct Nested(bool);
+
+impl Drop for Nested {
+    fn drop(&mut self) {
+        NESTED.set(self.0);
     }
 }
 
@@ -159,6 +179,13 @@ mod tests {
             drop(gate.enter(ASKED | FORKING));
         });
         assert_eq!(gate.0.load(SeqCst), 0);
+    }
+
+    #[test]
+    fn work_within_work_is_known_as_such() {
+        assert!(!NESTED.get());
+        assert!(during(|| during(|| NESTED.get()) && NESTED.get()));
+        assert!(!NESTED.get());
     }
 
     #[test]

@@ -7,14 +7,21 @@ use pyo3::types::PyTuple;
 use crate::run;
 
 /// What is known of an element without reading its data.
-#[pyclass(frozen, get_all, module = "anndata_shadow._core")]
+#[pyclass(frozen, module = "anndata_shadow._core")]
 pub(crate) struct Info {
+    #[pyo3(get)]
     kind: String,
+    #[pyo3(get)]
     shape: Py<PyTuple>,
+    #[pyo3(get)]
     dtype: Option<String>,
+    #[pyo3(get)]
     encoding: Option<(String, String)>,
+    #[pyo3(get)]
     stored: Option<usize>,
+    #[pyo3(get)]
     chunks: Option<Py<PyTuple>>,
+    #[pyo3(get)]
     children: Vec<String>,
 }
 
@@ -50,13 +57,19 @@ impl Info {
 }
 
 /// One change that a write makes, or has made.
-#[pyclass(frozen, get_all, module = "anndata_shadow._core")]
+#[pyclass(frozen, module = "anndata_shadow._core")]
 pub(crate) struct Change {
+    #[pyo3(get)]
     path: String,
+    #[pyo3(get)]
     kind: &'static str,
+    #[pyo3(get)]
     old_path: Option<String>,
+    #[pyo3(get)]
     what: String,
+    #[pyo3(get)]
     shape: Py<PyTuple>,
+    #[pyo3(get)]
     bytes: usize,
     text: String,
 }
@@ -88,11 +101,15 @@ impl Change {
 }
 
 /// What a write has done.
-#[pyclass(frozen, get_all, module = "anndata_shadow._core")]
+#[pyclass(frozen, module = "anndata_shadow._core")]
 pub(crate) struct Receipt {
+    #[pyo3(get)]
     elements: Vec<Py<Change>>,
+    #[pyo3(get)]
     bytes_written: u64,
+    #[pyo3(get)]
     bytes_freed: u64,
+    #[pyo3(get)]
     seconds: f64,
     text: String,
 }
@@ -123,10 +140,13 @@ impl Receipt {
 }
 
 /// What a look for damage has found.
-#[pyclass(frozen, get_all, module = "anndata_shadow._core")]
+#[pyclass(frozen, module = "anndata_shadow._core")]
 pub(crate) struct Report {
+    #[pyo3(get)]
     findings: Vec<(String, String, String)>,
+    #[pyo3(get)]
     is_sound: bool,
+    #[pyo3(get)]
     complete: bool,
     text: String,
 }
@@ -173,6 +193,7 @@ impl Report {
 #[pyfunction]
 #[pyo3(signature = (path, deep = false, progress = None))]
 pub(crate) fn verify(py: Python<'_>, path: String, deep: bool, progress: Option<Py<PyAny>>) -> PyResult<Report> {
-    let look = move |told| library::verify(path, &VerifyOptions::default().deep(deep).progress(told));
-    Ok(Report::new(&run::long(py, progress, look)?))
+    let options = VerifyOptions::default().deep(deep);
+    let report = run::long(py, progress, move |told| library::verify(path, &options.progress(told)))?;
+    Ok(Report::new(&report))
 }

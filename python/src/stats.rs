@@ -19,17 +19,16 @@ pub(crate) fn stats<'py>(
 ) -> PyResult<Bound<'py, PyAny>> {
     match axis {
         None => {
-            let work = move |told| member.stats(&StatsOptions::default().ddof(ddof).progress(told));
-            let both = run::long(py, progress, work)?;
+            let both = run::long(py, progress, move |told| member.stats(&options(ddof).progress(told)))?;
             (dict(py, both.rows)?, dict(py, both.columns)?).into_bound_py_any(py)
         }
         Some("var") => {
-            let work = move |told| member.column_stats(&StatsOptions::default().ddof(ddof).progress(told));
-            Ok(dict(py, run::long(py, progress, work)?)?.into_any())
+            let found = run::long(py, progress, move |told| member.column_stats(&options(ddof).progress(told)))?;
+            Ok(dict(py, found)?.into_any())
         }
         Some("obs") => {
-            let work = move |told| member.row_stats(&StatsOptions::default().ddof(ddof).progress(told));
-            Ok(dict(py, run::long(py, progress, work)?)?.into_any())
+            let found = run::long(py, progress, move |told| member.row_stats(&options(ddof).progress(told)))?;
+            Ok(dict(py, found)?.into_any())
         }
         Some(other) => Err(PyValueError::new_err(format!("the axis is 'var' or 'obs', not {other:?}"))),
     }
@@ -43,9 +42,12 @@ pub(crate) fn stats_by<'py>(
     ddof: u64,
     progress: Option<Py<PyAny>>,
 ) -> PyResult<Vec<(String, Bound<'py, PyDict>)>> {
-    let work = move |told| member.stats_by(&by, &StatsOptions::default().ddof(ddof).progress(told));
-    let found = run::long(py, progress, work)?;
+    let found = run::long(py, progress, move |told| member.stats_by(&by, &options(ddof).progress(told)))?;
     found.groups.into_iter().zip(found.stats).map(|(group, stats)| Ok((group, dict(py, stats)?))).collect()
+}
+
+fn options<'a>(ddof: u64) -> StatsOptions<'a> {
+    StatsOptions::default().ddof(ddof)
 }
 
 fn dict(py: Python<'_>, stats: Stats) -> PyResult<Bound<'_, PyDict>> {

@@ -91,7 +91,7 @@ pub(crate) fn shuffle(value: Option<&Bound<'_, PyAny>>) -> PyResult<Shuffle> {
 
 #[pymethods]
 impl Stream {
-    const fn __iter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
+    fn __iter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
         slf
     }
 
