@@ -30,6 +30,9 @@ def to_user(raw):
         return _OUT[raw[0]](*raw[1:])
     if isinstance(raw, dict):
         return {key: to_user(value) for key, value in raw.items()}
+    if isinstance(raw, np.generic) and raw.dtype.kind in "biufc":
+        # A single number is Python's, as anndata has it.
+        return raw.item()
     return raw
 
 
