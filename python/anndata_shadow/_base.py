@@ -343,14 +343,13 @@ class DataShadow(Linked):
 
     def _set(self, path, value):
         self._core.set(path, to_raw(value))
-        if type(value).__module__.partition(".")[0] in {"anndata_shadow", "dask", "h5py", "zarr"}:
-            # What reads from somewhere else is not kept, only what was read.
+        if type(value).__module__.partition(".")[0] in {"anndata", "anndata_shadow", "dask", "h5py", "zarr"}:
+            # What reads from somewhere else, and parts of other objects, are not kept, only what was read.
             self._lent.forget(path)
         else:
             self._lent.take(path, value)
 
     def _remove(self, path):
-        self._settle(path)
         self._core.remove(path)
         self._lent.forget(path)
 
@@ -393,6 +392,10 @@ class DataShadow(Linked):
 
     def _cut(self, index):
         obs, var = normalize(index, lambda: self.obs_names, lambda: self.var_names)
+        for frame, part in (("obs", obs), ("var", var)):
+            if isinstance(part, list):
+                # The core looks names up among those that it has.
+                self._settle(frame)
         return type(self)._over(self._core.select(obs, var), self, parent=self)
 
     # ---- pickling
@@ -421,5 +424,5 @@ def _reopened(kind, address, options, look, rows, closed):
     if rows is not None:
         shadow = kind._over(shadow._core.select(*(slice(None) if part is None else part for part in rows)), shadow, parent=shadow)
     if closed:
-        (shadow._parent or shadow).close()
+        (shadow if shadow._parent is None else shadow._parent).close()
     return shadow

@@ -58,7 +58,7 @@ class FrameLoan:
         self._seen_index = None
 
     def reset(self):
-        """Lets go of all that was read. The frame goes on, and reads again."""
+        """Lets go of all that was read: the frame goes on, and reads again."""
         object.__setattr__(self.obj, "_item_cache", {})
         self.obj._mgr = None
         self._start()
@@ -222,17 +222,28 @@ class FrameLoan:
             self._settle_whole(frame)
 
     def _settle_names(self, now):
-        """Removes and renames columns: another name over the same values is a new name."""
-        new = [name for name in now if name not in self._seen]
+        """Renames and removes columns: another name over the same values, at the same place, is a new name."""
+        names = self._new_names(now)
+        kept = [names.get(name, name) for name in self._core.keys(self.path) if name in now or name in names]
+        if kept + [name for name in now if name not in kept] != list(now):
+            names = {}
         for old in [name for name in self._seen if name not in now]:
-            same = next((name for name in new if isinstance(name, str) and now[name] == self._seen[old]), None)
-            if same is None:
-                self._core.remove(f"{self.path}/{old}")
-                del self._seen[old]
+            seen = self._seen.pop(old)
+            if old in names:
+                self._core.rename(f"{self.path}/{old}", f"{self.path}/{names[old]}")
+                self._seen[names[old]] = seen
             else:
-                self._core.rename(f"{self.path}/{old}", f"{self.path}/{same}")
-                self._seen[same] = self._seen.pop(old)
+                self._core.remove(f"{self.path}/{old}")
+
+    def _new_names(self, now):
+        """For columns that are gone, a new one of the same values."""
+        new, found = [name for name in now if name not in self._seen and isinstance(name, str)], {}
+        for old in self._seen:
+            same = next((name for name in new if now[name] == self._seen[old]), None) if old not in now else None
+            if same is not None:
+                found[old] = same
                 new.remove(same)
+        return found
 
     def _settle_column(self, name, series, now):
         if name not in self._seen or self._seen[name] != now:

@@ -35,7 +35,7 @@ class Loan:
         self.seen = _settle(core, path, self.obj, self.seen)
 
     def reset(self):
-        """Lets go of what can be read again; true if the object itself can stay."""
+        """Lets go of what can be read again while the object itself stays; false if it cannot."""
         return False
 
 
@@ -99,9 +99,9 @@ class Lent:
 
     def forget_clean(self):
         """Forgets what is in the file as it is here. (What is pending is the user's object until it is written.)"""
-        for at in list(self._loans):
-            if self._core.mark(at) in {"", "ᐁ"}:
-                self.forget(at)
+        for at, loan in list(self._loans.items()):
+            if not loan.reset() and self._core.mark(at) in {"", "ᐁ"}:
+                del self._loans[at]
 
     def rename(self, old, new):
         """Keeps a loan under the new path of its element."""
@@ -212,6 +212,9 @@ def fingerprint(obj):
 
 
 def _of_array(array):
+    if isinstance(array, np.ma.MaskedArray):
+        return (_of_array(array.data), _of_array(np.ma.getmaskarray(array)))
+    array = np.asarray(array)
     if array.dtype.names is not None and array.dtype.hasobject:
         return (array.shape, array.dtype, [_of_array(array[name]) for name in array.dtype.names])
     if array.dtype.hasobject or array.dtype.kind == "T":

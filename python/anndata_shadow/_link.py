@@ -105,7 +105,8 @@ class Linked:
         -------
         The shadow itself.
         """
-        self._settle()
+        if path is not None:
+            self._settle(path)
         self._core.discard(path)
         self._forget(path)
         return self
@@ -191,8 +192,11 @@ class Linked:
         -------
         The shadow itself.
         """
-        self._settle()
-        self._forget_clean()
+        if self.is_view:
+            self._forget()
+        else:
+            self._settle()
+            self._forget_clean()
         self._core.clear_cache()
         return self
 

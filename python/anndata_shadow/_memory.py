@@ -89,6 +89,10 @@ def core_to_raw(core):
 
 def raw_to_raw(raw):
     """Of what is set as `raw`: an AnnData, a shadow, or the `raw` of one."""
+    core = getattr(raw, "_core", None)
+    if core is not None:
+        raw._settle()
+        return {name: core.read(name) for name in ("X", "var", "varm")}
     if raw.X is None:
         raise ValueError("what becomes `raw` needs a matrix X")
     varm = {} if raw.varm is None else dict(raw.varm)

@@ -35,8 +35,9 @@ class RawShadow:
     @property
     def var(self):
         """The frame of its variables."""
-        frame = self._shadow._frame("raw/var")
-        return frame if self._part is None else frame.iloc[self._part[1]]
+        if self._part is None:
+            return self._shadow._frame("raw/var")
+        return self._shadow._eager_frame("raw/var").iloc[self._part[1]]
 
     @property
     def varm(self):
@@ -47,7 +48,8 @@ class RawShadow:
     @property
     def var_names(self):
         """Names of its variables."""
-        return self.var.index
+        names = self._shadow._eager_frame("raw/var").index
+        return names if self._part is None else names[self._part[1]]
 
     @property
     def obs_names(self):
@@ -63,7 +65,7 @@ class RawShadow:
     @property
     def n_vars(self):
         """Number of its variables."""
-        return len(self.var)
+        return len(self.var_names)
 
     @property
     def shape(self):
@@ -100,19 +102,16 @@ class RawShadow:
 
     def var_vector(self, key):
         """The values of a column of `var`, or of an observation, one for each variable."""
-        return self.var[key].to_numpy() if key in self.var.columns else dense_line(self[key].X)
+        frame = self._shadow._eager_frame("raw/var") if self._part is None else self.var
+        return frame[key].to_numpy() if key in frame.columns else dense_line(self[key].X)
 
     def to_adata(self):
         """An AnnData in memory, with `X` and `var` of raw, and obs, obsm, obsp, uns of the shadow."""
         from anndata import AnnData
 
         whole = self._shadow.to_memory()
-        if self._part is not None:
-            whole = whole[self._part[0]].copy()
-        return AnnData(
-            X=self.X.copy(), var=self.var.copy(), varm={name: value for name, value in self.varm.items()} or None,
-            obs=whole.obs, obsm=whole.obsm, obsp=whole.obsp, uns=whole.uns,
-        )
+        found = AnnData(whole.raw.X, whole.obs, whole.raw.var, whole.uns, whole.obsm, whole.raw.varm, obsp=whole.obsp)
+        return found if self._part is None else found[self._part].copy()
 
     def _get_X(self, layer=None):
         if layer is not None:

@@ -140,11 +140,16 @@ class AnnDataShadow(DataShadow):
     def _line(self, path, place, across):
         """A row or column of a matrix, from memory if the matrix is there."""
         part = (slice(None), place) if across == "var" else (place, slice(None))
+        held = self._in_memory(path)
+        if held is None:
+            self._settle(path)
+            return dense_line(to_user(self._core.read_part(path, part)))
+        return dense_line(held[part])
+
+    def _in_memory(self, path):
+        """A matrix that was handed out as numpy's or scipy's; None if it was not."""
         held = self._lent.get(path)
-        if isinstance(held, np.ndarray) or sp.issparse(held):
-            return dense_line(held[part])
-        self._settle(path)
-        return dense_line(to_user(self._core.read_part(path, part)))
+        return held if isinstance(held, np.ndarray) or sp.issparse(held) else None
 
     def _get_X(self, use_raw=False, layer=None):
         if use_raw and layer is not None:
@@ -159,9 +164,13 @@ class AnnDataShadow(DataShadow):
 
     def to_df(self, layer=None):
         """X, or a layer, as a DataFrame with the names of observations and variables. Sparse matrices become dense."""
-        matrix = self.layers[layer] if layer is not None else self.X
-        if matrix is None:
+        if layer is None and not self._has_X():
             raise ValueError("there is no X")
+        path = "X" if layer is None else f"layers/{layer}"
+        matrix = self._in_memory(path)
+        if matrix is None:
+            self._settle(path)
+            matrix = to_user(self._core.read(path))
         dense = matrix.toarray() if sp.issparse(matrix) else matrix
         return pd.DataFrame(dense, index=self.obs_names, columns=self.var_names)
 
