@@ -17,6 +17,8 @@ def pandas_to_raw(value):
 
 def column_to_raw(values):
     """Of the array behind a pandas Series or Index."""
+    if isinstance(values, pd.arrays.NumpyExtensionArray):
+        return _values.array_to_raw(values.to_numpy())
     dtype = values.dtype
     if isinstance(dtype, pd.CategoricalDtype):
         return _categorical_to_raw(values)

@@ -50,6 +50,11 @@ class ShadowFrame(pd.DataFrame):
     def _mgr(self, manager):
         object.__setattr__(self, "_whole", manager)
 
+    def _fill(self, manager):
+        """Makes these all of its columns; with None it reads again."""
+        object.__setattr__(self, "_whole", manager)
+        object.__setattr__(self, "_item_cache", {})
+
     @property
     def _is_lazy(self):
         return self._whole is None
@@ -71,9 +76,11 @@ class ShadowFrame(pd.DataFrame):
 
     @index.setter
     def index(self, names):
-        if not (self._is_lazy and self._loan.set_names(names)):
+        # Names alone leave the index its own name, lest all of the frame must be written for it.
+        index = names if isinstance(names, pd.Index) else pd.Index(names, name=self.index.name)
+        if not (self._is_lazy and self._loan.set_names(index)):
             self._mgr  # noqa: B018 (reads it)
-            _INDEX.__set__(self, names)
+            _INDEX.__set__(self, index)
 
     @property
     def ndim(self):

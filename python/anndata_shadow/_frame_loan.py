@@ -44,8 +44,7 @@ class FrameLoan:
     def take(self, frame):
         """Makes the frame what was set as a whole, as the core has it: another object over the same columns, as in AnnData."""
         self._start()
-        self.obj._mgr = frame.copy(deep=False)._mgr
-        object.__setattr__(self.obj, "_item_cache", {})
+        self.obj._fill(frame.copy(deep=False)._mgr)
         self._note(frame)
 
     def _start(self):
@@ -59,8 +58,7 @@ class FrameLoan:
 
     def reset(self):
         """Lets go of all that was read: the frame goes on, and reads again."""
-        object.__setattr__(self.obj, "_item_cache", {})
-        self.obj._mgr = None
+        self.obj._fill(None)
         self._start()
         return True
 
@@ -145,8 +143,7 @@ class FrameLoan:
         if rest:
             self._read(rest)
         whole = pd.DataFrame({name: self._held[name].array for name in columns}, index=index, columns=columns)
-        object.__setattr__(self.obj, "_item_cache", {})
-        self.obj._mgr = whole._mgr
+        self.obj._fill(whole._mgr)
         self._held = {}
 
     # ---- changes
@@ -172,19 +169,17 @@ class FrameLoan:
             self._held.pop(name, None)
             self._columns = self.columns.drop(name)
 
-    def set_names(self, names):
+    def set_names(self, index):
         """Gives the rows other names; false if that takes the whole frame, since the index gets another name, too."""
-        index = names if isinstance(names, pd.Index) else pd.Index(names, name=self.obj.index.name)
         if index.name != self.obj.index.name:
             return False
         if len(index) != self.n_rows:
             raise ValueError(f"Length mismatch: {self.path} has {self.n_rows} rows, the new names are {len(index)}")
         index = text_index(index)
         self._core.set_names(self.path, list(index))
-        if self.is_lazy:
-            self._set_index(index)
-            for series in self._held.values():
-                series.index = index
+        self._set_index(index)
+        for series in self._held.values():
+            series.index = index
         self._follow(index)
         return True
 

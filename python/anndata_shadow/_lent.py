@@ -219,10 +219,7 @@ def _of_array(array):
         return (array.shape, array.dtype, [_of_array(array[name]) for name in array.dtype.names])
     if array.dtype.hasobject or array.dtype.kind == "T":
         return (array.shape, Items(array.ravel(order="K")))
-    lies = array if array.flags.c_contiguous else array.T
-    if not lies.flags.c_contiguous:
-        lies = np.ascontiguousarray(array)
-    return (array.shape, array.dtype, _core.digest(lies.reshape(-1).view(np.uint8)) if array.nbytes else 0)
+    return (array.shape, array.dtype, _core.digest(array) if array.nbytes else 0)
 
 
 def _of_sparse(matrix):

@@ -114,7 +114,8 @@ def fill(obs):
 
 
 def new_index(obs):
-    obs.index = [f"c{i}" for i in range(N)]
+    # Of a bare list, pandas forgets the name of the index, and a shadow does not.
+    obs.index = pd.Index([f"c{i}" for i in range(N)], name=obs.index.name)
 
 
 def new_index_and_name(obs):
