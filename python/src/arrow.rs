@@ -67,8 +67,8 @@ fn column(element: Element) -> Result<Box<dyn Column>, String> {
 /// The items of an array of one axis, valid where the bitmap says so.
 fn array(array: Array, valid: Option<Bitmap>) -> Result<Box<dyn Column>, String> {
     macro_rules! by_dtype {
-        ($($variant:ident)*, $($times:ident $unit:ident)*) => {
-            match array {
+        ($array:expr, $($variant:ident)*, $($times:ident $unit:ident)*) => {
+            match $array {
                 $(Array::$variant(a) => Ok(PrimitiveArray::from_vec(a.into_raw_vec_and_offset().0).with_validity(valid).boxed()),)*
                 $(Array::$times(a) => {
                     let times: Vec<i64> = a.into_iter().map(|time| time.0).collect();
@@ -94,7 +94,7 @@ fn array(array: Array, valid: Option<Bitmap>) -> Result<Box<dyn Column>, String>
     // Without an offset, so that the items of a part are those of its memory.
     let n = array.len();
     let array = array.reshape(&[n]).ok_or_else(String::new)?;
-    by_dtype!(I8 I16 I32 I64 U8 U16 U32 U64 F32 F64,
+    by_dtype!(array, I8 I16 I32 I64 U8 U16 U32 U64 F32 F64,
         DatetimeS Second DatetimeMs Millisecond DatetimeUs Microsecond DatetimeNs Nanosecond)
 }
 

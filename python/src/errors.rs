@@ -1,7 +1,7 @@
 //! The library's errors as Python's exceptions, which are defined in `anndata_shadow/_errors.py`.
 
 use anndata_shadow::Error;
-use pyo3::exceptions::{PyOSError, PyRuntimeError, PyValueError};
+use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
 
 /// Where the classes are.
@@ -24,12 +24,6 @@ pub(crate) fn raise_of_value(py: Python<'_>, error: Error) -> PyErr {
     }
 }
 
-/// The base of all of ours, with a message.
-pub(crate) fn fault(py: Python<'_>, message: &str) -> PyErr {
-    let made = py.import(MODULE).and_then(|module| module.getattr("ShadowError")?.call1((message,)));
-    made.map_or_else(|_| PyRuntimeError::new_err(message.to_owned()), PyErr::from_value)
-}
-
 /// Makes the classes known under the compiled module, too.
 pub(crate) fn export(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let errors = module.py().import(MODULE)?;
@@ -39,7 +33,7 @@ pub(crate) fn export(module: &Bound<'_, PyModule>) -> PyResult<()> {
     Ok(())
 }
 
-const fn class_of(error: &Error) -> &'static str {
+fn class_of(error: &Error) -> &'static str {
     match error {
         Error::NotAnnData { .. } | Error::NotMuData { .. } => "NotAnnDataError",
         Error::NotFound { .. } => "NotFoundError",

@@ -304,7 +304,7 @@ impl Object {
         let this = self.handle();
         let columns = run::read(py, move || Columns::read(&this.frame(&frame)?, columns))?;
         let stream = py.detach(|| columns.stream()).map_err(PyTypeError::new_err)?;
-        PyCapsule::new(py, stream, Some(c"arrow_array_stream".to_owned()))
+        PyCapsule::new_with_value(py, stream, c"arrow_array_stream")
     }
 
     /// Sets an element, in memory. ``raw`` takes a dict of ``X``, ``var`` and, perhaps, ``varm``.

@@ -193,7 +193,8 @@ impl Report {
 #[pyfunction]
 #[pyo3(signature = (path, deep = false, progress = None))]
 pub(crate) fn verify(py: Python<'_>, path: String, deep: bool, progress: Option<Py<PyAny>>) -> PyResult<Report> {
-    let options = VerifyOptions::default().deep(deep);
-    let report = run::long(py, progress, move |told| library::verify(path, &options.progress(told)))?;
+    let report = run::long(py, progress, move |told| {
+        library::verify(path, &VerifyOptions::default().deep(deep).progress(told))
+    })?;
     Ok(Report::new(&report))
 }

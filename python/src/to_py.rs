@@ -4,7 +4,7 @@ use anndata_shadow::{
     Array, Awkward, ByteString, Categorical, Element, Indices, Nullable, Records, Sparse, SparseFormat, Table,
 };
 use ndarray::{ArrayD, IxDyn};
-use numpy::{PyArray1, PyArrayDyn, PyArrayMethods};
+use numpy::{PyArray1, PyArrayDyn};
 use pyo3::IntoPyObjectExt;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -134,7 +134,7 @@ fn records(py: Python<'_>, records: Records) -> PyResult<Raw<'_>> {
     ("records", array).into_bound_py_any(py)
 }
 
-fn awkward(py: Python<'_>, array: &Awkward) -> PyResult<Raw<'_>> {
+fn awkward<'py>(py: Python<'py>, array: &Awkward) -> PyResult<Raw<'py>> {
     let (form, buffers) = array.to_buffers();
     let dict = PyDict::new(py);
     for (name, buffer) in buffers {
