@@ -99,7 +99,8 @@ def same(raw, wanted, at=""):
         for ours, theirs in [(data, wanted.data), (indices, wanted.indices), (indptr, wanted.indptr)]:
             np.testing.assert_array_equal(ours, theirs, err_msg=at)
         made = (sp.csr_matrix if form == "csr" else sp.csc_matrix)((data, indices, indptr), shape=shape)
-        assert np.shares_memory(made.data, data) and np.shares_memory(made.indices, indices), at
+        if data.size and made.indices.dtype == indices.dtype:
+            assert np.shares_memory(made.data, data) and np.shares_memory(made.indices, indices), at
     elif isinstance(wanted, ak.Array):
         kind, form, length, buffers = raw
         assert kind == "awkward", at
@@ -118,14 +119,19 @@ def same(raw, wanted, at=""):
     elif isinstance(wanted, pd.api.extensions.ExtensionArray):
         same(raw, np.asarray(wanted), at)
     elif isinstance(wanted, np.ndarray) and wanted.dtype.kind not in "OUST":
-        assert raw.dtype == wanted.dtype and raw.shape == wanted.shape, (at, raw, wanted)
+        assert raw.dtype == wanted.dtype.newbyteorder("=") and raw.shape == wanted.shape, (at, raw, wanted)
         assert raw.flags.writeable and raw.flags.c_contiguous, at
         np.testing.assert_array_equal(raw, wanted, err_msg=at)
     elif isinstance(wanted, np.ndarray):
         assert raw.dtype == object and raw.shape == wanted.shape, at
+        if wanted.dtype.kind == "S" and "h5" in at.split()[0]:
+            # Fixed strings of HDF5 are text.
+            wanted = np.char.decode(wanted)
         assert plain(raw) == plain(wanted), at
     else:
-        assert type(raw) is type(wanted) or isinstance(wanted, str), (at, type(raw), type(wanted))
+        # Of scalars, anndata gives some as Python's own numbers.
+        assert isinstance(raw, (np.generic, str, bytes)), at
+        assert type(raw) is type(wanted) or isinstance(wanted, (bool, int, float, complex, str)), (at, type(raw), type(wanted))
         assert plain([raw]) == plain([wanted]), at
 
 
@@ -157,11 +163,11 @@ def test_raw_values_are_anndatas(name):
         assert shadow.names(frame).tolist() == [str(n) for n in wanted.index]
         assert shadow.info(frame).shape == wanted.shape
         compared += len(wanted.columns)
-    assert compared >= 2, name
+    assert compared >= (20 if name.startswith("main") else 1), name
 
 
 def test_raw_values_of_whole_slots_are_dicts():
-    path = FIXTURES / "kitchen.h5ad"
+    path = FIXTURES / "main.h5ad"
     shadow = _core.Shadow.open(str(path))
     with group_of(path) as group:
         for slot in ["layers", "obsm", "obsp"]:
@@ -255,6 +261,8 @@ def test_only_what_is_asked_for_is_read():
     assert cost(lambda: shadow.info("X")) == 0
 
 
+FORM, LENGTH, BUFFERS = ak.to_buffers(ak.Array([[1, 2], [], [3]]))
+
 VALUES = {
     "f2": np.arange(6, dtype=np.float16).reshape(2, 3),
     "f4": np.array([1.5, np.nan, -np.inf], dtype=np.float32),
@@ -282,14 +290,14 @@ VALUES = {
     "nothing": None,
     "dict": {"a": {"b": np.arange(3)}, "c": None},
     "csr": ("sparse", "csr", (2, 3), np.array([1.0, 2.0]), np.array([2, 0], dtype=np.int32), np.array([0, 1, 2], dtype=np.int32)),
-    "csc": ("sparse", "csc", (2, 1), np.array([1], dtype=np.int8), np.array([1]), np.array([0, 1])),
+    "csc": ("sparse", "csc", (2, 1), np.array([1], dtype=np.int8), np.array([1], dtype=np.int32), np.array([0, 1], dtype=np.int32)),
     "cat": ("categorical", np.array([1, -1, 0], dtype=np.int8), np.array(["x", "y"], dtype=object), True),
     "cat of numbers": ("categorical", np.array([1, 0], dtype=np.int8), np.array([2.5, 1.5]), False),
     "nullable": ("nullable", np.array([1, 0], dtype=np.int32), np.array([False, True]), "NA"),
     "nullable text": ("nullable", np.array(["a", ""], dtype=object), np.array([False, True]), "NaN"),
     "table": ("table", "name", np.array(["a", "b"], dtype=object), [("n", np.arange(2)), ("é", np.array([0.5, np.nan]))]),
     "records": ("records", np.array([(1, "a"), (2, "b")], dtype=[("n", "i4"), ("t", "O")])),
-    "awkward": ("awkward", *ak.to_buffers(ak.Array([[1, 2], [], [3]]))),
+    "awkward": ("awkward", FORM.to_json(), LENGTH, BUFFERS),
 }
 
 
@@ -319,18 +327,20 @@ def assert_equal_raw(found, given, at):
 def test_values_of_every_kind_go_in_and_come_out(name, tmp_path):
     path = copy_of(name, tmp_path)
     shadow = _core.Shadow.open(path, "r+")
-    for key, value in VALUES.items():
+    # HDF5 has no form for dates, and its byte strings are read as text.
+    values = {k: v for k, v in VALUES.items() if k not in ("dates", "bytes", "some bytes") or path.endswith("zarr")}
+    for key, value in values.items():
         shadow.set(f"uns/made/{key}", value)
         assert_equal_raw(shadow.read(f"uns/made/{key}"), value, f"{key}, pending")
     assert shadow.mark("uns/made") == "▲"
     receipt = shadow.write(clear_cache=True)
     assert receipt.bytes_written > 0 and receipt.elements[0].kind == "added" and "written" in str(receipt)
-    for key, value in VALUES.items():
+    for key, value in values.items():
         assert_equal_raw(shadow.read(f"uns/made/{key}"), value, f"{key}, written")
     shadow.close()
     read = ad.read_h5ad(path) if path.endswith("h5ad") else ad.read_zarr(path)
     made = read.uns["made"]
-    assert sorted(made) == sorted(VALUES)
+    assert sorted(made) == sorted(values)
     for key in ["f2", "f4", "c8", "u8", "bool", "strided", "big"]:
         np.testing.assert_array_equal(made[key], VALUES[key])
     assert made["texts"].tolist() == VALUES["texts"].tolist() and made["text"] == "a text" and made["scalar"] == 5
@@ -552,8 +562,8 @@ def test_mudata(name, tmp_path):
             np.testing.assert_array_equal(rows, positions)
             same(shadow.read(f"{axis}map/{modality}"), np.asarray(getattr(wanted, f"{axis}map")[modality]))
         assert modality in shadow.keys("obsmap")
-    view = shadow.select([3, 0], None)
-    assert view.glob.is_view and view.names("obs").tolist() == wanted.obs_names[[3, 0]].tolist()
+    view = shadow.select([2, 0], None)
+    assert view.glob.is_view and view.names("obs").tolist() == wanted.obs_names[[2, 0]].tolist()
     with pytest.raises(KeyError):
         shadow.modality("nothing")
     target = tmp_path / name
@@ -575,7 +585,7 @@ def test_mudata(name, tmp_path):
 
 
 def test_columns_go_to_arrow():
-    path = FIXTURES / "kitchen.h5ad"
+    path = FIXTURES / "main.h5ad"
     shadow = _core.Shadow.open(str(path))
     wanted = ad.read_h5ad(path).obs
 
@@ -602,7 +612,7 @@ def test_columns_go_to_arrow():
             assert pa.types.is_dictionary(column.type) and column.type.ordered == wanted[name].cat.ordered
             assert column.dictionary.to_pylist() == wanted[name].cat.categories.tolist()
         found += 1
-    assert found > 3
+    assert found > 15
     assert pa.table(Frame([])).column(0).to_pylist() == list(wanted.index)
     # A capsule that nobody takes is freed by itself.
     shadow.arrow("obs", [])
@@ -817,27 +827,26 @@ def interrupt(code, *args):
     return out, err
 
 
-def test_ctrl_c_ends_waiting_for_a_read(tmp_path):
-    # A pipe in place of a chunk: reading it waits for ever.
-    path = Path(copy_of(CELLS[2], tmp_path))
-    chunks = sorted(p for p in (path / "X").rglob("c/*") if p.is_file()) or sorted((path / "X" / "c").rglob("*"))
-    chunk = next(p for p in chunks if p.is_file())
-    chunk.unlink()
-    os.mkfifo(chunk)
+def test_ctrl_c_ends_waiting_for_a_read():
+    # A reading that lasts as long as wanted: it does not begin while another thread is about to fork.
     code = """
-import sys
+import os, sys, threading
+about_to_fork, forks = threading.Event(), threading.Event()
+os.register_at_fork(before=lambda: (about_to_fork.set(), forks.wait()))
 from anndata_shadow import _core
 shadow = _core.Shadow.open(sys.argv[1])
+threading.Thread(target=lambda: os.fork() or os._exit(0)).start()
+about_to_fork.wait()
 print("ready", flush=True)
 try:
     shadow.read("X")
 except KeyboardInterrupt:
     print("interrupted", flush=True)
-    import os
-    os._exit(0)
+forks.set()
+print(shadow.read("X").shape)
 """
-    out, err = interrupt(code, path)
-    assert "interrupted" in out, (out, err)
+    out, err = interrupt(code, ROOT / "data" / CELLS[2])
+    assert out == "interrupted\n(700, 765)\n", (out, err)
 
 
 def test_ctrl_c_cancels_long_work(tmp_path):
