@@ -150,6 +150,8 @@ def _plain_scalar(value):
 def _numpy_scalar(value):
     if isinstance(value, np.void):
         raise TypeError("a single record cannot be stored: put it into an array of one")
+    if isinstance(value, np.timedelta64):
+        raise TypeError("a span of time cannot be stored: store it as a number of a unit that you name")
     return str(value) if isinstance(value, np.str_) else bytes(value) if isinstance(value, np.bytes_) else value
 
 
