@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use anndata_shadow::{
-    Array, Awkward, ByteString, Categorical, DatetimeMs, DatetimeNs, DatetimeS, DatetimeUs, Element, Indices, Item, NaValue,
-    Nullable, Records, Sparse, SparseFormat, Table,
+    Array, Awkward, ByteString, Categorical, DatetimeMs, DatetimeNs, DatetimeS, DatetimeUs, Element, Indices, Item,
+    NaValue, Nullable, Records, Sparse, SparseFormat, Table,
 };
 use half::f16;
 use num_complex::{Complex32, Complex64};
@@ -12,6 +12,10 @@ use numpy::{PyArrayDescrMethods, PyArrayDyn, PyArrayMethods, PyUntypedArray, PyU
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBytes, PyComplex, PyDict, PyFloat, PyInt, PyString, PyTuple};
+
+type Value<'py> = Bound<'py, PyAny>;
+/// Name of the index, index, columns.
+type Parts<'py> = (Option<String>, Value<'py>, Vec<(String, Value<'py>)>);
 
 pub(crate) fn element(value: &Bound<'_, PyAny>) -> PyResult<Element> {
     if value.is_none() {
@@ -40,12 +44,17 @@ pub(crate) fn mapping(dict: &Bound<'_, PyDict>) -> PyResult<BTreeMap<String, Ele
 }
 
 fn tagged(tuple: &Bound<'_, PyTuple>) -> PyResult<Element> {
-    type Value<'py> = Bound<'py, PyAny>;
     let kind = tuple.get_item(0).and_then(|kind| kind.extract::<String>());
     match (kind.as_deref().unwrap_or_default(), tuple.len()) {
         ("sparse", 6) => {
-            let (_, format, shape, data, indices, indptr): (Value<'_>, String, [usize; 2], Value<'_>, Value<'_>, Value<'_>) =
-                tuple.extract()?;
+            let (_, format, shape, data, indices, indptr): (
+                Value<'_>,
+                String,
+                [usize; 2],
+                Value<'_>,
+                Value<'_>,
+                Value<'_>,
+            ) = tuple.extract()?;
             sparse(&format, shape, [&data, &indices, &indptr]).map(Element::Sparse)
         }
         ("categorical", 4) => {
@@ -73,11 +82,12 @@ fn tagged(tuple: &Bound<'_, PyTuple>) -> PyResult<Element> {
 }
 
 pub(crate) fn table(value: &Bound<'_, PyAny>) -> PyResult<Table> {
-    let (kind, name, index, columns): (String, Option<String>, Bound<'_, PyAny>, Vec<(String, Bound<'_, PyAny>)>) =
-        value.extract()?;
-    if kind != "table" {
-        return Err(PyTypeError::new_err(format!("a table was expected, not {kind}")));
+    let tagged = value.cast::<PyTuple>()?;
+    let kind = tagged.get_item(0).and_then(|kind| kind.extract::<String>());
+    if kind.as_deref().ok() != Some("table") || tagged.len() != 4 {
+        return Err(PyTypeError::new_err("a table was expected"));
     }
+    let (name, index, columns): Parts<'_> = tagged.get_slice(1, 4).extract()?;
     let columns = columns.into_iter().map(|(name, column)| Ok((name, element(&column)?)));
     Table::new(name, element(&index)?, columns.collect::<PyResult<_>>()?).map_err(unfit)
 }
@@ -191,12 +201,14 @@ fn numbers<T: Item + numpy::Element + Copy>(value: &Bound<'_, PyAny>) -> PyResul
 }
 
 fn shaped<T: Item>(shape: &[usize], items: Vec<T>) -> PyResult<Array> {
-    Array::from_shape_vec(shape, items).ok_or_else(|| unfit("an array does not have as many items as its shape says".into()))
+    Array::from_shape_vec(shape, items)
+        .ok_or_else(|| unfit("an array does not have as many items as its shape says".into()))
 }
 
 fn times(value: &Bound<'_, PyAny>) -> PyResult<Array> {
     let dtype = value.getattr("dtype")?;
-    let (unit, count): (String, usize) = value.py().import("numpy")?.call_method1("datetime_data", (&dtype,))?.extract()?;
+    let (unit, count): (String, usize) =
+        value.py().import("numpy")?.call_method1("datetime_data", (&dtype,))?.extract()?;
     let numbers = plain(value, format!("M8[{unit}]"))?.call_method1("view", ("i8",))?;
     let Array::I64(numbers) = self::numbers::<i64>(&numbers)? else { return Err(unfit("dates are 64 bits".into())) };
     match (unit.as_str(), count) {
@@ -204,7 +216,9 @@ fn times(value: &Bound<'_, PyAny>) -> PyResult<Array> {
         ("ms", 1) => Ok(numbers.mapv(DatetimeMs).into()),
         ("us", 1) => Ok(numbers.mapv(DatetimeUs).into()),
         ("ns", 1) => Ok(numbers.mapv(DatetimeNs).into()),
-        _ => Err(PyTypeError::new_err(format!("dates are stored in s, ms, us or ns, not as {dtype}: convert them first"))),
+        _ => Err(PyTypeError::new_err(format!(
+            "dates are stored in s, ms, us or ns, not as {dtype}: convert them first"
+        ))),
     }
 }
 

@@ -35,7 +35,9 @@ impl Object {
             "obs" => Ok(self.shadow.obs()),
             "var" => Ok(self.shadow.var()),
             "raw/var" => Ok(self.shadow.raw()?.ok_or_else(|| self.no_raw())?.var()),
-            other => Err(Error::BadName { name: other.to_owned(), why: "frames are `obs`, `var` and `raw/var`".into() }),
+            other => {
+                Err(Error::BadName { name: other.to_owned(), why: "frames are `obs`, `var` and `raw/var`".into() })
+            }
         }
     }
 
@@ -118,7 +120,11 @@ impl Object {
         }
         let (Some(x), Some(Element::Table(var))) = (parts.remove("X"), parts.remove("var")) else {
             let at = Place::new(self.shadow.path().display(), path);
-            return Err(Error::WrongType { at, wanted: "X, and var, a frame".into(), found: "a dict without these".into() });
+            return Err(Error::WrongType {
+                at,
+                wanted: "X, and var, a frame".into(),
+                found: "a dict without these".into(),
+            });
         };
         self.shadow.set_raw(x, var)?;
         let Some(Element::Mapping(varm)) = parts.remove("varm") else { return Ok(()) };
@@ -370,11 +376,13 @@ impl Object {
 
     /// Frees what was read and not changed.
     fn clear_cache(&self, py: Python<'_>) -> PyResult<()> {
-        let clear = || match &self.mudata {
-            Some(mudata) => mudata.clear_cache(),
-            None => self.shadow.clear_cache(),
-        };
-        run::quick(py, || Ok(clear()))
+        run::quick(py, || {
+            match &self.mudata {
+                Some(mudata) => mudata.clear_cache(),
+                None => self.shadow.clear_cache(),
+            }
+            Ok(())
+        })
     }
 
     fn set_cache_budget(&self, n: usize) {

@@ -43,7 +43,9 @@ pub(crate) fn selection(value: &Bound<'_, PyAny>) -> PyResult<Select> {
             Some(positions) => Ok(Select::List(positions)),
             None => {
                 let what = other.dtype();
-                Err(PyIndexError::new_err(format!("an axis is selected from by integers, booleans or names, not {what}")))
+                Err(PyIndexError::new_err(format!(
+                    "an axis is selected from by integers, booleans or names, not {what}"
+                )))
             }
         },
     }

@@ -19,7 +19,12 @@ impl Shadow {
 }
 
 /// How to open, from Python's arguments.
-pub(crate) fn options(mode: &str, cache_budget: Option<usize>, locking: bool, gene_index: bool) -> PyResult<OpenOptions> {
+pub(crate) fn options(
+    mode: &str,
+    cache_budget: Option<usize>,
+    locking: bool,
+    gene_index: bool,
+) -> PyResult<OpenOptions> {
     let mode = mode.parse::<Mode>().map_err(PyValueError::new_err)?;
     let locking = if locking { Locking::On } else { Locking::Off };
     let options = OpenOptions::default().mode(mode).locking(locking).gene_index(gene_index);

@@ -38,13 +38,20 @@ impl Stream {
     }
 
     /// Blocks of so many rows, or of so many bytes.
-    pub(crate) fn of_blocks(py: Python<'_>, member: &Member, rows: Option<usize>, nbytes: Option<usize>) -> PyResult<Self> {
+    pub(crate) fn of_blocks(
+        py: Python<'_>,
+        member: &Member,
+        rows: Option<usize>,
+        nbytes: Option<usize>,
+    ) -> PyResult<Self> {
         let size = match (rows, nbytes) {
             (None, None) => BlockSize::default(),
             (Some(0), None) | (None, Some(0)) => return Err(PyValueError::new_err("blocks of nothing")),
             (Some(rows), None) => BlockSize::Rows(rows),
             (None, Some(bytes)) => BlockSize::Bytes(bytes),
-            (Some(_), Some(_)) => return Err(PyValueError::new_err("give the size of blocks in rows or in bytes, not both")),
+            (Some(_), Some(_)) => {
+                return Err(PyValueError::new_err("give the size of blocks in rows or in bytes, not both"));
+            }
         };
         let blocks = run::quick(py, || member.row_blocks(size))?;
         Ok(Self::new(blocks.map(|block| block.map(Part::Block))))
@@ -97,7 +104,9 @@ impl Stream {
 
     fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
         if fork::forks() != self.process {
-            return Err(PyRuntimeError::new_err("it was begun in another process, before a fork: begin anew in this one"));
+            return Err(PyRuntimeError::new_err(
+                "it was begun in another process, before a fork: begin anew in this one",
+            ));
         }
         let found = std::mem::replace(&mut *self.state(), State::Away);
         let mut parts = match found {

@@ -112,7 +112,8 @@ fn nullable(py: Python<'_>, nullable: Nullable) -> PyResult<Raw<'_>> {
 
 fn table(py: Python<'_>, table: Table) -> PyResult<Raw<'_>> {
     let (index_name, index, columns) = table.into_parts();
-    let columns = columns.into_iter().map(|(name, column)| Ok((name, element(py, column)?))).collect::<PyResult<Vec<_>>>()?;
+    let columns =
+        columns.into_iter().map(|(name, column)| Ok((name, element(py, column)?))).collect::<PyResult<Vec<_>>>()?;
     ("table", index_name, element(py, index)?, columns).into_bound_py_any(py)
 }
 
@@ -124,7 +125,11 @@ fn records(py: Python<'_>, records: Records) -> PyResult<Raw<'_>> {
     let dtypes = fields.iter().map(|(name, field)| {
         let own: Vec<usize> = field.getattr("shape")?.extract::<Vec<usize>>()?.split_off(shape.len());
         let dtype = field.getattr("dtype")?;
-        if own.is_empty() { (name, dtype).into_bound_py_any(py) } else { (name, dtype, PyTuple::new(py, own)?).into_bound_py_any(py) }
+        if own.is_empty() {
+            (name, dtype).into_bound_py_any(py)
+        } else {
+            (name, dtype, PyTuple::new(py, own)?).into_bound_py_any(py)
+        }
     });
     let dtypes = dtypes.collect::<PyResult<Vec<_>>>()?;
     let array = py.import("numpy")?.call_method1("empty", (PyTuple::new(py, shape)?, dtypes))?;
