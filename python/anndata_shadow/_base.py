@@ -9,7 +9,7 @@ import sys
 import pandas as pd
 
 from . import _backends, _show
-from ._columns import frame_to_raw
+from ._columns import drop_unused, frame_to_raw
 from ._file import check_format, check_mode, locate
 from ._frame import sorted_categories, user_frame
 from ._frame_loan import FrameLoan
@@ -333,7 +333,10 @@ class DataShadow(Linked):
                 return self.handle(path)
         found = self._lent.get(path)
         if found is NOTHING:
-            found = self._lent.lend(path, self._backends.element(self._core.read(path)))
+            found = self._backends.element(self._core.read(path))
+            if self.is_view and self._drops_unused and isinstance(found, pd.DataFrame) and path.startswith(("obsm/", "varm/")):
+                drop_unused(found)
+            found = self._lent.lend(path, found)
         return found
 
     def _read_part(self, path, selection):

@@ -74,6 +74,13 @@ def text_index(index):
     return index.astype(str)
 
 
+def drop_unused(frame):
+    """Leaves out categories that no row has, in place."""
+    for name in frame.columns:
+        if isinstance(frame[name].dtype, pd.CategoricalDtype):
+            frame[name] = frame[name].array.remove_unused_categories()
+
+
 def frame_to_raw(frame):
     """Of a data frame."""
     if not frame.columns.is_unique:

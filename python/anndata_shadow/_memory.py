@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from . import _columns
 from ._columns import frame_to_raw
 from ._values import to_raw, to_user
 
@@ -30,20 +31,18 @@ def to_anndata(core, drop_unused):
         parts["raw"] = {name: to_user(core.read(f"raw/{name}")) for name in core.keys("raw")}
     if drop_unused:
         for frame in (parts["obs"], parts["var"]):
-            _drop_unused(frame, parts["uns"])
+            _cut_colors(frame, parts["uns"])
+        for frame in (parts["obs"], parts["var"], *parts["obsm"].values(), *parts["varm"].values()):
+            if isinstance(frame, pd.DataFrame):
+                _columns.drop_unused(frame)
     return AnnData(**parts)
 
 
-def _drop_unused(frame, uns):
+def _cut_colors(frame, uns):
     for name in frame.columns:
-        if not isinstance(frame[name].dtype, pd.CategoricalDtype):
-            continue
-        column = frame[name].array
-        used = column.remove_unused_categories()
-        frame[name] = used
-        colors = uns.get(f"{name}_colors")
-        if np.ndim(colors) == 1 and len(colors) == len(column.categories):
-            uns[f"{name}_colors"] = np.asarray(colors)[column.categories.isin(used.categories)]
+        colors = uns.get(f"{name}_colors") if isinstance(frame[name].dtype, pd.CategoricalDtype) else None
+        if np.ndim(colors) == 1 and len(colors) == len(frame[name].cat.categories):
+            uns[f"{name}_colors"] = np.asarray(colors)[frame[name].cat.categories.isin(frame[name])]
 
 
 def to_mudata(core, modalities):

@@ -110,7 +110,8 @@ class RawShadow:
         from anndata import AnnData
 
         whole = self._shadow.to_memory()
-        found = AnnData(whole.raw.X, whole.obs, whole.raw.var, whole.uns, whole.obsm, whole.raw.varm, obsp=whole.obsp)
+        slots = {"uns": whole.uns, "obsm": whole.obsm, "obsp": whole.obsp, "varm": whole.raw.varm}
+        found = AnnData(whole.raw.X, whole.obs, whole.raw.var, **slots)
         return found if self._part is None else found[self._part].copy()
 
     def _get_X(self, layer=None):

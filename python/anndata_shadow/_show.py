@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from html import escape
 
+from ._errors import ClosedError
+
 READ = "ᐁ"
 REMOVED = "×"
 
@@ -38,8 +40,11 @@ def slot(shadow, name, indent=""):
 
 def _names(shadow, name):
     core = shadow._core
+    if core.mode is None and name in {"obs", "var", "raw"}:
+        # Of these it is the file that knows what there is.
+        return [change.path.partition("/")[2] for change in core.changes() if change.path.startswith(f"{name}/")]
     names = core.keys(name)
-    if name in {"obs", "var"} and core.mode is not None:
+    if name in {"obs", "var"}:
         index = core.index_name(name)
         names = names if index in names else [index, *names]
     return names + ([] if name == "raw" else core.removed(name))
@@ -48,6 +53,13 @@ def _names(shadow, name):
 def mark(shadow, path):
     """The mark of an element."""
     return shadow._core.mark(path) or (READ if shadow._holds(path) else "")
+
+
+def _has_x(shadow):
+    try:
+        return shadow._has_X()
+    except ClosedError:
+        return mark(shadow, "X") != ""
 
 
 def _plain(name):
@@ -59,7 +71,7 @@ def lines(shadow, slots, indent="  "):
     """The lines of an object below its headline."""
     found = []
     if "layers" in slots:
-        if shadow._core.mark("X") == REMOVED or shadow._has_X():
+        if shadow._core.mark("X") == REMOVED or _has_x(shadow):
             found.append(f"{indent}X{mark(shadow, 'X')}")
         gone = shadow._core.mark("raw") == REMOVED
         found.append(f"{indent}raw{REMOVED}" if gone else slot(shadow, "raw", indent))

