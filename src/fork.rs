@@ -89,7 +89,7 @@ pub fn done(child: bool) {
 }
 
 /// How many forks lie between this process and the one that was started as a program. What has threads of its own, such as
-/// [`RowBlocks`](crate::RowBlocks), ends with the process that began it: in another one neither ask it for more nor drop it.
+/// a stream of blocks, ends with the process that began it: in another one neither ask it for more nor drop it.
 #[must_use]
 pub fn forks() -> u32 {
     FORKS.load(SeqCst)

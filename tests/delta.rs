@@ -536,6 +536,25 @@ fn modalities_are_removed_and_renamed() {
 }
 
 #[test]
+fn a_modality_that_was_written_can_be_changed_as_any_other() {
+    let keep = tempfile::tempdir().unwrap();
+    let path = keep.path().join("mu.h5mu");
+    stores::copy(&fixtures().join("mu.h5mu"), &path);
+    let mdata = MuDataShadow::open_with(&path, &OpenOptions::default().mode(Mode::ReadWrite)).unwrap();
+    let first = mdata.modalities()[0].clone();
+    mdata.insert_modality("more", mdata.modality(&first).unwrap().to_memory().unwrap()).unwrap();
+    assert!(matches!(mdata.rename_modality("more", "else"), Err(Error::Unsupported { .. })), "it is pending");
+    mdata.write(WriteOptions::default()).unwrap();
+    let written = picture(&mdata.modality("more").unwrap());
+    mdata.rename_modality("more", "else").unwrap();
+    mdata.write(WriteOptions::default()).unwrap();
+    assert_same("renamed", &picture(&mdata.modality("else").unwrap()), &written);
+    mdata.remove_modality("else").unwrap();
+    mdata.write(WriteOptions::default()).unwrap();
+    assert!(!mdata.modalities().contains(&"else".to_owned()));
+}
+
+#[test]
 fn what_is_set_while_others_read_is_old_or_new() {
     for name in ["main.h5ad", "main_v3.zarr"] {
         let Copy { shadow, _keep, .. } = copy(name);

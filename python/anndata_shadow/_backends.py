@@ -44,12 +44,12 @@ class Backends:
     @property
     def is_numpy(self) -> bool:
         """Whether arrays are numpy's."""
-        return isinstance(self._arrays, _Numpy)
+        return type(self._arrays) is _Numpy
 
     @property
     def is_pandas(self) -> bool:
         """Whether tables are pandas'."""
-        return isinstance(self._tables, _Pandas)
+        return type(self._tables) is _Pandas
 
     def array(self, raw: Any) -> Any:
         """An array or a sparse matrix of numbers by the array backend; anything else as numpy has it."""

@@ -284,5 +284,6 @@ def test_mudata():
     whole, shadow = mudata.read_h5mu(path), MuDataShadow(path, lazy=True)
     for name, adata in whole.mod.items():
         same(shadow.mod[name].X[:7], adata.X[:7])
-    column = next(iter(shadow.obs))
-    assert np.asarray(shadow.obs[column][:9]).tolist() == np.asarray(whole.obs[column])[:9].tolist()
+        column = shadow.mod[name].var["gene_ids"] if "gene_ids" in shadow.mod[name].var else shadow.mod[name].var["feature_types"]
+        assert list(column[5:9]) == adata.var[column.path[4:]].tolist()[5:9]
+    same(shadow.obsmap["rna"][:9], whole.obsmap["rna"][:9])

@@ -29,7 +29,7 @@ def dense(value):
 
 
 @pytest.mark.parametrize("element", ["X", "layers/csr", "layers/csc", "obsm/X_pca", "obs/count"])
-@pytest.mark.parametrize("size", [{"rows": 7}, {"nbytes": 500}, {}], ids=str)
+@pytest.mark.parametrize("size", [{"rows": 7}, {"nbytes": 300}, {}], ids=str)
 def test_row_blocks_are_all_rows_in_order(path, element, size):
     shadow = AnnDataShadow(path)
     handle, end, parts = shadow.handle(element), 0, []

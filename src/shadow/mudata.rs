@@ -23,6 +23,7 @@ use crate::codec::{self, Info};
 use crate::commit::{Change, Receipt};
 use crate::error::{Error, Result, nearest};
 use crate::index::Select;
+use crate::overlay::Mark;
 use crate::path::check_new_name;
 use crate::store::{Format, IoStats};
 use crate::value::Element;
@@ -432,7 +433,7 @@ impl MuDataShadow {
         let modality = self.find(name)?;
         self.whole.refuse_view(&modality.base, what)?;
         let root = &self.whole.root;
-        if root.mark(&modality.base).is_some() || root.stored(&modality.base)?.is_none() {
+        if root.mark(&modality.base).is_some_and(Mark::is_pending) || root.stored(&modality.base)?.is_none() {
             let what = "it is pending itself: write() first, or discard() the changes".to_owned();
             return Err(Error::Unsupported { at: root.place(&modality.base), what });
         }
