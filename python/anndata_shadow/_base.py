@@ -11,14 +11,14 @@ import pandas as pd
 from . import _backends, _show
 from ._columns import drop_unused, frame_to_raw
 from ._file import check_format, check_mode, locate
-from ._frame import sorted_categories, user_frame
+from ._frame import sorted_categories, unordered_categories, user_frame
 from ._frame_loan import FrameLoan
 from ._lent import NOTHING, Lent
 from ._link import Linked
 from ._select import normalize
 from ._settings import settings
 from ._slots import Slot, Uns
-from ._values import to_raw
+from ._values import to_raw, to_user
 
 def _slot(name, doc, kind=Slot):
     """The property of a slot: reading gives its elements, setting replaces all of them, deleting removes them."""
@@ -279,9 +279,19 @@ class DataShadow(Linked):
         if value is current:
             return self._settle(path)
         frame = user_frame(value, current.index, self._core.index_name(path))
+        for name in unordered_categories(value):
+            self._keep_categories(path, frame, name)
         self._core.set_table(path, frame_to_raw(frame))
         self._lent.loan(path).take(frame)
         self._lent.set_rows({"obs": "obsm", "var": "varm"}[path], frame.index)
+
+    def _keep_categories(self, path, frame, name):
+        """Gives a categorical the categories that the shadow's column has, if it has no others: colors go by their order."""
+        info = self._core.info(f"{path}/{name}") if name in self._core.keys(path) else None
+        if info is not None and info.kind == "categorical":
+            now = to_user(self._core.read(f"{path}/{name}"))
+            if frame[name].cat.categories.isin(now.categories).all():
+                frame[name] = frame[name].cat.set_categories(now.categories, ordered=now.ordered)
 
     @property
     def _drops_unused(self):

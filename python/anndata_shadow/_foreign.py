@@ -72,11 +72,10 @@ def _polars(value):
         return UNKNOWN
     dtype = str(value.dtype.base_type())
     if dtype in {"Categorical", "Enum"}:
-        categories = value.cat.get_categories().to_list()
-        codes = pd.Index(categories).get_indexer(pd.Index(value.cast(str).to_list(), dtype=object))
-        # An enum's categories are all that it may hold; a categorical's may be those of other columns, too.
-        found = pd.Categorical.from_codes(codes, categories=categories)
-        return found if dtype == "Enum" else found.remove_unused_categories()
+        texts = value.to_list()
+        # An enum has its categories in their order. Of a categorical there are the texts, in the order in which they come.
+        found = value.dtype.categories if dtype == "Enum" else dict.fromkeys(text for text in texts if text is not None)
+        return pd.Categorical(texts, categories=list(found))
     if dtype == "String":
         return np.array(value.to_list(), dtype=object)
     if dtype in {"Boolean"} or value.dtype.is_integer():

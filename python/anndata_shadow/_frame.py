@@ -147,6 +147,13 @@ def user_frame(value, names, index_name):
     return value
 
 
+def unordered_categories(value):
+    """Columns whose library does not tell in which order their categories stand: polars' categoricals."""
+    if type(value).__module__.partition(".")[0] != "polars":
+        return []
+    return [name for name, dtype in value.schema.items() if str(dtype.base_type()) == "Categorical"]
+
+
 def sorted_categories(series):
     """The categorical that anndata makes of a column of texts, with its categories in natural order; None if all differ."""
     from natsort import natsorted

@@ -290,9 +290,13 @@ def test_values_of_many_kinds(store):
     shadow = AnnDataShadow(store)
     for name, (value, _) in VALUES.items():
         shadow.uns[name] = value
+    if store.suffix == ".h5ad":
+        with pytest.raises(NotImplementedError, match="HDF5 has no form for datetime64"):
+            shadow.reopen("r+").write()
+        del shadow.uns["dates"]
     shadow.reopen("r+").write(clear_cache=True)
-    for name, (_, expected) in VALUES.items():
-        same(shadow.uns[name], expected, name)
+    for name in shadow.uns.keys() & VALUES.keys():
+        same(shadow.uns[name], VALUES[name][1], name)
 
 
 @pytest.mark.parametrize(
