@@ -122,7 +122,7 @@ def test_modalities_come_and_go(mu):
     assert shadow.n_vars == mdata.n_vars + 3 and len(shadow.var) == shadow.n_vars and shadow.obs is before
     with pytest.raises(ValueError, match="already"):
         shadow.mod["new"] = new
-    shadow.reopen("r+").write(clear_cache=True)
+    shadow.reopen("r+").write()
     shadow.mod.rename("new", "renamed")
     first = list(mdata.mod)[0]
     shadow.write().close()
