@@ -3,11 +3,11 @@
 >>> from anndata_shadow import AnnDataShadow
 >>> shadow = AnnDataShadow("pbmc.h5ad")  # doctest: +SKIP
 
-`AnnDataShadow` and `MuDataShadow` look like the objects of anndata and mudata, and read what is asked for when it is asked for.
-What is set stays in memory until ``write()``, which makes exactly these changes in the file, all or none.
+`AnnDataShadow` and `MuDataShadow` look like the objects of anndata and mudata, and read what is asked for when it is
+asked for. What is set stays in memory until ``write()``, which makes exactly these changes in the file, all or none.
 
-`verify` looks for what is wrong with a file; `settings` are for all shadows; all exceptions are a `ShadowError` as well as the
-standard one that Python code expects.
+`verify` looks for what is wrong with a file; `settings` are for all shadows; all exceptions are a `ShadowError` as
+well as the standard one that Python code expects.
 """
 
 from importlib.metadata import PackageNotFoundError, version

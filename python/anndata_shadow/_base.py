@@ -286,7 +286,7 @@ class DataShadow(Linked):
         self._lent.set_rows({"obs": "obsm", "var": "varm"}[path], frame.index)
 
     def _keep_categories(self, path, frame, name):
-        """Gives a categorical the categories that the shadow's column has, if it has no others: colors go by their order."""
+        """Gives a categorical the categories that the shadow's column has, unless it has others: colors go by them."""
         info = self._core.info(f"{path}/{name}") if name in self._core.keys(path) else None
         if info is not None and info.kind == "categorical":
             now = to_user(self._core.read(f"{path}/{name}"))
@@ -344,7 +344,8 @@ class DataShadow(Linked):
         found = self._lent.get(path)
         if found is NOTHING:
             found = self._backends.element(self._core.read(path))
-            if self.is_view and self._drops_unused and isinstance(found, pd.DataFrame) and path.startswith(("obsm/", "varm/")):
+            aligned = path.startswith(("obsm/", "varm/")) and isinstance(found, pd.DataFrame)
+            if self.is_view and aligned and self._drops_unused:
                 drop_unused(found)
             found = self._lent.lend(path, found)
         return found
@@ -383,7 +384,7 @@ class DataShadow(Linked):
     # ---- what was changed in place
 
     def _settle(self, path=None):
-        """Sets what was changed in place: all, or what is at, above or below `path`. In a view: of what it was cut from."""
+        """Sets what was changed in place: all, or at, above and below `path`. In a view: of what it was cut from."""
         if self._parent is not None:
             self._parent._settle(path)
         elif self._owner is not None and path is None:
@@ -422,7 +423,8 @@ class DataShadow(Linked):
             )
         look = (self._backends.array_backend, self._backends.table_backend, self._lazy, self._pose)
         rows = self._core.rows() if self.is_view else None
-        return (_reopened, (type(self), os.path.abspath(self._address), self._options, look, rows, self._core.mode is None))
+        address, closed = os.path.abspath(self._address), self._core.mode is None
+        return (_reopened, (type(self), address, self._options, look, rows, closed))
 
     # ---- shown
 
@@ -435,7 +437,8 @@ def _reopened(kind, address, options, look, rows, closed):
     array_backend, table_backend, lazy, pose = look
     shadow = kind(address, array_backend, table_backend, lazy=lazy, pose=pose, **options)
     if rows is not None:
-        shadow = kind._over(shadow._core.select(*(slice(None) if part is None else part for part in rows)), shadow, parent=shadow)
+        part = shadow._core.select(*(slice(None) if some is None else some for some in rows))
+        shadow = kind._over(part, shadow, parent=shadow)
     if closed:
         (shadow if shadow._parent is None else shadow._parent).close()
     return shadow

@@ -100,7 +100,8 @@ def locate(where):
         store = where.store
         root = getattr(store, "root", None) or getattr(store, "path", None)
         if root is None:
-            raise NotImplementedError(f"a Zarr group in a {type(store).__name__} is not in a file: remote stores are not read yet")
+            kind = type(store).__name__
+            raise NotImplementedError(f"a Zarr group in a {kind} is not in a file: remote stores are not read yet")
         return _inside(os.fspath(root), getattr(where, "path", ""))
     if library == "fsspec":
         raise NotImplementedError("remote files are not read yet: download them first")
@@ -127,7 +128,8 @@ def check_format(wanted, found):
     if wanted in {"parquet", "pq", "pqdata"}:
         raise NotImplementedError("Parquet stores are not read: the formats are HDF5 and Zarr")
     if wanted not in FORMATS:
-        raise ValueError(f"unknown format {wanted!r}: there are {', '.join(map(repr, FORMATS))}, or None to look into the file")
+        known = ", ".join(map(repr, FORMATS))
+        raise ValueError(f"unknown format {wanted!r}: there are {known}, or None to look into the file")
     if FORMATS[wanted] != found.partition("-")[0]:
         raise ValueError(f"the file is {found}, not {wanted!r}: leave `format` out, it is found by content")
 

@@ -1,4 +1,4 @@
-"""Arrays and tables of other libraries (torch, jax, polars, pyarrow, awkward, dask, h5py, zarr), as numpy, pandas and scipy ones.
+"""Arrays and tables of torch, jax, polars, pyarrow, awkward, dask, h5py and zarr, as those of numpy, pandas and scipy.
 
 Nothing is imported for it: an object of a library is there only if its library is loaded.
 """
@@ -73,7 +73,7 @@ def _polars(value):
     dtype = str(value.dtype.base_type())
     if dtype in {"Categorical", "Enum"}:
         texts = value.to_list()
-        # An enum has its categories in their order. Of a categorical there are the texts, in the order in which they come.
+        # An enum has its categories in their order. Of a categorical there are the texts, as they come.
         found = value.dtype.categories if dtype == "Enum" else dict.fromkeys(text for text in texts if text is not None)
         return pd.Categorical(texts, categories=list(found))
     if dtype == "String":

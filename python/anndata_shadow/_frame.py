@@ -1,8 +1,8 @@
 """obs and var as data frames that read a column when it is asked for.
 
-A `ShadowFrame` is a `pandas.DataFrame`: whatever pandas does to it works. As long as only its names, single columns, or lists of
-columns are asked for, nothing else is read; the first use of anything else reads the rest, and from then on it is an ordinary
-frame. Its `FrameLoan` reads, and knows what of it the core has already.
+A `ShadowFrame` is a `pandas.DataFrame`: whatever pandas does to it works. As long as only its names, single columns,
+or lists of columns are asked for, nothing else is read; the first use of anything else reads the rest, and from then
+on it is an ordinary frame. Its `FrameLoan` reads, and knows what of it the core has already.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ _INDEX = pd.DataFrame.__dict__["index"]
 class ShadowFrame(pd.DataFrame):
     """A DataFrame over a frame in a file, of which columns are read when they are asked for.
 
-    ``frame["x"]``, ``frame[["x", "y"]]``, ``"x" in frame``, ``frame.columns``, ``frame.index``, ``len(frame)``, ``frame["x"] = …``
-    and ``del frame["x"]`` work by column. Anything else reads the rest of the columns first. What is set, also in place
-    (``frame.loc[mask, "x"] = …``, ``frame.drop(columns="x", inplace=True)``), is set in the shadow, and in the file with the next
-    `write`.
+    ``frame["x"]``, ``frame[["x", "y"]]``, ``"x" in frame``, ``frame.columns``, ``frame.index``, ``len(frame)``,
+    ``frame["x"] = …`` and ``del frame["x"]`` work by column. Anything else reads the rest of the columns first. What
+    is set, also in place (``frame.loc[mask, "x"] = …``, ``frame.drop(columns="x", inplace=True)``), is set in the
+    shadow, and in the file with the next `write`.
     """
 
     _internal_names = [*pd.DataFrame._internal_names, "_loan", "_whole"]
@@ -97,10 +97,13 @@ class ShadowFrame(pd.DataFrame):
         if self._is_lazy:
             if isinstance(key, str) and key in self.columns:
                 return self._loan.column(key).copy(deep=False)
-            if isinstance(key, (list, pd.Index)) and len(key) and all(isinstance(k, str) and k in self.columns for k in key):
-                found = {name: self._loan.column(name) for name in key}
-                return pd.DataFrame({name: series.array for name, series in found.items()}, index=self.index)[list(key)]
+            if isinstance(key, (list, pd.Index)) and len(key) and all(isinstance(k, str) for k in key):
+                return self._some(list(key)) if all(k in self.columns for k in key) else super().__getitem__(key)
         return super().__getitem__(key)
+
+    def _some(self, names):
+        columns = {name: self._loan.column(name).array for name in names}
+        return pd.DataFrame(columns, index=self.index)[names]
 
     def __setitem__(self, key, value):
         if isinstance(key, str):
@@ -131,7 +134,8 @@ def user_frame(value, names, index_name):
     if not isinstance(value, pd.DataFrame):
         frame = _foreign.simpler(value)
         if not isinstance(frame, pd.DataFrame):
-            raise TypeError(f"a table is a DataFrame of pandas or polars or a Table of pyarrow, not {type(value).__name__}")
+            kind = type(value).__name__
+            raise TypeError(f"a table is a DataFrame of pandas or polars or a Table of pyarrow, not {kind}")
         if index_name in frame.columns:
             index = pd.Index(frame.pop(index_name), name=None if index_name == "_index" else index_name)
         else:
@@ -155,7 +159,7 @@ def unordered_categories(value):
 
 
 def sorted_categories(series):
-    """The categorical that anndata makes of a column of texts, with its categories in natural order; None if all differ."""
+    """The categorical that anndata makes of a column of texts, in natural order; None if all differ."""
     from natsort import natsorted
 
     found = pd.Categorical(series)

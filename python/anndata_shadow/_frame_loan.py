@@ -1,6 +1,7 @@
 """What a shadow knows of a frame that it has handed out: which columns were read, and what of it the core has already.
 
-Columns come by `core.columns`, and go back one by one: those that were changed in place are found by their fingerprints.
+Columns come by `core.columns`, and go back one by one: those that were changed in place are found by their
+fingerprints.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ class FrameLoan:
         self._start()
 
     def take(self, frame):
-        """Makes the frame what was set as a whole, as the core has it: another object over the same columns, as in AnnData."""
+        """Makes the frame what was set as a whole: another object over the same columns, as in AnnData."""
         self._start()
         self.obj._fill(frame.copy(deep=False)._mgr)
         self._note(frame)

@@ -1,8 +1,9 @@
 """What a shadow has handed out, and how it notices that it was changed in place.
 
-`shadow.obsm["X_pca"]` gives the same writable object every time, as AnnData does, and `shadow.obsm["X_pca"][0] = 0` changes the
-shadow. The core has its own copy of what is pending, and knows nothing of it: so a fingerprint is taken of all that is handed
-out, and `settle` sets what has another one by then. It runs before everything that looks at what is pending.
+`shadow.obsm["X_pca"]` gives the same writable object every time, as AnnData does, and `shadow.obsm["X_pca"][0] = 0`
+changes the shadow. The core has its own copy of what is pending, and knows nothing of it: so a fingerprint is taken
+of all that is handed out, and `settle` sets what has another one by then. It runs before everything that looks at
+what is pending.
 """
 
 from __future__ import annotations
@@ -47,8 +48,8 @@ class Lent:
     core
         The core's shadow.
     tracked
-        Whether changes in place are the shadow's. In what a view hands out they are not: they stay where they were made, and go
-        with the next change of the shadow that the view was cut from.
+        Whether changes in place are the shadow's. In what a view hands out they are not: they stay where they were
+        made, and go with the next change of the shadow that the view was cut from.
     """
 
     def __init__(self, core, tracked):
@@ -171,7 +172,7 @@ class SameIndex(Same):
 
 
 class Items:
-    """Equal if all items are the same objects: for arrays of Python objects. Keeps the items, lest their ids get used again."""
+    """Equal if all items are the same objects: for arrays of Python objects. Keeps them, lest ids get used again."""
 
     __slots__ = ("items",)
 
@@ -179,7 +180,9 @@ class Items:
         self.items = list(items)
 
     def __eq__(self, other):
-        return isinstance(other, Items) and len(self.items) == len(other.items) and all(map(is_, self.items, other.items))
+        if not isinstance(other, Items) or len(self.items) != len(other.items):
+            return False
+        return all(map(is_, self.items, other.items))
 
     __hash__ = None
 

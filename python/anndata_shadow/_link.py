@@ -119,7 +119,8 @@ class Linked:
         Parameters
         ----------
         filename : path, optional
-            Another file: all of the object is written there by anndata (or mudata), from memory, and `options` are theirs.
+            Another file: all of the object is written there by anndata (or mudata), from memory, and `options` are
+            theirs.
         clear_cache : bool
             Whether what is in memory is let go of afterwards.
         safety : {"journal", "copy"}
@@ -142,7 +143,7 @@ class Linked:
             self._write_to(filename, **options)
             return self
         if options:
-            raise TypeError(f"write() of a shadow has no options {', '.join(options)}: they are for writing to another file")
+            raise TypeError(f"write() has no options {', '.join(options)}: they are for writing to another file")
         self._settle()
         self.receipt = self._core.write(clear_cache, safety)
         if clear_cache:
@@ -186,7 +187,7 @@ class Linked:
     # ---- memory
 
     def clear_cache(self):
-        """Lets go of what was read and not changed. Objects that were handed out go on living, but are the shadow's no more.
+        """Lets go of what was read and not changed. What was handed out goes on living, but is the shadow's no more.
 
         Returns
         -------

@@ -20,7 +20,8 @@ def to_anndata(core, drop_unused):
     core
         The core's shadow, with everything settled.
     drop_unused : bool
-        Whether categories that no row has are left out of obs and var, with their colors, as anndata does in copies of views.
+        Whether categories that no row has are left out of obs and var, with their colors, as anndata does in copies
+        of views.
     """
     from anndata import AnnData
 

@@ -14,7 +14,8 @@ from ._shadow import AnnDataShadow
 class Modalities(MutableMapping):
     """The modalities of a MuData, by name, each an `AnnDataShadow` over the same open file.
 
-    ``mod["atac"] = adata`` adds one, with masks and maps that fit; ``del mod["atac"]`` removes it; both in memory until `write`.
+    ``mod["atac"] = adata`` adds one, with masks and maps that fit; ``del mod["atac"]`` removes it; both in memory
+    until `write`.
     """
 
     __slots__ = ("_shadow",)
@@ -52,10 +53,10 @@ class Modalities(MutableMapping):
 
 
 class MuDataShadow(DataShadow):
-    """A MuData object that stays in its file: modalities, each an `AnnDataShadow`, and global frames and slots above them.
+    """A MuData object that stays in its file: modalities, each an `AnnDataShadow`, and global frames and slots.
 
-    One open file and one set of pending changes, whatever is reached through it: `write`, `reopen` and `close` act on all of it,
-    also when they are called on a modality.
+    One open file and one set of pending changes, whatever is reached through it: `write`, `reopen` and `close` act on
+    all of it, also when they are called on a modality.
 
     Parameters
     ----------
@@ -72,8 +73,8 @@ class MuDataShadow(DataShadow):
     _opens = staticmethod(_core.MuShadow.open)
     _poses_as = ("mudata", "MuData")
 
-    obsmap = _slot("obsmap", "For each modality: which of its rows each observation is, counted from 1; 0 where it has none.")
-    varmap = _slot("varmap", "For each modality: which of its variables each variable is, counted from 1; 0 where it has none.")
+    obsmap = _slot("obsmap", "Which row of a modality each observation is, counted from 1; 0 where it has none.")
+    varmap = _slot("varmap", "Which row of a modality each variable is, counted from 1; 0 where it has none.")
 
     # What tools look for in an AnnData.
     X = None
@@ -109,7 +110,8 @@ class MuDataShadow(DataShadow):
 
     def _modality(self, name):
         if not isinstance(name, str) or name not in self._core.modalities:
-            raise NotFoundError(f"there is no modality {name!r}: there are {', '.join(map(repr, self._core.modalities))}")
+            known = ", ".join(map(repr, self._core.modalities))
+            raise NotFoundError(f"there is no modality {name!r}: there are {known}")
         generation = self._core.generation() if self.is_view else None
         known = self._modalities.get(name)
         if known is None or known[0] != generation:
@@ -170,7 +172,7 @@ class MuDataShadow(DataShadow):
     # ---- all of it
 
     def strings_to_categoricals(self, df=None):
-        """Makes categoricals of the columns of texts in which some are equal, in the global frames and in all modalities."""
+        """Makes categoricals of columns of texts in which some are equal, globally and in all modalities."""
         super().strings_to_categoricals(df)
         if df is None:
             for modality in self.mod.values():
@@ -218,7 +220,8 @@ class MuDataShadow(DataShadow):
 
     def _write_to(self, filename, **options):
         whole = self.to_memory()
-        whole.write_zarr(filename, **options) if str(filename).endswith(".zarr") else whole.write_h5mu(filename, **options)
+        write = whole.write_zarr if str(filename).endswith(".zarr") else whole.write_h5mu
+        write(filename, **options)
 
     def write_h5mu(self, filename=None, **options):
         """`write`; with another `filename`, all of it is written there by mudata."""

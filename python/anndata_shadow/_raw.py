@@ -14,8 +14,8 @@ from ._slots import Slot
 class RawShadow:
     """The `raw` of a shadow, or a part of it.
 
-    ``raw[cells, genes]`` is the part of it at these positions or names; only that part of its X is read. By ``raw["X"]``,
-    ``raw["var"]`` and ``raw["varm"]`` it is a mapping, too.
+    ``raw[cells, genes]`` is the part of it at these positions or names; only that part of its X is read. By
+    ``raw["X"]``, ``raw["var"]`` and ``raw["varm"]`` it is a mapping, too.
     """
 
     is_view = False

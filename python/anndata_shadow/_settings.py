@@ -9,8 +9,8 @@ class Settings:
     Attributes
     ----------
     pose : bool
-        Whether ``isinstance(shadow, anndata.AnnData)`` (and ``mudata.MuData``) is true, so that tools like scanpy accept shadows.
-        Single shadows are told by ``AnnDataShadow(path, pose=False)``.
+        Whether ``isinstance(shadow, anndata.AnnData)`` (and ``mudata.MuData``) is true, so that tools like scanpy
+        accept shadows. Single shadows are told by ``AnnDataShadow(path, pose=False)``.
     """
 
     def __init__(self):

@@ -21,13 +21,15 @@ from ._values import to_user
 class AnnDataShadow(DataShadow):
     """An AnnData object that stays in its file.
 
-    Opening reads metadata only. Whatever is asked for is read then, and no more; what is set stays in memory until `write`, which
-    makes exactly these changes in the file, all or none. A view (``shadow[cells, genes]``) reads its part only.
+    Opening reads metadata only. Whatever is asked for is read then, and no more; what is set stays in memory until
+    `write`, which makes exactly these changes in the file, all or none. A view (``shadow[cells, genes]``) reads its
+    part only.
 
     Parameters
     ----------
     path : path, h5py.File, h5py.Group or zarr.Group
-        A file, or the directory of a Zarr store; the path may end inside (``"x.h5mu/mod/rna"``). Of an open file, its path.
+        A file, or the directory of a Zarr store; the path may end inside (``"x.h5mu/mod/rna"``). Of an open file, its
+        path.
     array_backend : {"numpy", "jax", "torch"} or callable
         What arrays are handed out as. Sparse matrices stay sparse.
     table_backend : {"pandas", "polars", "pyarrow"} or callable
@@ -130,7 +132,7 @@ class AnnDataShadow(DataShadow):
         frame, names = self._eager_frame(along), self._eager_frame(across).index
         in_columns, in_names = key in frame.columns, key in names
         if in_columns and in_names:
-            raise ValueError(f"{key!r} is a column of {along} and one of {across}_names: it is not clear which is meant")
+            raise ValueError(f"{key!r} is a column of {along} and one of {across}_names: which is meant?")
         if not (in_columns or in_names):
             raise NotFoundError(f"{key!r} is neither a column of {along} nor one of {across}_names")
         if in_columns:
@@ -246,7 +248,8 @@ class AnnDataShadow(DataShadow):
 
     def _write_to(self, filename, **options):
         whole = self.to_memory()
-        whole.write_zarr(filename, **options) if str(filename).endswith(".zarr") else whole.write_h5ad(filename, **options)
+        write = whole.write_zarr if str(filename).endswith(".zarr") else whole.write_h5ad
+        write(filename, **options)
 
     def write_h5ad(self, filename=None, **options):
         """`write`; with another `filename`, all of it is written there by anndata."""
@@ -273,7 +276,8 @@ class AnnDataShadow(DataShadow):
         """
         if isinstance(categories, Mapping):
             raise ValueError("categories are a list of new names, not a mapping")
-        frame = next((frame for frame in (self._eager_frame("obs"), self._eager_frame("var")) if key in frame.columns), None)
+        frames = self._eager_frame("obs"), self._eager_frame("var")
+        frame = next((frame for frame in frames if key in frame.columns), None)
         if frame is None:
             raise ValueError(f"{key!r} is a column neither of obs nor of var")
         old = list(frame[key].cat.categories)

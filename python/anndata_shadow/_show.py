@@ -1,7 +1,7 @@
 """How shadows are shown: a line for each slot, names with marks, empty slots left out.
 
-``ᐁ`` is in memory because it was read, ``▲`` is set and not in the file yet, ``▼`` in place of what is there; ``×`` goes with the
-next write.
+``ᐁ`` is in memory because it was read, ``▲`` is set and not in the file yet, ``▼`` in place of what is there; ``×``
+goes with the next write.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def _has_x(shadow):
 
 def _plain(name):
     """A name without what would move the cursor: names come from files."""
-    return name if name.isprintable() else "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
 
 
 def lines(shadow, slots, indent="  "):
@@ -106,7 +106,7 @@ def modalities(shadow, indent="  "):
 
 
 def _settle(shadow):
-    # What was changed in place to something that cannot be stored is said when it is written, and not when it is looked at.
+    # What was changed to something that cannot be stored is said when it is written, not when it is looked at.
     try:
         shadow._settle()
     except Exception:
@@ -120,6 +120,7 @@ def html(text):
     for line in rest:
         name, _, names = line.partition("\t")
         depth = (len(name) - len(name.lstrip())) // 2
-        cells = (f"<td style='text-align:left;padding-left:{depth}em'>{escape(name.strip())}</td>", f"<td style='text-align:left'>{escape(names)}</td>")
-        rows.append(f"<tr>{''.join(cells)}</tr>")
+        left = "text-align:left"
+        first = f"<td style='{left};padding-left:{depth}em'>{escape(name.strip())}</td>"
+        rows.append(f"<tr>{first}<td style='{left}'>{escape(names)}</td></tr>")
     return f"<details open><summary>{escape(head)}</summary><table>{''.join(rows)}</table></details>"

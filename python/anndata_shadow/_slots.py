@@ -100,7 +100,7 @@ class Slot(MutableMapping):
 
 
 class Uns(Slot):
-    """What is not aligned to any axis, nested to any depth. What is nested are plain dicts; changes in them are noticed, too."""
+    """What is not aligned to any axis, nested to any depth, in plain dicts; changes in them are noticed, too."""
 
     __slots__ = ()
 

@@ -1,7 +1,7 @@
-"""Raw values of the core as numpy, pandas and scipy objects (`to_user`), and what users hand in as raw values (`to_raw`).
+"""Raw values of the core as objects of numpy, pandas and scipy (`to_user`), and what users hand in as these (`to_raw`).
 
-The core knows neither pandas nor scipy: what is no array, scalar or dict crosses the border as a tuple whose first item is
-its kind. Out of it comes what `anndata.io.read_elem` gives of the same element.
+The core knows neither pandas nor scipy: what is no array, scalar or dict crosses the border as a tuple whose first
+item is its kind. Out of it comes what `anndata.io.read_elem` gives of the same element.
 """
 
 from __future__ import annotations
@@ -250,7 +250,7 @@ def objects_to_raw(array):
         return pd.to_datetime(array.ravel()).to_numpy().reshape(array.shape)
     types = sorted({type(item).__name__ for item in array.ravel()})
     raise TypeError(
-        f"an array of Python objects of the types {', '.join(types)} cannot be stored: convert it to text or numbers first"
+        f"an array of objects of the types {', '.join(types)} cannot be stored: convert it to text or numbers first"
     )
 
 
