@@ -31,6 +31,20 @@ pub(crate) fn element(value: &Bound<'_, PyAny>) -> PyResult<Element> {
     }
 }
 
+/// The value of the element at a path, which errors name.
+pub(crate) fn element_at(path: &str, value: &Bound<'_, PyAny>) -> PyResult<Element> {
+    element(value).map_err(|error| named(value.py(), path, error))
+}
+
+/// The same error with the path before its message, if it is a plain one.
+fn named(py: Python<'_>, path: &str, error: PyErr) -> PyErr {
+    let class = error.get_type(py);
+    if class.is(py.get_type::<PyTypeError>()) || class.is(py.get_type::<PyValueError>()) {
+        return PyErr::from_type(class, (format!("`{path}`: {}", error.value(py)),));
+    }
+    error
+}
+
 /// The entries of a dict.
 pub(crate) fn mapping(dict: &Bound<'_, PyDict>) -> PyResult<BTreeMap<String, Element>> {
     let entry = |(name, value): (Bound<'_, PyAny>, Bound<'_, PyAny>)| {

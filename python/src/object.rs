@@ -315,7 +315,7 @@ impl Object {
 
     /// Sets an element, in memory. ``raw`` takes a dict of ``X``, ``var`` and, perhaps, ``varm``.
     fn set(&self, py: Python<'_>, path: &str, value: &Bound<'_, PyAny>) -> PyResult<()> {
-        let value = from_py::element(value)?;
+        let value = from_py::element_at(path, value)?;
         run::set(py, || self.set_element(path, value))
     }
 

@@ -373,7 +373,7 @@ def test_values_of_every_kind_go_in_and_come_out(name, tmp_path):
 )
 def test_values_that_no_element_can_have(value, error):
     shadow = _core.Shadow.open(str(ROOT / "data" / CELLS[0]))
-    with pytest.raises(error):
+    with pytest.raises(error, match="`uns/x`: "):
         shadow.set("uns/x", value)
     assert shadow.changes() == []
 
