@@ -13,12 +13,12 @@ from ._columns import drop_unused, frame_to_raw
 from ._file import check_format, check_mode, locate
 from ._frame import sorted_categories, unordered_categories, user_frame
 from ._frame_loan import FrameLoan
-from ._lent import NOTHING, Lent
+from ._lent import NOTHING, Lent, put
 from ._link import Linked
 from ._select import normalize
 from ._settings import settings
 from ._slots import Slot, Uns
-from ._values import to_raw, to_user
+from ._values import to_user
 
 def _slot(name, doc, kind=Slot):
     """The property of a slot: reading gives its elements, setting replaces all of them, deleting removes them."""
@@ -356,7 +356,7 @@ class DataShadow(Linked):
         return self._backends.element(self._core.read_part(path, selection))
 
     def _set(self, path, value):
-        self._core.set(path, to_raw(value))
+        put(self._core, path, value)
         if type(value).__module__.partition(".")[0] in {"anndata", "anndata_shadow", "dask", "h5py", "zarr"}:
             # What reads from somewhere else, and parts of other objects, are not kept, only what was read.
             self._lent.forget(path)
@@ -391,6 +391,14 @@ class DataShadow(Linked):
             self._owner._settle()
         else:
             self._lent.settle(path)
+
+    def _try_to_settle(self, path=None):
+        """As `_settle`; false if something cannot be stored, which is said when it is to be written."""
+        try:
+            self._settle(path)
+        except (TypeError, ValueError):
+            return False
+        return True
 
     def _forget(self, path=None):
         self._lent.forget(path)

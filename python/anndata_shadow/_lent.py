@@ -16,6 +16,7 @@ import pandas as pd
 import scipy.sparse as sp
 
 from . import _core
+from ._errors import ShadowError
 from ._values import to_raw
 
 NOTHING = object()
@@ -127,7 +128,7 @@ def _settle(core, path, obj, seen):
     if now == seen:
         return now
     if not (isinstance(obj, Mapping) and isinstance(seen, dict)):
-        core.set(path, to_raw(obj))
+        put(core, path, obj)
         return now
     # Of a dict only the entries that differ.
     for key in seen.keys() - now.keys():
@@ -135,10 +136,26 @@ def _settle(core, path, obj, seen):
             core.remove(f"{path}/{key}")
     for key, item in obj.items():
         if key not in seen:
-            core.set(f"{path}/{key}", to_raw(item))
+            put(core, f"{path}/{key}", item)
         elif now[key] != seen[key]:
             _settle(core, f"{path}/{key}", item, seen[key])
     return now
+
+
+def put(core, path, obj):
+    """Sets an element.
+
+    Raises
+    ------
+    TypeError
+        If it cannot be stored; the message names the path.
+    """
+    try:
+        core.set(path, to_raw(obj))
+    except ShadowError:
+        raise
+    except TypeError as error:
+        raise TypeError(f"{path}: {error}") from None
 
 
 # ---- fingerprints

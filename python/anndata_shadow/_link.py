@@ -47,14 +47,14 @@ class Linked:
         """
         check_mode(mode)
         if self._core.mode is not None:
-            self._settle()
+            self._try_to_settle()
         if mode == "r+":
             self._release()
         before = self._core.generation()
         self._core.reopen(mode)
         if self._core.generation() != before:
             # Others have changed the file.
-            self._settle()
+            self._try_to_settle()
             self._forget_clean()
         return self
 
@@ -70,7 +70,7 @@ class Linked:
         if self.is_view:
             return self.clear_cache()
         if self._core.mode is not None:
-            self._settle()
+            self._try_to_settle()
         self._release()
         self._core.close()
         return self
@@ -105,9 +105,13 @@ class Linked:
         -------
         The shadow itself.
         """
-        if path is not None:
-            self._settle(path)
-        self._core.discard(path)
+        settled = path is None or self._try_to_settle(path)
+        try:
+            self._core.discard(path)
+        except KeyError:
+            # What cannot be stored is pending here only.
+            if settled:
+                raise
         self._forget(path)
         return self
 

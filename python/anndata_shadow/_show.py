@@ -81,13 +81,13 @@ def lines(shadow, slots, indent="  "):
 
 def anndata(shadow):
     """An AnnData shadow as text."""
-    _settle(shadow)
+    shadow._try_to_settle()
     return "\n".join([headline(shadow, "AnnData"), *lines(shadow, ANNDATA)])
 
 
 def mudata(shadow):
     """A MuData shadow as text."""
-    _settle(shadow)
+    shadow._try_to_settle()
     return "\n".join([headline(shadow, "MuData"), *lines(shadow, MUDATA), *modalities(shadow)])
 
 
@@ -103,14 +103,6 @@ def modalities(shadow, indent="  "):
         except Exception as error:
             found.append(f"{indent}  {_plain(name)}: ({error})")
     return found + [f"{indent}  {_plain(name)}{REMOVED}" for name in shadow._core.removed("mod")]
-
-
-def _settle(shadow):
-    # What was changed to something that cannot be stored is said when it is written, not when it is looked at.
-    try:
-        shadow._settle()
-    except Exception:
-        pass
 
 
 def html(text):

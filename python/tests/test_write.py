@@ -229,6 +229,20 @@ def test_discarding_forgets_what_was_changed_in_place(store):
     assert not shadow.changes()
 
 
+def test_what_cannot_be_stored_blocks_writing_only(store):
+    shadow, adata = AnnDataShadow(store), read(store)
+    shadow.uns["pca"]["bad"] = object()
+    assert "uns:" in repr(shadow)
+    with pytest.raises(TypeError, match="uns/pca/bad"):
+        shadow.changes()
+    shadow.reopen("r+").close().reopen("r+")
+    with pytest.raises(TypeError, match="uns/pca/bad"):
+        shadow.write()
+    shadow.discard("uns/pca")
+    same(shadow.uns["pca"], adata.uns["pca"])
+    assert not shadow.changes()
+
+
 def test_another_file_is_written_by_anndata(store, tmp_path):
     shadow = AnnDataShadow(store)
     shadow.uns["note"] = "only there"
