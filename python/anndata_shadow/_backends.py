@@ -1,10 +1,10 @@
 """What arrays and tables are handed out as: numpy and pandas, or what the user has asked for instead.
 
-`resolve` turns the ``array_backend`` and ``table_backend`` of a shadow into a `Backends`, which makes objects of raw values (what
-`_core` gives). A backend that is not installed is an ImportError there and then, not at the first read.
+`resolve` turns the ``array_backend`` and ``table_backend`` of a shadow into a `Backends`, which makes objects of raw
+values (what `_core` gives). A backend that is not installed is an ImportError there and then, not at the first read.
 
-- Arrays of numbers follow the array backend, without a copy where the other library allows it. Texts, dates and scalars stay
-  what they are in numpy.
+- Arrays of numbers follow the array backend, without a copy where the other library allows it. Texts, dates and
+  scalars stay what they are in numpy.
 - Sparse matrices stay sparse: scipy's for numpy, CSR or CSC tensors for torch, BCSR for jax.
 - Tables follow the table backend. obs and var come as an Arrow stream from `_core`; pandas is not involved.
 - A callable is called with what the default backend gives: the numpy array or scipy matrix, the pandas frame.
@@ -142,8 +142,10 @@ class _Torch:
 
 
 class _Jax:
-    """Without ``jax_enable_x64`` jax has no 64-bit numbers. Floats are rounded to 32 bits then, as jax does with any numpy array;
-    integers that do not fit are an error, where jax would wrap them around.
+    """Without ``jax_enable_x64`` jax has no 64-bit numbers.
+
+    Floats are rounded to 32 bits then, as jax does with any numpy array; integers that do not fit are an error, where
+    jax would wrap them around. The array is copied: jax wants its memory aligned otherwise than numpy's.
     """
 
     def __init__(self) -> None:
@@ -158,7 +160,7 @@ class _Jax:
                 least, most = array.min(), array.max()
                 if least < held.min or most > held.max:
                     raise ValueError(
-                        f"numbers from {least} to {most} do not fit into {dtype}, the widest integers that jax has now: "
+                        f"numbers from {least} to {most} do not fit into {dtype}, the widest that jax has now: "
                         'call jax.config.update("jax_enable_x64", True) first'
                     )
             array = array.astype(dtype)

@@ -1,7 +1,8 @@
 """Dask arrays over elements of a file: the blocks are read by the workers, each from the file itself.
 
-What travels to a worker is a `_Source`: where the file is, which rows and columns the view takes, which element. In the process of
-the shadow it reads through the shadow's own handle; anywhere else the file is opened once in each process, for reading.
+What travels to a worker is a `_Source`: where the file is, which rows and columns the view takes, which element. In
+the process of the shadow it reads through the shadow's own handle; anywhere else the file is opened once in each
+process, for reading.
 """
 
 from __future__ import annotations
@@ -14,11 +15,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import scipy.sparse
 
-from . import _core, _lazy, _values
+from . import _core, _values
 from ._errors import StoreChangedError
+from ._take import take
 
 if TYPE_CHECKING:
-    from ._lazy import LazyArray
+    from ._lazy_array import LazyArray
 
 __all__ = ["release", "to_dask"]
 
@@ -99,7 +101,7 @@ class _Source:
         own = self._own
         if own is not None and own.mode is not None:
             self._check(own)
-            return _lazy.take(own, self.path, key, _values.to_user)
+            return take(own, self.path, key, _values.to_user)
         try:
             return self._take(key)
         except StoreChangedError:
@@ -115,7 +117,7 @@ class _Source:
         shape = tuple(core.info(self.path).shape)
         if shape != self.shape:
             raise ValueError(f"{self.path} had the shape {self.shape} when to_dask was called, and has {shape} now")
-        return _lazy.take(core, self.path, key, _values.to_user)
+        return take(core, self.path, key, _values.to_user)
 
     def _check(self, core: Any) -> None:
         if core.mark(self.path) in ("▲", "▼"):
@@ -142,8 +144,8 @@ def _open(address: str, options: dict[str, Any], is_mudata: bool) -> Any:
 def release(path: str | os.PathLike) -> None:
     """Closes what tasks in this process have opened of a file; they open it again when they need it.
 
-    A file that is open for reading cannot be opened for writing in the same process. Addresses may lie inside a file, so that one
-    above and one below the path may both mean it.
+    A file that is open for reading cannot be opened for writing in the same process. Addresses may lie inside a file,
+    so that one above and one below the path may both mean it.
     """
     path = os.path.join(os.path.abspath(path), "")
     with _opening:

@@ -1,7 +1,7 @@
-"""Elements larger than memory: blocks of rows in order, minibatches in random order, statistics in one pass, the gene index.
+"""Elements larger than memory: blocks of rows in order, minibatches in random order, statistics, the gene index.
 
-All of it is the library's; here it gets Python's shape: iterators of named tuples, a data set for torch's DataLoader, and
-DataFrames. Nothing here is imported from torch.
+All of it is the library's; here it gets Python's shape: iterators of named tuples, a data set for torch's DataLoader,
+and DataFrames. Nothing here is imported from torch.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 if TYPE_CHECKING:
-    from ._lazy import LazyArray
+    from ._lazy_array import LazyArray
 
 __all__ = ["Batch", "Block", "Minibatches", "add_gene_index", "row_blocks", "stats"]
 
@@ -47,12 +47,13 @@ def row_blocks(handle: LazyArray, rows: int | None, nbytes: int | None) -> Itera
 class Minibatches:
     """The rows of an element in random order, batch by batch; `LazyArray.minibatches` makes it.
 
-    Each pass over it gives every row exactly once, as `Batch`: ``rows`` (positions) and ``values``. Passes are equal until
-    `set_epoch` says otherwise. About 32 MiB of batches are read together, on another thread while you work on the ones before.
+    Each pass over it gives every row exactly once, as `Batch`: ``rows`` (positions) and ``values``. Passes are equal
+    until `set_epoch` says otherwise. About 32 MiB of batches are read together, on another thread while you work on
+    the ones before.
 
-    It is a data set for torch: ``DataLoader(batches, batch_size=None)``. With ``num_workers`` the workers share the batches out among
-    themselves, and read only their own. It pickles as the path of the file and the view, so that workers may be
-    spawned or forked.
+    It is a data set for torch: ``DataLoader(batches, batch_size=None)``. With ``num_workers`` the workers share the
+    batches out among themselves, and read only their own. It pickles as the path of the file and the view, so that
+    workers may be spawned or forked.
 
     Attributes
     ----------
@@ -113,7 +114,7 @@ def _minibatches(handle: Any, size: int, seed: int, shuffle: str | int, drop_las
 
 
 def _part_of_worker() -> tuple[int, int] | None:
-    """Which part of the batches is this process' own: number and count of the workers of torch's DataLoader, if this is one."""
+    """Number and count of the workers of torch's DataLoader, if this process is one."""
     data = sys.modules.get("torch.utils.data")
     worker = None if data is None else data.get_worker_info()
     return None if worker is None else (worker.id, worker.num_workers)

@@ -1,9 +1,9 @@
-"""A tour of shadows of a Zarr store: what the tutorial of the package `shadows` does, step by step, here on blood cells.
+"""A tour of shadows of a Zarr store: what the tutorial of the package `shadows` does, step by step.
 
     python tutorial.py [STORE]
 
-works on a copy of STORE, an AnnData as a Zarr directory with an embedding ``X_pca``, and prints each step with what it shows. jax and
-polars are looked at where they are installed.
+works on a copy of STORE, an AnnData as a Zarr directory with an embedding ``X_pca``, and prints each step with what
+it shows. jax and polars are looked at where they are installed.
 """
 
 import os

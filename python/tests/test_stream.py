@@ -108,7 +108,11 @@ def test_minibatches_pickle(path):
 
 @pytest.mark.parametrize(
     ("arguments", "what"),
-    [({"size": 0}, "no batches of 0"), ({"size": 4, "shuffle": "all"}, "'all' is not known"), ({"size": 4, "shuffle": 0}, "0 rows")],
+    [
+        ({"size": 0}, "no batches of 0"),
+        ({"size": 4, "shuffle": "all"}, "'all' is not known"),
+        ({"size": 4, "shuffle": 0}, "0 rows"),
+    ],
     ids=str,
 )
 def test_minibatches_refuse(path, arguments, what):
@@ -209,7 +213,8 @@ def test_stats_by_group(path):
     x = made.layers["csr"].toarray()
     for group in ["c", "a", "b"]:
         wanted = expected_stats(x[made.obs["group"] == group], 0, 1).set_axis(shadow.var_names)
-        pd.testing.assert_frame_equal(found.loc[group], wanted, check_dtype=False, check_names=False, rtol=1e-9, atol=1e-12)
+        options = {"check_dtype": False, "check_names": False, "rtol": 1e-9, "atol": 1e-12}
+        pd.testing.assert_frame_equal(found.loc[group], wanted, **options)
     gaps = shadow.handle("layers/csr").stats(by="gaps")
     assert set(gaps.index.get_level_values(0)) == {"x", "y"}
     with pytest.raises(KeyError, match="nothing"):

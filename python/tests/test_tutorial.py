@@ -42,7 +42,8 @@ def test_tutorial():
 
 
 NAMES = """
-file X layers raw obs var obs_names var_names n_obs n_vars shape obsm varm obsp varp uns obsm_keys varm_keys obs_vector var_vector
+file X layers raw obs var obs_names var_names n_obs n_vars shape obsm varm obsp varp uns obsm_keys varm_keys
+obs_vector var_vector
 is_view is_lazy lazy eager clear_cache close reopen write reopen_and_write
 """.split()
 OF_MUDATA = "mod n_mod obsmap varmap".split()
