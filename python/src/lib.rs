@@ -2,7 +2,7 @@
 //! numpy, and neither pandas nor scipy; what becomes of the values is the Python layer's. `_core.pyi` beside that says what is here.
 //!
 //! ```text
-//!  object.rs   what both kinds of shadows share: looking, reading, changing, writing
+//!  object.rs   what both kinds of shadows share: looking, reading, changing, writing; inside.rs: what is at a path
 //!  shadow.rs, mudata.rs   the two kinds
 //!  stream.rs, stats.rs    what is larger than memory
 //!  report.rs   what the library tells: of elements, changes, writes, damage
@@ -17,6 +17,7 @@ mod arrow;
 mod digest;
 mod errors;
 mod from_py;
+mod inside;
 mod mudata;
 mod object;
 mod report;
