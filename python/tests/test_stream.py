@@ -1,5 +1,6 @@
 """What is larger than memory: every row once, in any order, equal statistics, and work that can be stopped."""
 
+import multiprocessing
 import os
 import pickle
 import signal
@@ -137,6 +138,18 @@ def test_workers_share_the_batches_out(path, monkeypatch):
         seen.extend(np.concatenate([rows for rows, _ in batches] or [[]]).astype(int))
     assert sorted(seen) == list(range(60)), "each row by one of the workers"
     assert len(pickle.loads(pickle.dumps(batches))) == 8
+
+
+def positions(batches):
+    """What a worker is given: all rows of a pass, and their sum."""
+    return [(rows.tolist(), float(np.sum(values))) for rows, values in batches]
+
+
+@pytest.mark.parametrize("start", ["fork", "spawn"])
+def test_minibatches_in_other_processes(path, start):
+    batches = AnnDataShadow(path).handle("X").minibatches(8, seed=1)
+    with multiprocessing.get_context(start).Pool(1) as pool:
+        assert pool.apply_async(positions, (batches,)).get(120) == positions(batches)
 
 
 @pytest.mark.parametrize("workers", [0, 2])
