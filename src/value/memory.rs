@@ -48,3 +48,14 @@ fn advise(start: usize, end: usize) {
 
 #[cfg(not(target_os = "linux"))]
 fn advise(_: usize, _: usize) {}
+
+/// Gives memory that is free, but still the program's, back to the system. Of buffers that come and go by the dozen megabytes, on
+/// several threads and no two of one size, the allocator of glibc keeps holes of as much again.
+pub(crate) fn give_back_memory() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    #[allow(unsafe_code, reason = "asks the allocator, which has no other way to be asked")]
+    // SAFETY: it may be called at any time, from any thread, and touches nothing but what nobody holds.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}

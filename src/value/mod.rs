@@ -33,4 +33,4 @@ pub use convert::Mismatch;
 pub(crate) use dtype::with_dtype;
 pub(crate) use frame::{column_to_series, narrow_codes, records_to_frame, series_to_column, table_to_frame};
 pub(crate) use gather::{Band, Scatter};
-pub(crate) use memory::check_memory;
+pub(crate) use memory::{check_memory, give_back_memory};
