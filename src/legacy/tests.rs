@@ -132,7 +132,7 @@ fn keeps_the_store_contract() {
             again.clone() as Arc<dyn ReadStore>
         });
         // Byte strings are text here.
-        Fresh { store, reopen, lacks: &[DType::Bytes], keep: Box::new(()) }
+        Fresh { store, reopen, lacks: &[DType::Bytes], repeats: true, keep: Box::new(()) }
     });
 }
 

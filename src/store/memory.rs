@@ -339,7 +339,7 @@ mod tests {
                 again.abandon().unwrap();
                 again.clone() as Arc<dyn ReadStore>
             });
-            Fresh { store, reopen, lacks: &[], keep: Box::new(()) }
+            Fresh { store, reopen, lacks: &[], repeats: true, keep: Box::new(()) }
         });
     }
 }

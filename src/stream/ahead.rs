@@ -6,11 +6,6 @@ use std::time::Duration;
 
 use crate::error::{Error, Place, Result};
 use crate::fork;
-use crate::value::give_back_memory;
-
-/// After so many items the holes that they have left in memory are given back: not after each, since what the next one needs would
-/// have to be asked for again.
-const EVERY: usize = 8;
 
 /// The items of an iterator, the next of which is made while this one is consumed. At most one is ready and waiting. After an
 /// error there are no more.
@@ -31,14 +26,10 @@ impl<T: Send + 'static> ReadAhead<T> {
         // Without room in the channel: what is finished waits in the reader's hand until it is asked for.
         let (sender, receiver) = sync_channel(0);
         let read = move || {
-            for number in 1_usize.. {
-                let Some(item) = fork::within(|| source.next()) else { return };
+            while let Some(item) = fork::within(|| source.next()) {
                 let failed = item.is_err();
                 if sender.send(item).is_err() || failed {
                     return;
-                }
-                if number % EVERY == 0 {
-                    give_back_memory();
                 }
             }
         };

@@ -9,7 +9,7 @@ use super::lines::{Axis, Cuts};
 use crate::error::{Place, Result};
 use crate::index::Rows;
 use crate::shadow::Member;
-use crate::value::{Element, FromElement};
+use crate::value::{Element, FromElement, give_back_memory};
 
 /// How large the blocks are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,16 +77,26 @@ impl fmt::Debug for RowBlocks {
     }
 }
 
+/// After so many bytes of blocks, the holes that they have left in memory are given back: not after each block, since what the next
+/// one needs would have to be asked for again.
+const HOLES: usize = 128 << 20;
+
 /// The blocks along an axis; their `rows` are lines of that.
 pub(super) fn blocks(axis: Axis, size: BlockSize) -> Result<ReadAhead<RowBlock>> {
     let mut cuts = Cuts::new(size);
     let at = axis.place();
+    let mut come_and_gone = 0;
     ReadAhead::new(
         at.clone(),
         std::iter::from_fn(move || {
             let rows = cuts.next(&axis).transpose()?;
+            if come_and_gone >= HOLES {
+                give_back_memory();
+                come_and_gone = 0;
+            }
             let read = |rows: Range<usize>| {
                 let element = axis.read(Rows::span(rows.start, rows.end))?;
+                come_and_gone += element.nbytes();
                 Ok(RowBlock { rows, element, at: at.clone() })
             };
             Some(rows.and_then(read))

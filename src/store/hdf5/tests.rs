@@ -54,7 +54,7 @@ fn keeps_the_store_contract() {
         let reopen = Box::new(move || Arc::new(Hdf5Store::open_read(&path).unwrap()) as Arc<dyn ReadStore>);
         // Fixed bytes are text to HDF5; for points in time it has nothing that h5py reads.
         let lacks = &[DType::Bytes, DType::DatetimeS, DType::DatetimeMs, DType::DatetimeUs, DType::DatetimeNs];
-        Fresh { store, reopen, lacks, keep: Box::new(dir) }
+        Fresh { store, reopen, lacks, repeats: true, keep: Box::new(dir) }
     });
 }
 

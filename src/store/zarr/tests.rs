@@ -31,7 +31,8 @@ fn fresh(flavour: Flavour, consolidated: bool) -> Fresh {
         store.consolidate().unwrap();
     }
     let reopen = Box::new(move || Arc::new(ZarrStore::open_read(&path).unwrap()) as Arc<dyn ReadStore>);
-    Fresh { store: Arc::new(store), reopen, lacks: &[], keep: Box::new(keep) }
+    let repeats = flavour != Flavour::V3Sharded;
+    Fresh { store: Arc::new(store), reopen, lacks: &[], repeats, keep: Box::new(keep) }
 }
 
 #[test]
