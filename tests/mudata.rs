@@ -7,7 +7,9 @@ mod stores;
 
 use anndata_shadow::ndarray::{Array1, Array2};
 use anndata_shadow::polars::prelude::{NamedFrom, Series};
-use anndata_shadow::{AnnDataShadow, Element, Error, Mark, Mode, MuDataShadow, OpenOptions, SharedAxis, WriteOptions};
+use anndata_shadow::{
+    AnnDataShadow, Element, Error, Mark, Mode, MuDataShadow, OpenOptions, Select, SharedAxis, WriteOptions,
+};
 use common::{elements_of_mudata, expected, fixture_names, fixtures};
 use serde_json::json;
 
@@ -284,6 +286,56 @@ fn a_modality_is_added_from_another_shadow_and_mudata_reads_it() {
         let (_, faults) = common::compare(again.elements().unwrap(), |path| again.member(path).unwrap(), old, |_| true);
         assert!(faults.is_empty(), "{name}: {faults:#?}");
     }
+}
+
+#[test]
+fn views_of_a_new_modality_have_the_names_of_their_rows() {
+    let Copy { mdata, dir: _dir, .. } = copy("mu.h5mu");
+    let data = AnnDataShadow::open(fixtures().join("main.h5ad")).unwrap().select([3, 0, 1], ..).unwrap();
+    mdata.insert_modality("new", data.to_memory().unwrap()).unwrap();
+    let turned = |mut names: Vec<String>| {
+        names.reverse();
+        names
+    };
+    let back = || Select::parse_slice("::-1").unwrap();
+    for state in ["pending", "written"] {
+        let views = [
+            mdata.select(back(), back()).unwrap().modality("new").unwrap(),
+            mdata.modality("new").unwrap().select(back(), back()).unwrap(),
+        ];
+        for view in views {
+            assert_eq!(view.obs().names().unwrap(), turned(data.obs_names().unwrap()), "{state}");
+            assert_eq!(view.var().names().unwrap(), turned(data.var_names().unwrap()), "{state}");
+            let part = view.select([2], 0..2).unwrap();
+            assert_eq!(part.obs().names().unwrap(), data.obs_names().unwrap()[..1], "{state}");
+            let memory = data.select([0], ..).unwrap().select(.., back()).unwrap().select(.., 0..2).unwrap();
+            assert_eq!(part.var().table().unwrap().index(), memory.var().table().unwrap().index(), "{state}");
+        }
+        mdata.write(WriteOptions::default()).unwrap();
+    }
+}
+
+#[test]
+fn a_view_of_rows_that_were_taken_back_is_an_error() {
+    let Copy { mdata, dir: _dir, .. } = copy("mu.h5mu");
+    let data = AnnDataShadow::open(fixtures().join("main.h5ad")).unwrap().select([3, 0, 1], ..).unwrap();
+    let before = mdata.n_obs();
+    mdata.insert_modality("new", data.to_memory().unwrap()).unwrap();
+    let view = mdata.select([-1], ..).unwrap();
+    assert_eq!(view.obs().names().unwrap(), mdata.obs().names().unwrap()[mdata.n_obs() - 1..]);
+    mdata.discard().unwrap();
+    assert_eq!(mdata.n_obs(), before);
+    let column = mdata.obs().columns().unwrap().swap_remove(0);
+    let refused = |what: &str| {
+        let bounds = |error: Error| assert!(matches!(error, Error::Selection { .. }), "{what}: {error}");
+        bounds(view.obs().names().unwrap_err());
+        bounds(view.obs().element(&column).unwrap_err());
+    };
+    refused("stored");
+    mdata.obs().element(&column).unwrap();
+    refused("cached");
+    mdata.obs().set(mdata.obs().table().unwrap()).unwrap();
+    refused("pending");
 }
 
 #[test]

@@ -237,6 +237,59 @@ fn views_see_pending_changes_and_keep_to_the_parent_file() {
 }
 
 #[test]
+fn views_of_a_frame_that_is_in_memory_as_a_whole_have_the_names_of_their_rows() {
+    for name in CELLS {
+        let copy = Copy::of(name);
+        let shadow = copy.open_to_write();
+        let check = |state: &str| {
+            let slice = |text: &str| Select::parse_slice(text).unwrap();
+            for (obs, var) in [
+                (slice("::-1"), slice("::-1")),
+                (Select::from([5, 1]), Select::from([7, 7, 0])),
+                (Select::from(3..9), Select::from(..0)),
+                (Select::All, slice("::2")),
+            ] {
+                let view = shadow.select(obs, var).unwrap().select(.., slice("::-1")).unwrap();
+                for (frame, whole) in [(view.obs(), shadow.obs()), (view.var(), shadow.var())] {
+                    let axis = usize::from(frame.name() == "var");
+                    let (all, index) = (whole.names().unwrap(), frame.index_name().unwrap());
+                    let rows: Vec<usize> = view.rows().unwrap()[axis].iter().collect();
+                    let wanted: Vec<&str> = rows.iter().map(|&i| &*all[i]).collect();
+                    let at = format!("{name} {} {state}", frame.name());
+                    assert_eq!(frame.names().unwrap(), wanted, "{at}");
+                    let texts = |index: &Element| index.texts().unwrap().into_iter().flatten().collect::<Vec<_>>();
+                    assert_eq!(texts(&frame.element(&index).unwrap()), wanted, "{at}");
+                    let column = frame.columns().unwrap().swap_remove(0);
+                    let read = frame.elements(&[index.clone(), column.clone()]).unwrap();
+                    assert_eq!(texts(&read[0]), wanted, "{at}");
+                    let table = frame.table().unwrap();
+                    assert_eq!(texts(table.index()), wanted, "{at}");
+                    // The rows are those of the names.
+                    let values = whole.element(&column).unwrap().texts().unwrap();
+                    let values: Vec<_> = rows.iter().map(|&i| values[i].clone()).collect();
+                    assert_eq!(table.column(&column).unwrap().texts().unwrap(), values, "{at}");
+                    let Element::Mapping(parts) = view.to_memory().unwrap() else { panic!("{at}") };
+                    assert_eq!(parts[frame.name()], Element::Table(table), "{at}");
+                    assert_eq!(frame.read().unwrap().height(), rows.len(), "{at}");
+                }
+                let names = (view.obs_names().unwrap(), view.var_names().unwrap());
+                assert_eq!(names, (view.obs().names().unwrap(), view.var().names().unwrap()));
+            }
+        };
+        check("stored");
+        for frame in [shadow.obs(), shadow.var()] {
+            frame.set(frame.table().unwrap()).unwrap();
+        }
+        check("pending");
+        shadow.write(WriteOptions::default()).unwrap();
+        assert_eq!(shadow.mark_at("obs").unwrap(), Some(Mark::Cached), "kept since it was written");
+        check("written");
+        shadow.clear_cache();
+        check("read again");
+    }
+}
+
+#[test]
 fn vectors_by_gene_and_cell_name() {
     for name in CELLS {
         let shadow = AnnDataShadow::open(data(name)).unwrap();

@@ -127,7 +127,7 @@ impl Frame {
             let nearest = nearest(unknown, meta.columns.iter().map(String::as_str));
             return Err(Error::NotFound { at: self.place(unknown), nearest });
         }
-        side_by_side(names.len(), |i| match self.shadow.root.held_index(&self.at()?, &names[i]) {
+        side_by_side(names.len(), |i| match self.held_index(&names[i])? {
             Some(index) => Ok(index),
             None => match self.member(&names[i])?.read() {
                 // Without var, its rows are numbered.
@@ -237,7 +237,7 @@ impl Frame {
             return Err(Error::Shape { at: root.place(&at.join(&index)?), expected, got });
         }
         let aligned = self.aligned(&names, Some(&*index).filter(|name| *name != "_index"))?;
-        let first = match root.held_index(&at, &index) {
+        let first = match self.held_index(&index)? {
             // The frame is pending as a whole.
             Some(_) => {
                 let table = self.table()?;
@@ -327,11 +327,16 @@ impl Frame {
     }
 
     fn part(&self, name: &str) -> Result<Arc<Element>> {
-        let held = self.shadow.root.held_index(&self.at()?, name);
-        match held {
+        match self.held_index(name)? {
             Some(index) => Ok(Arc::new(index)),
             None => self.member(name)?.element(),
         }
+    }
+
+    /// The index (of a view: of the rows that it takes), if `name` names it and the frame is in memory as a whole: it is not an
+    /// element at a path then.
+    fn held_index(&self, name: &str) -> Result<Option<Element>> {
+        self.shadow.root.held_index(&self.at()?, name, &self.shadow.cut_for(self.spec.axes))
     }
 }
 

@@ -124,17 +124,30 @@ impl Root {
         Ok(meta)
     }
 
-    /// The index of a frame that is pending as a whole, if `name` names it.
-    pub(crate) fn held_index(&self, frame: &ElemPath, name: &str) -> Option<Element> {
-        match self.lookup(frame) {
-            Lookup::Value(element) => match &*element {
-                Element::Table(t) if t.index_name().unwrap_or("_index") == name && t.column(name).is_none() => {
-                    Some(t.index().clone())
-                }
-                _ => None,
-            },
-            _ => None,
+    /// The index, cut, of a frame that is in memory as a whole (pending, or kept since it was written), if `name` names it.
+    pub(crate) fn held_index(&self, frame: &ElemPath, name: &str, cut: &[Option<Rows>]) -> Result<Option<Element>> {
+        let Lookup::Value(element) = self.lookup(frame) else { return Ok(None) };
+        match &*element {
+            Element::Table(t) if t.index_name().unwrap_or("_index") == name && t.column(name).is_none() => {
+                self.cut_held(frame, t.index(), cut).map(Some)
+            }
+            _ => Ok(None),
         }
+    }
+
+    /// The part of an element that is in memory. A view may have been cut when there were more rows: of a MuData whose new
+    /// modality was taken back.
+    fn cut_held(&self, at: &ElemPath, element: &Element, cut: &[Option<Rows>]) -> Result<Element> {
+        let shape = element.shape();
+        let rows = Rows::of_cut(&shape, cut);
+        for (axis, (rows, len)) in rows.iter().zip(shape).enumerate() {
+            if let Some(max) = rows.max().filter(|&max| max >= len) {
+                let (axis, why) =
+                    (format!("number {axis}"), format!("position {max} is out of bounds for an axis of {len}"));
+                return Err(Error::Selection { at: self.place(at), axis, why });
+            }
+        }
+        Ok(element.take(&rows))
     }
 
     /// What is known of the element at `at`, pending ones included; `None` if there is none.
@@ -224,7 +237,8 @@ impl Root {
             (state.overlay.lookup(at), state.overlay.delta.below(at), state.generation)
         };
         let file = match found {
-            Lookup::Value(element) => return Ok(cut_held(element, cut)),
+            Lookup::Value(element) if cut.iter().all(Option::is_none) => return Ok(element),
+            Lookup::Value(element) => return self.cut_held(at, &element, cut).map(Arc::new),
             Lookup::Gone => return Err(self.not_found(at)),
             Lookup::Stored(file) => file,
         };
@@ -320,7 +334,7 @@ impl Root {
             }
             other => other?,
         };
-        let index = match self.held_index(&frame, &meta.index) {
+        let index = match self.held_index(&frame, &meta.index, &[])? {
             Some(index) => Arc::new(index),
             None => self.read(&frame.join(&meta.index)?, &[axis], &[], Keep::All)?,
         };
@@ -557,11 +571,4 @@ fn with_changes(
         }
     }
     Ok(element)
-}
-
-fn cut_held(element: Arc<Element>, cut: &[Option<Rows>]) -> Arc<Element> {
-    if cut.iter().all(Option::is_none) {
-        return element;
-    }
-    Arc::new(element.take(&Rows::of_cut(&element.shape(), cut)))
 }
