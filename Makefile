@@ -45,10 +45,12 @@ lint: setup
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --all-features -- -D warnings
 
-# Generates its data (SCALE=0.02 for a look), installs the peers, and prints the tables; see benches/README.md.
+# Generates its data (SCALE=0.02 for a look), installs the peers and our own Python package, and prints the tables; see
+# benches/README.md.
 bench: setup
 	tools/bench_setup.sh
 	cargo build --release --package bench-tasks
+	target/bench/venv/bin/python -m pip install --quiet --disable-pip-version-check ./python
 	.venv/bin/python -B benches/data.py $(BENCH_DATA) --scale $(SCALE)
 	target/bench/venv/bin/python -B benches/run.py --data $(BENCH_DATA) $(BENCH)
 

@@ -5,6 +5,7 @@ Prints one JSON line as `benches/tasks.rs` does: what the task took (imports and
 may be asked for with commas between them: for tests of the checks, not for figures.
 
 Peers: `h5py` and `zarr` are what an expert writes by hand for this one purpose; `read_lazy` and `read` are anndata's; `annbatch`.
+`python` is this library itself, by its Python package: what that costs.
 With `+zarrs`, zarr-python decodes by the pipeline written in Rust; with `+fsync`, what was written is waited for.
 """
 
@@ -122,6 +123,29 @@ class AnnData(Task):
     def T14(self):
         a = self.open()
         return self.batches(lambda rows: self.values(a[rows].X))
+
+
+class Shadow(Task):
+    """The Python package of this library."""
+
+    def open(self):
+        return self.modules["anndata_shadow"].AnnDataShadow(self.path)
+
+    def T1(self):
+        shadow = self.open()
+        return str(shadow), shadow.shape
+
+    def T2(self):
+        return self.open().obs[self.facts["column"]]
+
+    def T4(self):
+        return self.open()[:100].X
+
+    def T5(self):
+        return self.open()[self.picks["rows"]].X
+
+    def T8(self):
+        return self.open().obsm[self.facts["embedding"]]
 
 
 class ByHand(Task):
@@ -399,6 +423,7 @@ PEERS = {  # name: what does it, what it imports, options
     "zarr": (ByHand, ["zarr", "anndata.io"], []),
     "read_lazy": (AnnData, ["anndata.experimental.backed._io", "dask.array", "xarray", "h5py", "zarr"], ["lazy"]),
     "read": (AnnData, ["anndata", "h5py", "zarr"], []),
+    "python": (Shadow, ["anndata_shadow"], []),
     "annbatch": (AnnBatch, ["annbatch", "anndata.io", "zarr"], ["zarrs"]),
 }
 

@@ -40,6 +40,7 @@ TASKS = {
     "msi": ["T1", "T4", "T6", "T13", INDEX, INDEXED],
     "wide": ["T1", "T2"],
 }
+FROM_PYTHON = ["T1", "T2", "T4", "T5", "T8"]  # where it is asked what our own Python package costs
 LONG = 20  # seconds after which a reader's task is not run again
 TIMEOUT = 900
 
@@ -54,7 +55,7 @@ def peers_of(fmt, task):
     if task in WRITING:
         return hands + [f"{hand}+fsync" for hand in hands]
     lazy = ["read_lazy"] if fmt.startswith("h5ad") else ["read_lazy", "read_lazy+zarrs"]
-    return hands + lazy + (["read"] if task == "T9" else [])
+    return hands + lazy + (["read"] if task == "T9" else []) + (["python"] if task in FROM_PYTHON else [])
 
 
 def ask(command, tasks):
