@@ -4,14 +4,17 @@
 //! Who embeds this crate does its work inside [`during`], calls [`prepare`] before a fork and [`done`] after it. Then a fork
 //! waits for work under way, and work in the child runs on threads of the child's own. Without forks, all this is two atomic
 //! additions for each piece of work.
+//!
+//! Long work that tells how far it is [gives way](give_way) to forks then, and what it calls of others' is [`outside`] of it, so
+//! that this may fork, too.
 
 use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering::SeqCst};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use rayon::{ThreadPool, ThreadPoolBuilder};
+use rayon::{ThreadPool, ThreadPoolBuilder, Yield};
 
 static GATE: Gate = Gate(AtomicUsize::new(0));
 /// How many forks lie between this process and the one that was started as a program.
@@ -22,7 +25,7 @@ static POOL: Mutex<Option<(u32, Arc<ThreadPool>)>> = Mutex::new(None);
 /// Does a piece of work: a fork waits until it is done, and it does not begin during one.
 pub fn during<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     // Work within work must not wait for a fork that waits for the outer.
-    let _inside = GATE.enter(if NESTED.get() { FORKING } else { ASKED | FORKING });
+    let _inside = GATE.enter(if DEPTH.get() > 0 { FORKING } else { ASKED | FORKING });
     on_own_threads(work)
 }
 
@@ -32,31 +35,58 @@ pub(crate) fn within<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     on_own_threads(work)
 }
 
+/// Calls what does not belong to the work that calls it, and may fork: the work is not waited for meanwhile. A child sees the work
+/// as it was at that moment, and for ever.
+pub fn outside<T>(call: impl FnOnce() -> T) -> T {
+    let _left = Left::new(&GATE);
+    call()
+}
+
+/// Lets others fork, if somebody wants to. To be called by work where it holds nothing that other work may be waiting for.
+pub fn give_way() {
+    if DEPTH.get() == 0 || !GATE.is_up(ASKED) {
+        return;
+    }
+    outside(|| {
+        while GATE.is_up(ASKED | FORKING) {
+            // What is waited for may need this very thread.
+            if rayon::yield_now() != Some(Yield::Executed) {
+                std::thread::sleep(WAIT);
+            }
+        }
+    });
+}
+
 fn on_own_threads<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    // Of this thread; what a thread of the pool is in, besides, is not this work's.
+    let depth = DEPTH.get() + 1;
     let work = || {
-        let _nested = Nested(NESTED.replace(true));
+        let _deeper = Deeper(DEPTH.replace(depth));
         work()
     };
     match forks() {
         0 => work(),
         number => match own_pool(number) {
             Some(pool) => pool.install(work),
-            None => work(),
+            None => {
+                be_own_pool();
+                work()
+            }
         },
     }
 }
 
 thread_local! {
-    /// Whether this thread is doing work.
-    static NESTED: Cell<bool> = const { Cell::new(false) };
+    /// How many pieces of work this thread is doing, one within the other.
+    static DEPTH: Cell<usize> = const { Cell::new(0) };
 }
 
 /// Sets it as it was before.
-struct Nested(bool);
+struct Deeper(usize);
 
-impl Drop for Nested {
+impl Drop for Deeper {
     fn drop(&mut self) {
-        NESTED.set(self.0);
+        DEPTH.set(self.0);
     }
 }
 
@@ -73,9 +103,30 @@ fn own_pool(number: u32) -> Option<Arc<ThreadPool>> {
     Some(pool)
 }
 
+/// Where the system has no threads to give: this one is all the pool there is for what it does, from now on.
+fn be_own_pool() {
+    // Refused if it is one already.
+    if let Ok(pool) = ThreadPoolBuilder::new().num_threads(1).use_current_thread().build() {
+        std::mem::forget(pool);
+    }
+}
+
 /// Before a fork: waits until work under way is done, and keeps other work from beginning.
 pub fn prepare() {
-    GATE.close();
+    while !prepare_within(Duration::MAX) {}
+}
+
+/// As [`prepare`], but waits no longer than that; `false` if work is still under way then. Other work goes on waiting: call it
+/// again, or [`give_up`].
+#[must_use]
+pub fn prepare_within(patience: Duration) -> bool {
+    GATE.close(patience)
+}
+
+/// Waits for work no longer: instead of a fork, or before one that is not to be held up. A child of that does without shadows:
+/// somebody may have been at work on whatever it touches. [`done`] is to be called in the child only.
+pub fn give_up() {
+    GATE.unask();
 }
 
 /// After a fork, in the parent and in the `child`, and also if it has failed.
@@ -107,24 +158,44 @@ struct Gate(AtomicUsize);
 /// Being inside.
 struct Inside<'a>(&'a Gate);
 
+/// Being outside for a while, of as many pieces of work as this thread is in.
+struct Left<'a>(&'a Gate, usize);
+
 impl Gate {
     /// Waits until none of these flags is up.
     fn enter(&self, closed: usize) -> Inside<'_> {
-        while self.0.fetch_update(SeqCst, SeqCst, |now| (now & closed == 0).then(|| now + 1)).is_err() {
-            std::thread::sleep(WAIT);
-        }
+        self.add(1, closed);
         Inside(self)
     }
 
-    /// Waits until nobody is inside, nor forks.
-    fn close(&self) {
+    fn add(&self, how_many: usize, closed: usize) {
+        while self.0.fetch_update(SeqCst, SeqCst, |now| (now & closed == 0).then(|| now + how_many)).is_err() {
+            std::thread::sleep(WAIT);
+        }
+    }
+
+    fn is_up(&self, flags: usize) -> bool {
+        self.0.load(SeqCst) & flags != 0
+    }
+
+    /// Waits until nobody is inside, nor forks; `false` if that takes longer.
+    fn close(&self, patience: Duration) -> bool {
+        let started = Instant::now();
         loop {
             self.0.fetch_or(ASKED, SeqCst);
             if self.0.compare_exchange(ASKED, FORKING, SeqCst, SeqCst).is_ok() {
-                return;
+                return true;
+            }
+            if started.elapsed() >= patience {
+                return false;
             }
             std::thread::sleep(WAIT);
         }
+    }
+
+    /// Others who want to fork ask again by themselves.
+    fn unask(&self) {
+        self.0.fetch_and(!ASKED, SeqCst);
     }
 
     fn open(&self) {
@@ -140,6 +211,22 @@ impl Gate {
 impl Drop for Inside<'_> {
     fn drop(&mut self) {
         self.0.0.fetch_sub(1, SeqCst);
+    }
+}
+
+impl<'a> Left<'a> {
+    fn new(gate: &'a Gate) -> Self {
+        let depth = DEPTH.replace(0);
+        gate.0.fetch_sub(depth, SeqCst);
+        Self(gate, depth)
+    }
+}
+
+impl Drop for Left<'_> {
+    fn drop(&mut self) {
+        // Not kept out by who waits for others, for they may be waiting for this work.
+        self.0.add(self.1, FORKING);
+        DEPTH.set(self.1);
     }
 }
 
@@ -165,7 +252,7 @@ mod tests {
         std::thread::scope(|scope| {
             let first = gate.enter(ASKED | FORKING);
             scope.spawn(|| {
-                gate.close();
+                assert!(gate.close(Duration::MAX));
                 assert_eq!(gate.0.load(SeqCst) & !ASKED, FORKING, "nobody is inside");
                 let _ = said.send("forking");
                 gate.open();
@@ -183,17 +270,58 @@ mod tests {
 
     #[test]
     fn work_within_work_is_known_as_such() {
-        assert!(!NESTED.get());
-        assert!(during(|| during(|| NESTED.get()) && NESTED.get()));
-        assert!(!NESTED.get());
+        assert_eq!(DEPTH.get(), 0);
+        assert_eq!(during(|| (during(|| DEPTH.get()), DEPTH.get())), (2, 1));
+        assert_eq!(DEPTH.get(), 0);
+    }
+
+    #[test]
+    fn what_work_calls_may_fork() {
+        let gate = Gate(AtomicUsize::new(0));
+        let (_one, _two) = (gate.enter(FORKING), gate.enter(FORKING));
+        let _deeper = Deeper(DEPTH.replace(2));
+        {
+            let _left = Left::new(&gate);
+            assert_eq!(DEPTH.get(), 0, "what is called waits for forks as anybody does");
+            assert!(gate.close(Duration::ZERO));
+            gate.open();
+            // Somebody else wants to, and waits for this one or for others: no reason for it to wait.
+            gate.0.fetch_or(ASKED, SeqCst);
+        }
+        assert_eq!((gate.0.load(SeqCst), DEPTH.get()), (ASKED + 2, 2));
+        gate.unask();
+    }
+
+    #[test]
+    fn waiting_for_work_can_be_given_up() {
+        let gate = Gate(AtomicUsize::new(0));
+        let _inside = gate.enter(FORKING);
+        assert!(!gate.close(Duration::from_millis(1)));
+        assert!(gate.is_up(ASKED), "nothing else begins");
+        gate.unask();
+        drop(gate.enter(ASKED | FORKING));
+    }
+
+    #[test]
+    fn a_thread_alone_is_a_pool_of_its_own() {
+        let found = std::thread::spawn(|| {
+            let twice = [(); 2].map(|()| {
+                be_own_pool();
+                let ids = rayon::join(|| std::thread::current().id(), || std::thread::current().id());
+                (rayon::current_num_threads(), ids)
+            });
+            let here = std::thread::current().id();
+            twice.into_iter().all(|found| found == (1, (here, here)))
+        });
+        assert!(found.join().unwrap());
     }
 
     #[test]
     fn two_forks_take_turns() {
         let gate = Gate(AtomicUsize::new(0));
-        gate.close();
+        assert!(gate.close(Duration::MAX));
         std::thread::scope(|scope| {
-            let second = scope.spawn(|| gate.close());
+            let second = scope.spawn(|| gate.close(Duration::MAX));
             soon(|| (gate.0.load(SeqCst) & ASKED != 0).then_some(()));
             assert!(!second.is_finished());
             gate.open();
