@@ -71,7 +71,10 @@ def anndata_to_raw(adata):
     parts = {"obs": frame_to_raw(adata.obs), "var": frame_to_raw(adata.var)}
     if adata.X is not None:
         parts["X"] = to_raw(adata.X)
-    parts |= {name: to_raw(dict(getattr(adata, name))) for name in (*ALIGNED, "uns")}
+    # To anndata 0.13, X is the layer None.
+    slots = {name: dict(getattr(adata, name)) for name in (*ALIGNED, "uns")}
+    slots["layers"].pop(None, None)
+    parts |= {name: to_raw(slot) for name, slot in slots.items()}
     if adata.raw is not None:
         parts["raw"] = raw_to_raw(adata.raw)
     return parts

@@ -8,6 +8,7 @@ from . import _core, _show
 from ._base import DataShadow, _slot
 from ._errors import NotFoundError
 from ._memory import anndata_to_raw, to_mudata
+from ._references import is_in, is_reference, look_up
 from ._shadow import AnnDataShadow
 
 
@@ -142,10 +143,16 @@ class MuDataShadow(DataShadow):
         self._forget()
 
     def __getitem__(self, index):
-        return self._modality(index) if isinstance(index, str) else self._cut(index)
+        if isinstance(index, str):
+            return self._modality(index)
+        return look_up(self, index) if is_reference(index) else self._cut(index)
 
     def __contains__(self, name):
-        return name in self.mod
+        if isinstance(name, str):
+            return name in self.mod
+        from mudata import MuData
+
+        return is_in(self, name, MuData)
 
     # ---- vectors
 

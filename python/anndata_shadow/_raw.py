@@ -7,6 +7,7 @@ import scipy.sparse as sp
 
 from . import _show
 from ._errors import NotFoundError
+from ._references import is_reference, look_up
 from ._select import normalize, positions
 from ._slots import Slot
 
@@ -88,6 +89,8 @@ class RawShadow:
     def __getitem__(self, index):
         if isinstance(index, str) and index in {"X", "var", "varm"}:
             return getattr(self, index)
+        if is_reference(index):
+            return look_up(self, index)
         if self._part is not None:
             raise NotImplementedError("a part of a part of raw: take both from raw itself")
         obs, var = normalize(index, lambda: self.obs_names, lambda: self.var_names)

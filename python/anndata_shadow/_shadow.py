@@ -11,9 +11,11 @@ import scipy.sparse as sp
 from . import _core, _show
 from ._base import DataShadow, _slot
 from ._errors import NotFoundError
+from ._layers import Layers
 from ._link import same_file
 from ._memory import raw_to_raw, to_anndata
 from ._raw import RawShadow, dense_line
+from ._references import is_in, is_reference, look_up
 from ._select import normalize, positions
 from ._values import to_user
 
@@ -60,7 +62,7 @@ class AnnDataShadow(DataShadow):
     _opens = staticmethod(_core.Shadow.open)
     _poses_as = ("anndata", "AnnData")
 
-    layers = _slot("layers", "Matrices of the shape of X.")
+    layers = _slot("layers", "Matrices of the shape of X.", Layers)
 
     # ---- X and raw
 
@@ -225,7 +227,12 @@ class AnnDataShadow(DataShadow):
     # ---- views, and copies in memory
 
     def __getitem__(self, index):
-        return self._cut(index)
+        return look_up(self, index) if is_reference(index) else self._cut(index)
+
+    def __contains__(self, reference):
+        from anndata import AnnData
+
+        return is_in(self, reference, AnnData)
 
     def _normalize_indices(self, index):
         obs, var = normalize(index, lambda: self.obs_names, lambda: self.var_names)

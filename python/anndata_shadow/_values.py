@@ -62,7 +62,7 @@ def nullable(values, mask, na_value):
 
 def _nullable_text(values, mask, na_value):
     # anndata heeds what stands for missing texts since 0.13.
-    nan = na_value == "NaN" and _anndata_version() >= (0, 13)
+    nan = na_value == "NaN" and anndata_version() >= (0, 13)
     text = pd.array(values, dtype=pd.StringDtype(na_value=np.nan) if nan else pd.StringDtype())
     text[mask] = pd.NA
     return text
@@ -99,7 +99,8 @@ _OUT = {
 
 
 @functools.cache
-def _anndata_version():
+def anndata_version():
+    """Its first two numbers, as it is installed; it need not be loaded."""
     try:
         return tuple(int(part) for part in version("anndata").split(".")[:2])
     except (PackageNotFoundError, ValueError):
