@@ -92,12 +92,20 @@ def container(path):
 
 
 def locate(where):
-    """The path of whatever tells one: text, `os.PathLike`, an open h5py.File or Group, an open zarr.Group."""
+    """The absolute path of whatever tells one: text, `os.PathLike`, an open h5py.File or Group, an open zarr.Group or its store.
+
+    Absolute, so that a shadow stays with its file wherever the program goes. ``..`` is left to the system, which knows of
+    symbolic links.
+    """
+    return str(Path(_tell(where)).absolute())
+
+
+def _tell(where):
     library = type(where).__module__.partition(".")[0]
     if library == "h5py":
         return _inside(where.file.filename, where.name)
     if library == "zarr":
-        store = where.store
+        store = getattr(where, "store", where)
         root = getattr(store, "root", None) or getattr(store, "path", None)
         if root is None:
             kind = type(store).__name__

@@ -62,10 +62,22 @@ def _awkward(array):
     return Raw(awkward_to_raw(array)) if type(array).__name__ == "Array" else UNKNOWN
 
 
+def _frame(columns):
+    """A data frame of named columns; a first one `_index` is the index: so the backends hand out one that has no name."""
+    parts = {}
+    for name, column in columns:
+        parts[name] = simpler(column)
+        if parts[name] is UNKNOWN:
+            kind = getattr(column, "dtype", None) or column.type
+            raise TypeError(f"the column {name!r} of type {kind} cannot be stored: convert it to text or numbers first")
+    frame = pd.DataFrame(parts)
+    return frame.set_index("_index").rename_axis(None) if next(iter(parts), None) == "_index" else frame
+
+
 def _polars(value):
     kind = type(value).__name__
     if kind == "DataFrame":
-        return pd.DataFrame({column.name: _polars(column) for column in value.get_columns()})
+        return _frame((column.name, column) for column in value.get_columns())
     if kind == "LazyFrame":
         return _polars(value.collect())
     if kind != "Series":
@@ -90,7 +102,7 @@ def _polars(value):
 def _pyarrow(value):
     kind = type(value).__name__
     if kind in {"Table", "RecordBatch"}:
-        return pd.DataFrame({name: _pyarrow(value.column(name)) for name in value.schema.names})
+        return _frame((name, value.column(name)) for name in value.schema.names)
     if kind == "ChunkedArray":
         value = value.combine_chunks()
         return _pyarrow(value)
@@ -108,6 +120,8 @@ def _pyarrow(value):
         return _with_missing(mask, value.fill_null(False if text == "bool" else 0).to_numpy(zero_copy_only=False))
     if text in {"halffloat", "float", "double"} or text.startswith("timestamp[") and "tz=" not in text:
         return value.to_numpy(zero_copy_only=False)
+    if text.startswith("date"):
+        return value.to_numpy(zero_copy_only=False).astype("datetime64[s]")
     return UNKNOWN
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 
+import pandas as pd
+
 from . import _core
-from ._file import ShadowFile, check_mode
+from ._file import ShadowFile, check_mode, locate
 
 
 class Linked:
@@ -106,14 +108,24 @@ class Linked:
         The shadow itself.
         """
         settled = path is None or self._try_to_settle(path)
+        aligned = self._aligned_frames(path)
         try:
             self._core.discard(path)
         except KeyError:
             # What cannot be stored is pending here only.
             if settled:
                 raise
-        self._forget(path)
+        for each in (path, *aligned):
+            self._forget(each)
         return self
+
+    def _aligned_frames(self, path):
+        """Frames that get other row names when what is at `path` is taken back, what was changed in them settled."""
+        slot = {"obs": "obsm", "var": "varm"}.get(path.partition("/")[0] if path else None)
+        if slot is None:
+            return []
+        paths = [f"{slot}/{name}" for name in self._core.keys(slot)]
+        return [at for at in paths if isinstance(self._lent.get(at), pd.DataFrame) and self._try_to_settle(at)]
 
     def write(self, filename=None, *, clear_cache=False, safety="journal", **options):
         """Writes what is pending to the file: all of it, or on any failure nothing.
@@ -143,7 +155,7 @@ class Linked:
         """
         if isinstance(filename, bool):
             filename, clear_cache = None, filename
-        if filename is not None and not same_file(filename, self.filename):
+        if filename is not None and not self._is_own(filename):
             self._write_to(filename, **options)
             return self
         if options:
@@ -154,8 +166,44 @@ class Linked:
             self._forget_clean()
         return self
 
+    def write_zarr(self, store=None, **options):
+        """`write`; with another `store`, all of it is written there by anndata (or mudata)."""
+        self._write_by("write_zarr", store, options)
+
+    def _write_by(self, method, where, options):
+        """Writes all of it by a method of what it is in memory; to its own file, what is pending."""
+        if where is None or self._is_own(where):
+            self.write(**options)
+        else:
+            getattr(self.to_memory(), method)(where, **options)
+
     def _write_to(self, filename, **options):
-        raise NotImplementedError
+        self._write_by("write_zarr" if str(filename).endswith(".zarr") else self._writes_files_by, filename, options)
+
+    def _write_copy(self, filename):
+        if self._is_own(filename):
+            raise ValueError(f"{filename} is the file of this very shadow: a copy goes to another one")
+        self._write_to(filename)
+
+    def _is_own(self, where):
+        """Whether it is the file of this shadow.
+
+        Raises
+        ------
+        ValueError
+            If one is inside the other: who writes there would write over what is still to be read.
+        """
+        try:
+            path = locate(where)
+        except (TypeError, NotImplementedError):
+            # Not in a file.
+            return False
+        one, own = os.path.realpath(path), os.path.realpath(self.filename)
+        if one == own or same_file(one, own):
+            return True
+        if os.path.commonpath([one, own]) in {one, own}:
+            raise ValueError(f"{path} and the store of this shadow, {self.filename}, are one inside the other")
+        return False
 
     def reopen_and_write(self, mode="r+", clear_cache=False, safety="journal"):
         """Opens the file for writing, writes what is pending, and goes back to the mode that it was in before.

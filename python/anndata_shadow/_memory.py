@@ -7,6 +7,7 @@ import pandas as pd
 
 from . import _columns
 from ._columns import frame_to_raw
+from ._raw import RawShadow
 from ._values import to_raw, to_user
 
 ALIGNED = ("layers", "obsm", "varm", "obsp", "varp")
@@ -96,6 +97,8 @@ def raw_to_raw(raw):
     if core is not None:
         raw._settle()
         return {name: core.read(name) for name in ("X", "var", "varm")}
+    if isinstance(raw, RawShadow):
+        return raw._read()
     if raw.X is None:
         raise ValueError("what becomes `raw` needs a matrix X")
     varm = {} if raw.varm is None else dict(raw.varm)

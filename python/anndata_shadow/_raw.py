@@ -6,6 +6,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from . import _show
+from ._columns import frame_to_raw
 from ._errors import NotFoundError
 from ._references import is_reference, look_up
 from ._select import normalize, positions
@@ -116,6 +117,17 @@ class RawShadow:
         slots = {"uns": whole.uns, "obsm": whole.obsm, "obsp": whole.obsp, "varm": whole.raw.varm}
         found = AnnData(whole.raw.X, whole.obs, whole.raw.var, **slots)
         return found if self._part is None else found[self._part].copy()
+
+    def _read(self):
+        """All of it as raw values, whatever the shadow hands out."""
+        self._shadow._settle("raw")
+        core = self._shadow._core
+        if self._part is None:
+            return {name: core.read(f"raw/{name}") for name in self.keys()}
+        rows = self._part[1]
+        varm = {name: core.read_part(f"raw/varm/{name}", (rows,)) for name in core.keys("raw/varm")}
+        frame = self._shadow._eager_frame("raw/var").iloc[rows]
+        return {"X": core.read_part("raw/X", self._part), "var": frame_to_raw(frame), "varm": varm}
 
     def _get_X(self, layer=None):
         if layer is not None:

@@ -8,7 +8,7 @@ from copy import deepcopy
 import numpy as np
 
 from . import _show
-from ._errors import NotFoundError
+from ._errors import BadNameError, NotFoundError
 
 
 class Slot(MutableMapping):
@@ -37,17 +37,28 @@ class Slot(MutableMapping):
     def _names(self):
         return self._shadow._core.keys(self._name)
 
-    def __getitem__(self, key):
+    def _path_of_one(self, key):
+        """The path of an element that there is."""
         path = self._path(key)
         if "/" in key and key not in self._names():
             raise NotFoundError(f"there is no {key!r} in `{self._name}`: elements of elements are reached one by one")
-        return self._shadow._get(path)
+        return path
+
+    def _path_for_one(self, key):
+        """The path of an element that is to be."""
+        path = self._path(key)
+        if "/" in key:
+            raise BadNameError(f"{key!r} cannot be set in `{self._name}`: `/` separates groups, set elements one by one")
+        return path
+
+    def __getitem__(self, key):
+        return self._shadow._get(self._path_of_one(key))
 
     def __setitem__(self, key, value):
-        self._shadow._set(self._path(key), value)
+        self._shadow._set(self._path_for_one(key), value)
 
     def __delitem__(self, key):
-        self._shadow._remove(self._path(key))
+        self._shadow._remove(self._path_of_one(key))
 
     def __contains__(self, key):
         return isinstance(key, str) and key in self._names()
@@ -71,11 +82,21 @@ class Slot(MutableMapping):
         old, new : str
             Names in this slot.
         """
-        self._shadow._rename(self._path(old), self._path(new))
+        self._shadow._rename(self._path_of_one(old), self._path_for_one(new))
 
     def copy(self):
         """All elements in a dict."""
         return dict(self)
+
+    def __or__(self, other):
+        return dict(self) | dict(other) if isinstance(other, Mapping) else NotImplemented
+
+    def __ror__(self, other):
+        return dict(other) | dict(self) if isinstance(other, Mapping) else NotImplemented
+
+    def __ior__(self, other):
+        self.update(other)
+        return self
 
     def __deepcopy__(self, memo):
         return {name: deepcopy(value, memo) for name, value in self.items()}
@@ -89,6 +110,9 @@ class Slot(MutableMapping):
 
     def _replace(self, mapping):
         """Makes `mapping` all that is in the slot."""
+        if isinstance(mapping, Slot) and mapping._shadow is self._shadow and mapping._name == self._name:
+            # `shadow.uns |= …` ends so.
+            return
         if not isinstance(mapping, Mapping):
             raise TypeError(f"`{self._name}` is set to a mapping, not to {type(mapping).__name__}")
         new = dict(mapping.items())
@@ -119,3 +143,35 @@ class Uns(Slot):
                 if np.ndim(colors) == 1 and len(colors) == len(categories):
                     return np.asarray(colors)[np.unique(codes[codes >= 0])]
         return colors
+
+
+class Maps(Slot):
+    """Per modality of a MuData, which of its rows each global row is, counted from 1; 0 where it has none.
+
+    Where a file has no map of a modality (mudata 0.1 wrote none), it is found by the names of the rows, and is not to be
+    changed.
+    """
+
+    __slots__ = ()
+
+    def _names(self):
+        stored = self._stored()
+        return stored + [name for name in self._shadow._core.modalities if name not in stored]
+
+    def _stored(self):
+        return super()._names()
+
+    def __getitem__(self, key):
+        if key in self._stored() or key not in self._names():
+            return super().__getitem__(key)
+        self._shadow._settle()
+        core = self._shadow._core
+        rows = (core.obs_rows if self._name == "obsmap" else core.var_rows)(key)
+        found = (rows + 1).astype(np.uint32)
+        found.flags.writeable = False
+        return found
+
+    def clear(self):
+        """Removes all that are in the file or set."""
+        for name in self._stored():
+            del self[name]
