@@ -10,6 +10,7 @@ from ._errors import NotFoundError
 from ._memory import anndata_to_raw, to_mudata
 from ._references import is_in, is_reference, look_up
 from ._shadow import AnnDataShadow
+from ._slots import Maps
 
 
 class Modalities(MutableMapping):
@@ -31,11 +32,14 @@ class Modalities(MutableMapping):
         self._shadow._insert(name, adata)
 
     def __delitem__(self, name):
-        self._shadow._change_modalities(lambda core: core.remove_modality(name), name)
+        self._shadow._delete(name)
 
     def rename(self, old, new):
-        """Gives a modality another name, with its masks and maps. None of its data are read or written."""
-        self._shadow._change_modalities(lambda core: core.rename_modality(old, new), old)
+        """Gives a modality another name, with its masks and maps. None of its data are read or written.
+
+        The modality that you hold goes on; views that were cut from it are to be cut again.
+        """
+        self._shadow._rename_modality(old, new)
 
     def __contains__(self, name):
         return name in self._shadow._core.modalities
@@ -73,19 +77,20 @@ class MuDataShadow(DataShadow):
 
     _opens = staticmethod(_core.MuShadow.open)
     _poses_as = ("mudata", "MuData")
+    _writes_files_by = "write_h5mu"
 
-    obsmap = _slot("obsmap", "Which row of a modality each observation is, counted from 1; 0 where it has none.")
-    varmap = _slot("varmap", "Which row of a modality each variable is, counted from 1; 0 where it has none.")
+    obsmap = _slot("obsmap", "Which row of a modality each observation is, counted from 1; 0 where it has none.", Maps)
+    varmap = _slot("varmap", "Which row of a modality each variable is, counted from 1; 0 where it has none.", Maps)
 
     # What tools look for in an AnnData.
-    X = None
-    raw = None
-    layers = None
-    mask = None
+    X, raw, layers, mask = (property(lambda self: None, doc="None: a MuData has none of its own.") for _ in range(4))
 
     def _start(self, *args, **kwargs):
         super()._start(*args, **kwargs)
+        # Modalities that were handed out, each with the generation that a view's was cut at.
         self._modalities = {}
+        # New names that are not written yet, each with the one before it.
+        self._renamed = {}
 
     # ---- modalities
 
@@ -121,9 +126,12 @@ class MuDataShadow(DataShadow):
         return known[1]
 
     def _new_modality(self, name):
-        address = f"{self._address.rstrip('/')}/mod/{name}"
         parent = self._whole._modality(name) if self.is_view else None
-        return AnnDataShadow._over(self._core.modality(name), self, address=address, parent=parent, owner=self)
+        core, address = self._core.modality(name), self._address_of(name)
+        return AnnDataShadow._over(core, self, address=address, parent=parent, owner=self)
+
+    def _address_of(self, name):
+        return f"{self._address.rstrip('/')}/mod/{name}"
 
     @property
     def _whole(self):
@@ -133,14 +141,39 @@ class MuDataShadow(DataShadow):
         if name in self._core.modalities:
             raise ValueError(f"there is a modality {name!r} already: remove it, and write, or choose another name")
         raw = anndata_to_raw(adata)
-        self._change_modalities(lambda core: core.insert_modality(name, raw), name)
+        self._change_modalities(lambda core: core.insert_modality(name, raw))
+        self._modalities.pop(name, None)
 
-    def _change_modalities(self, change, name):
+    def _delete(self, name):
+        self._change_modalities(lambda core: core.remove_modality(name))
+        self._modalities.pop(name, None)
+
+    def _rename_modality(self, old, new):
+        self._change_modalities(lambda core: core.rename_modality(old, new))
+        self._move_modality(old, new)
+        self._renamed[new] = old
+
+    def _change_modalities(self, change):
         self._settle()
         change(self._core)
-        self._modalities.pop(name, None)
         # Rows, masks and maps of the global part may be others now.
         self._forget()
+
+    def _move_modality(self, old, new):
+        """Lets a modality that was handed out go on under its new name."""
+        known = self._modalities.pop(old, None)
+        if known is not None and old != new:
+            known[1]._move(self._core.modality(new), self._address_of(new))
+            self._modalities[new] = known
+
+    def _handed_out(self, path=None):
+        """The modalities that were handed out: all, or those that a path leads to or into, with the rest of the path."""
+        for name, (_, modality) in list(self._modalities.items()):
+            at = f"mod/{name}"
+            if path in (None, "mod", at):
+                yield modality, None
+            elif path.startswith(f"{at}/"):
+                yield modality, path.removeprefix(f"{at}/")
 
     def __getitem__(self, index):
         if isinstance(index, str):
@@ -190,26 +223,39 @@ class MuDataShadow(DataShadow):
     def clear_cache(self):
         super().clear_cache()
         if self.is_view:
-            for _, modality in self._modalities.values():
+            for modality, _ in self._handed_out():
                 modality.clear_cache()
         return self
 
     def discard(self, path=None):
         super().discard(path)
-        self._modalities = {name: known for name, known in self._modalities.items() if name in self._core.modalities}
-        for _, modality in self._modalities.values():
-            modality._forget()
+        for modality, inside in self._handed_out(path):
+            modality._forget(inside)
+        self._rename_back()
         return self
+
+    discard.__doc__ = DataShadow.discard.__doc__
+
+    def _rename_back(self):
+        """Modalities that are there no more are again what they were before they got another name."""
+        for name in self._modalities.keys() - set(self._core.modalities):
+            before = self._renamed.pop(name, None)
+            while before in self._renamed:
+                before = self._renamed.pop(before)
+            if before in self._core.modalities:
+                self._move_modality(name, before)
+            else:
+                del self._modalities[name]
 
     def _settle(self, path=None):
         super()._settle(path)
-        if self._parent is None and path is None:
-            for _, modality in self._modalities.values():
-                modality._lent.settle()
+        if self._parent is None:
+            for modality, inside in self._handed_out(path):
+                modality._lent.settle(inside)
 
     def _forget_clean(self):
         super()._forget_clean()
-        for _, modality in self._modalities.values():
+        for modality, _ in self._handed_out():
             modality._lent.forget_clean()
             modality._tables.clear()
 
@@ -222,20 +268,12 @@ class MuDataShadow(DataShadow):
         """A MuData in memory, as `to_memory`; with a `filename`, a shadow of the file that it is written to."""
         if filename is None:
             return self.to_memory()
-        self._write_to(filename)
+        self._write_copy(filename)
         return MuDataShadow(filename, self._backends.array_backend, self._backends.table_backend, pose=self._pose)
-
-    def _write_to(self, filename, **options):
-        whole = self.to_memory()
-        write = whole.write_zarr if str(filename).endswith(".zarr") else whole.write_h5mu
-        write(filename, **options)
 
     def write_h5mu(self, filename=None, **options):
         """`write`; with another `filename`, all of it is written there by mudata."""
-        if filename is None:
-            self.write()
-        else:
-            self.write(filename, **options)
+        self._write_by("write_h5mu", filename, options)
 
     def __repr__(self):
         return _show.mudata(self)

@@ -12,7 +12,6 @@ from . import _core, _show
 from ._base import DataShadow, _slot
 from ._errors import NotFoundError
 from ._layers import Layers
-from ._link import same_file
 from ._memory import raw_to_raw, to_anndata
 from ._raw import RawShadow, dense_line
 from ._references import is_in, is_reference, look_up
@@ -61,6 +60,7 @@ class AnnDataShadow(DataShadow):
 
     _opens = staticmethod(_core.Shadow.open)
     _poses_as = ("anndata", "AnnData")
+    _writes_files_by = "write_h5ad"
 
     layers = _slot("layers", "Matrices of the shape of X.", Layers)
 
@@ -247,27 +247,15 @@ class AnnDataShadow(DataShadow):
         """An AnnData in memory, as `to_memory`; with a `filename`, a shadow of the file that it is written to."""
         if filename is None:
             return self.to_memory()
-        self._write_to(filename)
+        self._write_copy(filename)
         return AnnDataShadow(filename, self._backends.array_backend, self._backends.table_backend, pose=self._pose)
 
     def _mutated_copy(self, **others):
         return self.to_memory()._mutated_copy(**others)
 
-    def _write_to(self, filename, **options):
-        whole = self.to_memory()
-        write = whole.write_zarr if str(filename).endswith(".zarr") else whole.write_h5ad
-        write(filename, **options)
-
     def write_h5ad(self, filename=None, **options):
         """`write`; with another `filename`, all of it is written there by anndata."""
-        if filename is None or same_file(filename, self.filename):
-            self.write()
-        else:
-            self.to_memory().write_h5ad(filename, **options)
-
-    def write_zarr(self, store, **options):
-        """Writes all of it to another Zarr store, by anndata."""
-        self.to_memory().write_zarr(store, **options)
+        self._write_by("write_h5ad", filename, options)
 
     # ---- categories
 
@@ -294,6 +282,13 @@ class AnnDataShadow(DataShadow):
                 for item in self.uns[name].values():
                     if isinstance(item, np.ndarray) and list(item.dtype.names or ()) == old:
                         item.dtype.names = tuple(categories)
+
+    def _move(self, core, address):
+        """Goes on as another core's shadow: the same modality under another name."""
+        self._core = core
+        self._address = address
+        self._lent.move(core)
+        self._tables.clear()
 
     # ---- what an object in a file cannot be
 
