@@ -180,6 +180,12 @@ class Linked:
     def _write_to(self, filename, **options):
         self._write_by("write_zarr" if str(filename).endswith(".zarr") else self._writes_files_by, filename, options)
 
+    def __copy__(self):
+        return self.copy()
+
+    def __deepcopy__(self, memo):
+        return self.copy()
+
     def _write_copy(self, filename):
         if self._is_own(filename):
             raise ValueError(f"{filename} is the file of this very shadow: a copy goes to another one")

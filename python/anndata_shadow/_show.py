@@ -43,7 +43,8 @@ def _names(shadow, name):
     if core.mode is None and name in {"obs", "var", "raw"}:
         # Of these it is the file that knows what there is.
         return [change.path.partition("/")[2] for change in core.changes() if change.path.startswith(f"{name}/")]
-    names = core.keys(name)
+    # Maps may be there without being stored.
+    names = list(getattr(shadow, name)) if name in {"obsmap", "varmap"} else core.keys(name)
     if name in {"obs", "var"}:
         index = core.index_name(name)
         names = names if index in names else [index, *names]
