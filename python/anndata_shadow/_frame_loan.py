@@ -102,8 +102,13 @@ class FrameLoan:
 
     def _named(self, names, name):
         info = self._core.info(f"{self.path}/{name}")
-        dtype = "string" if info is not None and info.kind == "nullable" else None if len(names) else object
-        return pd.Index(names, dtype=dtype, name=None if name == "_index" else name)
+        if info is not None and info.kind == "nullable":
+            # Which of pandas' two dtypes of texts it is, the file says.
+            names = to_user(self._core.read(f"{self.path}/{name}"))
+        elif not len(names):
+            # No rows tell no dtype: in a view it is that of the whole.
+            names = pd.Index(["of the whole"])[:0] if self._core.is_view else pd.Index([], dtype=object)
+        return pd.Index(names, name=None if name == "_index" else name)
 
     def _set_index(self, index):
         self._index = index
