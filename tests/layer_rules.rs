@@ -13,12 +13,15 @@ const MAY_USE: [(&str, &[&str]); 14] = [
     ("path", &["error"]),
     ("index", &["error"]),
     ("value", &["index"]),
-    ("store", &["error", "path", "progress", "index", "value"]),
+    ("store", &["error", "path", "progress", "fork", "index", "value"]),
     ("legacy", &["error", "path", "index", "value", "store"]),
     ("codec", &["error", "path", "progress", "index", "value", "store"]),
     ("overlay", &["path", "value"]),
     ("commit", &["error", "path", "value", "store", "codec", "overlay"]),
-    ("shadow", &["error", "path", "progress", "index", "value", "store", "codec", "overlay", "commit", "legacy"]),
+    (
+        "shadow",
+        &["error", "path", "progress", "fork", "index", "value", "store", "codec", "overlay", "commit", "legacy"],
+    ),
     ("stream", &["error", "progress", "fork", "index", "value", "codec", "shadow"]),
     ("doctor", &["error", "path", "progress", "index", "value", "store", "codec", "legacy", "shadow"]),
 ];

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use parking_lot::{Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use super::inherited::{self, Inherited};
 use super::insert::{Put, PutEdit};
 use super::link::{Link, Mode, OpenOptions, WriteOptions};
 use super::locate;
@@ -18,12 +19,13 @@ use super::slots;
 use crate::codec::FrameMeta;
 use crate::commit::{self, Change, Receipt, Staged};
 use crate::error::{Error, Place, Result};
+use crate::fork;
 use crate::legacy;
 use crate::overlay::{Delta, Lookup, Overlay};
 use crate::path::ElemPath;
 use crate::store::{Format, IoStats, Locking, Opened, ReadStore, Safety, WriteStore, open_read_with, open_write_with};
 
-/// How long `reopen` and `close` wait for reads in flight.
+/// How long `reopen` and `close` wait for reads in flight, and a forked process for what may have been under way at the fork.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(crate) struct Core {
@@ -48,6 +50,8 @@ pub(crate) struct Core {
 
 pub(super) struct State {
     link: Link,
+    /// In which process, counted by forks, the link was made.
+    process: u32,
     pub(super) overlay: Overlay,
     /// Counts the times when what views have read before may have become stale.
     pub(super) generation: u64,
@@ -78,6 +82,11 @@ pub(super) struct Shape {
 }
 
 impl State {
+    /// Whether the file was open for writing when this process was forked.
+    fn is_inherited(&self) -> bool {
+        self.process != fork::forks() && self.link.mode() == Some(Mode::ReadWrite)
+    }
+
     /// The mode; `None` when closed. Unlike [`Core::mode`], it does not wait for a swap of the handle: for who holds the handle.
     pub(super) fn mode(&self) -> Option<Mode> {
         self.link.mode()
@@ -98,6 +107,7 @@ impl Core {
         let (obs, shape) = locate::measure(&*store, &base)?;
         let state = State {
             link,
+            process: fork::forks(),
             overlay: Overlay::new(options.cache_budget),
             generation: 0,
             fingerprint: fingerprint(&root, std::slice::from_ref(&base)),
@@ -212,7 +222,11 @@ impl Core {
     /// The store to read from; `None` when closed. Whoever holds one must not ask for another: a swap of the handle lets
     /// the first finish and keeps the second waiting.
     pub(super) fn store(&self) -> Option<Arc<dyn ReadStore>> {
-        self.settled().link.reader()
+        let state = self.settled();
+        if state.is_inherited() {
+            return Some(Arc::new(Inherited { at: self.here() }));
+        }
+        state.link.reader()
     }
 
     pub(super) fn reader(&self, at: &ElemPath) -> Result<Arc<dyn ReadStore>> {
@@ -250,9 +264,26 @@ impl Core {
         true
     }
 
+    /// Waits for the write, reopening or closing under way.
+    fn alone(&self) -> Result<MutexGuard<'_, ()>> {
+        if !self.state.read().is_inherited() {
+            return Ok(self.gate.lock());
+        }
+        // Whoever held it at the fork holds it for ever.
+        self.gate.try_lock_for(PATIENCE).ok_or_else(|| inherited::refused(self.here()))
+    }
+
+    /// As [`alone`](Self::alone), where the handle is this process' own.
+    fn alone_to_write(&self) -> Result<MutexGuard<'_, ()>> {
+        if self.state.read().is_inherited() {
+            return Err(inherited::refused(self.here()));
+        }
+        Ok(self.gate.lock())
+    }
+
     /// Changes what is pending, once no write is under way.
     pub(super) fn edit<T>(&self, how: impl FnOnce(&mut State) -> Result<T>) -> Result<T> {
-        let _gate = self.gate.lock();
+        let _gate = self.alone()?;
         let mut state = self.state.write();
         let done = how(&mut state)?;
         state.generation += 1;
@@ -261,7 +292,8 @@ impl Core {
 
     /// Takes back all that is pending.
     pub(super) fn discard(&self) {
-        let _gate = self.gate.lock();
+        // A write that was under way at a fork is under way elsewhere.
+        let _gate = self.alone().ok();
         let mut state = self.state.write();
         state.overlay.discard();
         state.bound.clear();
@@ -294,7 +326,7 @@ impl Core {
     }
 
     pub(super) fn write(&self, options: WriteOptions) -> Result<Receipt> {
-        let _gate = self.gate.lock();
+        let _gate = self.alone_to_write()?;
         let now = self.fingerprint();
         let (link, delta, shapes, changed) = {
             let state = self.state.read();
@@ -342,7 +374,7 @@ impl Core {
         safety: Safety,
         stage: impl FnOnce(&dyn WriteStore, &Delta) -> Result<Change>,
     ) -> Result<Receipt> {
-        let _gate = self.gate.lock();
+        let _gate = self.alone_to_write()?;
         let now = self.fingerprint();
         let (link, delta, changed) = {
             let state = self.state.read();
@@ -387,7 +419,7 @@ impl Core {
 
     /// Swaps the handle. After Err the shadow is open as before or, if even that fails, closed; the overlay is kept.
     pub(super) fn reopen(&self, mode: Mode) -> Result<()> {
-        let _gate = self.gate.lock();
+        let _gate = self.alone()?;
         let draining = Draining::new(self);
         // Asked before the handle goes: closing an HDF5 file that was open for writing touches it.
         let now = self.fingerprint();
@@ -402,7 +434,7 @@ impl Core {
         // Opening for reading touches nothing, so that any difference is somebody else's.
         changed |= link.mode() == Some(Mode::Read) && arrived != gone;
         let mut state = self.state.write();
-        state.link = link;
+        (state.link, state.process) = (link, fork::forks());
         state.fingerprint = arrived;
         // Another program may have added one of the same name.
         state.gone.clear();
@@ -437,7 +469,7 @@ impl Core {
     }
 
     pub(super) fn close(&self) -> Result<()> {
-        let _gate = self.gate.lock();
+        let _gate = self.alone()?;
         let _draining = Draining::new(self);
         self.disconnect()?;
         let now = self.fingerprint();

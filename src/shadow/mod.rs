@@ -8,6 +8,7 @@ mod core;
 mod frame;
 pub(crate) mod gene_index;
 mod grow;
+mod inherited;
 mod insert;
 mod link;
 mod locate;

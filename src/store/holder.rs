@@ -22,7 +22,8 @@ pub(crate) fn holders(path: &Path) -> Option<String> {
     pids.sort_unstable();
     pids.dedup();
     let named = pids.into_iter().map(|pid| match std::fs::read_to_string(format!("/proc/{pid}/comm")) {
-        _ if pid == std::process::id() => "this process".to_owned(),
+        // A lock goes under the name of who took it, as long as anybody holds it who was forked from there.
+        _ if pid == std::process::id() => "this process, or one forked from it (a worker)".to_owned(),
         Ok(name) => format!("process {pid} ({})", name.trim()),
         Err(_) => format!("process {pid}"),
     });
@@ -47,7 +48,7 @@ mod tests {
         assert_eq!(holders(&dir), None);
         let file = std::fs::File::open(&dir).unwrap();
         file.lock().unwrap();
-        assert_eq!(holders(&dir).as_deref(), Some("this process"));
+        assert_eq!(holders(&dir).as_deref(), Some("this process, or one forked from it (a worker)"));
         std::fs::remove_dir(&dir).unwrap();
     }
 }

@@ -26,7 +26,7 @@ const DEEPEST: usize = 256;
 
 /// [`Hdf5Store::compact`](super::Hdf5Store::compact).
 pub(super) fn compact(path: &Path, locking: Locking, progress: Progress<'_>) -> Result<(u64, u64)> {
-    let _claim = Claim::new(path, true).ok_or_else(|| error::busy(path, true))?;
+    let _claim = Claim::new(path, true).ok_or_else(|| error::claimed(path, true))?;
     let mut old = recover::open_write(path, locking, &mut Vec::new())?;
     old.freeze();
     let before = old.end();

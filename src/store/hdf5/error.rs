@@ -8,9 +8,17 @@ use super::root_of;
 use crate::error::{Error, Place};
 use crate::store::holder::holders;
 
-/// Somebody else has the file open; for `write` readers suffice to exclude us.
+/// The lock is somebody else's; for `write` readers suffice to exclude us.
 pub(super) fn busy(path: &Path, write: bool) -> Error {
-    let who = holders(path).unwrap_or_else(|| "another process (or another shadow in this one)".to_owned());
+    held_by(path, write, holders(path).as_deref().unwrap_or("another process (or another shadow in this one)"))
+}
+
+/// This process has the file open itself.
+pub(super) fn claimed(path: &Path, write: bool) -> Error {
+    held_by(path, write, "this process")
+}
+
+fn held_by(path: &Path, write: bool, who: &str) -> Error {
     let (wanted, has) =
         if write { ("writing (`r+`)", "has it open") } else { ("reading (`r`)", "has it open for writing") };
     Error::Busy {

@@ -120,7 +120,7 @@ impl Hdf5Store {
         let file = OpenOptions::new().read(true).write(true).create_new(true).open(path).map_err(&io_error)?;
         let make = || {
             held::lock(&file, path, true, Locking::On)?;
-            let claim = Claim::new(path, true).ok_or_else(|| error::busy(path, true))?;
+            let claim = Claim::new(path, true).ok_or_else(|| error::claimed(path, true))?;
             let real = path.canonicalize().map_err(&io_error)?;
             // One that a file of this name has left which is gone.
             let journal = beside::journal_of(&real);
@@ -153,7 +153,7 @@ impl Hdf5Store {
 
     fn open(path: &Path, write: bool, volume: impl FnOnce() -> Result<Volume>) -> Result<Self> {
         probe(path, write).map_err(error::system(path))?;
-        let claim = Claim::new(path, write).ok_or_else(|| error::busy(path, write))?;
+        let claim = Claim::new(path, write).ok_or_else(|| error::claimed(path, write))?;
         Self::new(path, volume()?.shared(), claim)
     }
 

@@ -137,7 +137,7 @@ pub(in crate::store) fn left_over(path: &Path) -> Result<Vec<LeftOver>> {
 /// [`Error::Io`]; [`Error::Busy`] if somebody has the file open; [`Error::Malformed`] for a journal that cannot be used;
 /// [`Error::Unsupported`] where there are no locks.
 pub(in crate::store) fn recover(path: &Path, locking: Locking) -> Result<Vec<String>> {
-    let _claim = Claim::new(path, true).ok_or_else(|| error::busy(path, true))?;
+    let _claim = Claim::new(path, true).ok_or_else(|| error::claimed(path, true))?;
     let mut done = Vec::new();
     open_write(path, locking, &mut done)?;
     Ok(done)

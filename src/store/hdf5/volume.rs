@@ -14,6 +14,7 @@ use super::copy;
 use super::held::Identity;
 use super::image::Image;
 use super::journal::{Changes, Journal};
+use crate::fork;
 use crate::store::Safety;
 
 /// A volume, as the library and its store share it.
@@ -54,6 +55,8 @@ pub(super) struct Volume {
     /// Whether there may be changes in the journal: whoever opens the file next would make them.
     committed: bool,
     written: u64,
+    /// In which process, counted by forks, it was opened.
+    process: u32,
 }
 
 impl Volume {
@@ -93,6 +96,7 @@ impl Volume {
             stuck: None,
             committed: false,
             written: 0,
+            process: fork::forks(),
         }
     }
 
@@ -339,7 +343,8 @@ impl Volume {
 
 impl Drop for Volume {
     fn drop(&mut self) {
-        if self.mode != Mode::Refuse {
+        // In a forked process, it is the other one's to do.
+        if self.mode != Mode::Refuse && self.process == fork::forks() {
             // What cannot be cut off now is cut off at the next opening.
             let _ = self.forget();
         }

@@ -19,6 +19,7 @@ use super::stage::Stage;
 use super::watch::{FileId, changed};
 use super::{Access, ZarrStore};
 use crate::error::{Error, Result};
+use crate::fork;
 use crate::index::{AxisPlan, Rows, Run};
 use crate::path::ElemPath;
 use crate::store::{ArrayParts, Attrs, Safety, Style, WriteStore};
@@ -36,13 +37,22 @@ pub(super) struct Writer {
     root: Option<FileId>,
     /// A write failed and could not be taken back: what is on disk now is of two states, until the store is opened again.
     pub(super) unfinished: AtomicBool,
+    /// In which process, counted by forks, it was opened.
+    process: u32,
 }
 
 impl Writer {
     pub(super) fn new(source: &Source, lock: Option<File>) -> Self {
         // What a link leads to.
         let root = fs::metadata(&source.root).ok().map(|found| FileId::of(&found));
-        Self { stage: Mutex::default(), gate: RwLock::new(()), lock, root, unfinished: AtomicBool::new(false) }
+        Self {
+            stage: Mutex::default(),
+            gate: RwLock::new(()),
+            lock,
+            root,
+            unfinished: AtomicBool::new(false),
+            process: fork::forks(),
+        }
     }
 
     /// Lets something be read. (Also while a publishing waits: who reads already may ask for more.)
@@ -331,7 +341,10 @@ impl WriteStore for ZarrStore {
 
 impl Drop for ZarrStore {
     fn drop(&mut self) {
-        if let Access::Write(writer) = &self.access {
+        // In a forked process, it is the other one's to do.
+        if let Access::Write(writer) = &self.access
+            && writer.process == fork::forks()
+        {
             // Nobody is left to tell; left-overs are invisible and swept later.
             let _ = std::mem::take(&mut *writer.stage.lock()).shelf.clear();
         }
