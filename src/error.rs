@@ -96,7 +96,7 @@ pub enum Error {
         /// The shape offered.
         got: String,
     },
-    /// A selection that does not fit its axis.
+    /// A selection that does not fit its axis: a position outside it, a mask of another length.
     #[error("selection on the {axis} axis of {at}: {why}")]
     Selection {
         /// The object selected from.
@@ -104,6 +104,16 @@ pub enum Error {
         /// `obs`, `var`, `raw var`, or the number of an axis without names.
         axis: String,
         /// What is wrong with it.
+        why: String,
+    },
+    /// A selection by a name that is not on its axis, or stands there more than once.
+    #[error("selection on the {axis} axis of {at}: {why}")]
+    UnknownName {
+        /// The object selected from.
+        at: Place,
+        /// `obs`, `var` or `raw var`.
+        axis: String,
+        /// Which name, and the nearest ones.
         why: String,
     },
     /// A name that may not be used for an element.

@@ -214,7 +214,7 @@ fn raw_and_x_and_whole_frames() {
         assert!(shadow.raw().unwrap().is_none() && shadow.to_string().contains("raw×"), "{shadow}");
         write(&shadow);
         let genes = Array::from_vec(vec!["g1".to_owned(), "g2".to_owned()]);
-        shadow.set_raw(numbers(n, 2), Table::new(None, genes.into(), Vec::new()).unwrap()).unwrap();
+        shadow.set_raw(numbers(n, 2), Table::new(None, genes.into(), Vec::new()).unwrap(), BTreeMap::new()).unwrap();
         shadow.x().remove().unwrap();
         assert!(!shadow.x().exists().unwrap() && shadow.to_string().contains("\n  X×"));
         // A frame of other columns and other names; the frame in obsm goes with it.

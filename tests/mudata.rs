@@ -386,12 +386,19 @@ fn what_is_no_anndata_is_not_added() {
     let matrix = Element::from(anndata_shadow::Array::from(Array2::<f32>::zeros((2, 2))));
     let mut without = parts.clone();
     without.remove("obs");
+    let raw =
+        |name: &str, element: Element| with("raw", Element::from([("var", parts["var"].clone()), (name, element)]));
+    let long = Element::from(anndata_shadow::Array::from(Array2::<f32>::zeros((99, 2))));
     for bad in [
         matrix.clone(),
         Element::Mapping(without),
         with("X", matrix.clone()),
         with("obsm", matrix.clone()),
         with("raw", matrix.clone()),
+        raw("X", long.clone()),
+        raw("varm", long.clone()),
+        raw("varm", Element::from([("m", long.clone())])),
+        raw("layers", Element::Mapping(Default::default())),
         with("more", matrix.clone()),
         with("obsm", Element::from([("frame", parts["var"].clone())])),
     ] {

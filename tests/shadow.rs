@@ -3,6 +3,8 @@
 
 mod stores;
 
+use std::collections::BTreeMap;
+
 use anndata_shadow::ndarray::{Array1, Array2, Axis};
 use anndata_shadow::polars::prelude::{ChunkCompareEq, DataFrame, DataType, NamedFrom, Series};
 use anndata_shadow::sprs::CsMat;
@@ -307,6 +309,9 @@ fn vectors_by_gene_and_cell_name() {
         assert_eq!(cut.f32().unwrap().iter().flatten().collect::<Vec<_>>(), [x[[5, lyz]], x[[3, lyz]]]);
         let missing = shadow.obs_vector("lyz", None).unwrap_err();
         assert!(missing.to_string().contains("LYZ"), "{missing}");
+        assert!(matches!(missing, Error::UnknownName { .. }));
+        assert!(matches!(shadow.select(.., "lyz"), Err(Error::UnknownName { .. })));
+        assert!(matches!(shadow.x().read_part::<Array>(&[Select::All, "lyz".into()]), Err(Error::UnknownName { .. })));
         assert!(shadow.obs_vector("LYZ", Some("no")).is_err());
     }
 }
@@ -478,13 +483,32 @@ fn raw_can_be_set_where_there_is_none() {
     let names = Array::from_vec(vec!["g1".to_owned(), "g2".to_owned()]);
     let var = Table::new(None, names.into(), Vec::new()).unwrap();
     let x = Array2::from_shape_fn((n, 2), |(r, c)| (r + c) as f32);
-    assert!(matches!(shadow.set_raw(Array2::<f32>::zeros((n, 3)), var.clone()), Err(Error::Shape { .. })));
-    shadow.set_raw(x.clone(), var.clone()).unwrap();
+    assert!(matches!(
+        shadow.set_raw(Array2::<f32>::zeros((n, 3)), var.clone(), BTreeMap::new()),
+        Err(Error::Shape { .. })
+    ));
+    // All of it, or nothing.
+    let one = |name: &str, element: Element| BTreeMap::from([(name.to_owned(), element)]);
+    let matrix = |rows| Element::from(Array::from(Array2::<f64>::ones((rows, 3))));
+    let other = Table::new(None, Array::from_vec(vec!["g2".to_owned(), "g1".to_owned()]).into(), Vec::new()).unwrap();
+    let odd = Table::new(None, var.index().clone(), vec![("c".into(), Element::Mapping(BTreeMap::new()))]);
+    let refused = |var: &Table, varm| shadow.set_raw(x.clone(), var.clone(), varm).unwrap_err();
+    assert!(matches!(refused(&var, one("bad", matrix(5))), Error::Shape { .. }));
+    assert!(matches!(refused(&var, one("bad", other.into())), Error::Shape { .. }), "another index");
+    assert!(matches!(refused(&var, one("bad", Element::Null)), Error::WrongType { .. }));
+    assert!(matches!(refused(&var, one("a/b", matrix(2))), Error::BadName { .. }));
+    assert!(odd.is_err() || matches!(refused(&odd.unwrap(), BTreeMap::new()), Error::WrongType { .. }));
+    assert!(shadow.raw().unwrap().is_none() && shadow.changes().is_empty());
+    let frame = Element::from(Table::new(None, var.index().clone(), Vec::new()).unwrap());
+    shadow.set_raw(x.clone(), var.clone(), BTreeMap::from([("m".into(), matrix(2)), ("f".into(), frame)])).unwrap();
+    assert_eq!(shadow.raw().unwrap().unwrap().varm().keys().unwrap(), ["f", "m"]);
+    assert_eq!(shadow.changes().len(), 1);
+    shadow.set_raw(x.clone(), var.clone(), BTreeMap::new()).unwrap();
     assert!(shadow.to_string().contains("raw:\tX▲, var▲, varm▲"), "{shadow}");
     shadow.remove_raw().unwrap();
     assert!(shadow.raw().unwrap().is_none() && shadow.changes().is_empty());
-    shadow.set_raw(x.clone(), var.clone()).unwrap();
-    shadow.set_raw(x.clone(), var).unwrap();
+    shadow.set_raw(x.clone(), var.clone(), BTreeMap::new()).unwrap();
+    shadow.set_raw(x.clone(), var, BTreeMap::new()).unwrap();
     shadow.raw().unwrap().unwrap().varm().insert("PCs", Array2::<f64>::ones((2, 3))).unwrap();
     let check = |shadow: &AnnDataShadow| {
         let raw = shadow.raw().unwrap().unwrap();

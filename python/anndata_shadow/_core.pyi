@@ -21,6 +21,7 @@ All calls let other Python threads run while they work. Ctrl-C ends waiting for 
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from os import PathLike
 from typing import Any, Literal
 
 import numpy as np
@@ -109,6 +110,8 @@ class Object:
     # What is pending.
     def set(self, path: str, value: Raw) -> None:
         """Sets an element, in memory. ``raw`` takes a dict of ``X``, ``var`` and, perhaps, ``varm``."""
+    def replace(self, slot: str, elements: dict[str, Raw]) -> None:
+        """Makes these all that is in a slot; if one of them does not fit, nothing changes."""
     def set_table(self, frame: str, table: Raw) -> None:
         """Sets ``obs`` or ``var`` as a whole."""
     def set_names(self, frame: str, names: Sequence[str]) -> None:
@@ -165,7 +168,12 @@ class Shadow(Object):
 
     @staticmethod
     def open(
-        path: str, mode: str = "r", *, cache_budget: int | None = None, locking: bool = True, gene_index: bool = True
+        path: str | PathLike[str],
+        mode: str = "r",
+        *,
+        cache_budget: int | None = None,
+        locking: bool = True,
+        gene_index: bool = True,
     ) -> Shadow: ...
     def select(self, obs: Selection, var: Selection) -> Shadow:
         """The view of these observations and variables; ``None`` for all."""
@@ -177,7 +185,12 @@ class MuShadow(Object):
 
     @staticmethod
     def open(
-        path: str, mode: str = "r", *, cache_budget: int | None = None, locking: bool = True, gene_index: bool = True
+        path: str | PathLike[str],
+        mode: str = "r",
+        *,
+        cache_budget: int | None = None,
+        locking: bool = True,
+        gene_index: bool = True,
     ) -> MuShadow: ...
     @property
     def glob(self) -> Shadow:
@@ -260,7 +273,7 @@ class Report:
     @property
     def complete(self) -> bool: ...
 
-def verify(path: str, deep: bool = False, progress: Progress | None = None) -> Report:
+def verify(path: str | PathLike[str], deep: bool = False, progress: Progress | None = None) -> Report:
     """Looks for what is wrong with a file, and changes nothing; `deep` reads all data."""
 
 def digest(array: NDArray[Any]) -> int:

@@ -1,7 +1,7 @@
 //! The library's errors as Python's exceptions, which are defined in `anndata_shadow/_errors.py`.
 
 use anndata_shadow::Error;
-use pyo3::exceptions::{PyOSError, PyValueError};
+use pyo3::exceptions::PyOSError;
 use pyo3::prelude::*;
 
 /// Where the classes are.
@@ -14,14 +14,6 @@ pub(crate) fn raise(py: Python<'_>, error: Error) -> PyErr {
     }
     let made = py.import(MODULE).and_then(|module| module.getattr(class_of(&error))?.call1((message(&error),)));
     made.map_or_else(|failed| failed, PyErr::from_value)
-}
-
-/// As [`raise`], for an error of setting a value: what is malformed is the value, not the file.
-pub(crate) fn raise_of_value(py: Python<'_>, error: Error) -> PyErr {
-    match error {
-        Error::Malformed { .. } => PyValueError::new_err(message(&error)),
-        other => raise(py, other),
-    }
 }
 
 /// Makes the classes known under the compiled module, too.
@@ -41,8 +33,8 @@ fn class_of(error: &Error) -> &'static str {
         Error::Unsupported { .. } => "NotSupportedError",
         Error::WrongType { .. } => "WrongTypeError",
         Error::Shape { .. } => "ShapeError",
-        Error::Selection { why, .. } if is_about_a_name(why) => "UnknownNameError",
         Error::Selection { .. } => "SelectionError",
+        Error::UnknownName { .. } => "UnknownNameError",
         Error::BadName { .. } => "BadNameError",
         Error::ReadOnly { .. } => "ReadOnlyError",
         Error::Closed { .. } => "ClosedError",
@@ -54,11 +46,6 @@ fn class_of(error: &Error) -> &'static str {
         Error::Backend { .. } => "BackendError",
         _ => "ShadowError",
     }
-}
-
-/// Whether a selection failed at a name, as the library words it: `there is no …`, `… stands 2 times on the axis`.
-const fn is_about_a_name(why: &str) -> bool {
-    matches!(why.as_bytes(), [b't', b'h', b'e', b'r', b'e', ..] | [b'`', ..])
 }
 
 /// The message, with what to do in Python's spelling.

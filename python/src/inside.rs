@@ -1,6 +1,8 @@
 //! What is at a path inside an [`Object`]: an element, a slot, a frame, or `raw`.
 
-use anndata_shadow::{Element, Error, Frame, Member, MuDataShadow, Place, Result, Select, Slot, Table};
+use std::collections::BTreeMap;
+
+use anndata_shadow::{Element, Error, Frame, Member, MuDataShadow, Place, Result, Select, Slot};
 
 use crate::object::Object;
 
@@ -75,7 +77,7 @@ impl Object {
 
     pub(crate) fn element(&self, path: &str) -> Result<Element> {
         if FRAMES.contains(&path) {
-            return whole(&self.frame(path)?).map(Element::Table);
+            return self.frame(path)?.table().map(Element::Table);
         }
         match self.slot(path)? {
             Some(slot) => {
@@ -89,44 +91,50 @@ impl Object {
     pub(crate) fn part(&self, path: &str, at: &[Select]) -> Result<Element> {
         let rows = || at.first().cloned().unwrap_or(Select::All);
         match path {
-            "obs" => whole(&self.shadow.select(rows(), ..)?.obs()).map(Element::Table),
-            "var" => whole(&self.shadow.select(.., rows())?.var()).map(Element::Table),
+            "obs" => self.shadow.select(rows(), ..)?.obs().table().map(Element::Table),
+            "var" => self.shadow.select(.., rows())?.var().table().map(Element::Table),
             _ => self.member(path)?.read_part(at),
         }
     }
 
     pub(crate) fn set_element(&self, path: &str, value: Element) -> Result<()> {
-        let Element::Mapping(mut parts) = value else { return self.member(path)?.set(value) };
-        if path != "raw" {
-            return self.member(path)?.set(Element::Mapping(parts));
+        match value {
+            Element::Mapping(parts) if path == "raw" => self.set_raw(parts),
+            value => self.member(path)?.set(value),
         }
-        let (Some(x), Some(Element::Table(var))) = (parts.remove("X"), parts.remove("var")) else {
-            let at = Place::new(self.shadow.path().display(), path);
-            return Err(Error::WrongType {
-                at,
-                wanted: "X, and var, a frame".into(),
-                found: "a dict without these".into(),
-            });
+    }
+
+    /// Makes these all that is in a slot.
+    pub(crate) fn replace_slot(&self, slot: &str, elements: Vec<(String, Element)>) -> Result<()> {
+        let why = "it is no slot of named elements".to_owned();
+        self.slot(slot)?.ok_or_else(|| Error::BadName { name: slot.to_owned(), why })?.replace(elements)
+    }
+
+    /// All that `raw` has: X, var and, perhaps, varm.
+    fn set_raw(&self, mut parts: BTreeMap<String, Element>) -> Result<()> {
+        let bad = |name: &str, wanted: &str, found: Option<Element>| Error::WrongType {
+            at: Place::new(self.shadow.path().display(), format!("raw/{name}")),
+            wanted: wanted.to_owned(),
+            found: found.map_or_else(|| "nothing".to_owned(), |found| found.describe()),
         };
-        self.shadow.set_raw(x, var)?;
-        let Some(Element::Mapping(varm)) = parts.remove("varm") else { return Ok(()) };
-        varm.into_iter().try_for_each(|(name, value)| self.member(&format!("raw/varm/{name}"))?.set(value))
+        let x = parts.remove("X").ok_or_else(|| bad("X", "a matrix", None))?;
+        let var = match parts.remove("var") {
+            Some(Element::Table(var)) => var,
+            other => return Err(bad("var", "a dataframe", other)),
+        };
+        let varm = match parts.remove("varm") {
+            None => BTreeMap::new(),
+            Some(Element::Mapping(varm)) => varm,
+            other => return Err(bad("varm", "a dict", other)),
+        };
+        if let Some((name, _)) = parts.pop_first() {
+            return Err(Error::BadName { name, why: "`raw` has X, var and varm".into() });
+        }
+        self.shadow.set_raw(x, var, varm)
     }
 
     /// This, for work on another thread.
     pub(crate) fn handle(&self) -> Self {
         Self { shadow: self.shadow.clone(), mudata: self.mudata.clone() }
     }
-}
-
-/// A frame as it is stored, its columns read side by side.
-fn whole(frame: &Frame) -> Result<Table> {
-    let index_name = frame.index_name()?;
-    let mut names = vec![index_name.clone()];
-    names.extend(frame.columns()?);
-    let mut parts = names.iter().cloned().zip(frame.elements(&names)?);
-    let index = parts.next().map_or(Element::Null, |(_, index)| index);
-    let at = || Place::new(frame.name(), "");
-    Table::new(Some(index_name).filter(|name| name != "_index"), index, parts.collect())
-        .map_err(|what| Error::Malformed { at: at(), what })
 }

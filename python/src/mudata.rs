@@ -1,5 +1,7 @@
 //! `MuShadow`: a MuData that stays in its file, or a view of one.
 
+use std::path::PathBuf;
+
 use anndata_shadow::{Element, MuDataShadow, SharedAxis};
 use numpy::PyArray1;
 use pyo3::prelude::*;
@@ -34,7 +36,7 @@ impl MuShadow {
     #[pyo3(signature = (path, mode = "r", *, cache_budget = None, locking = true, gene_index = true))]
     fn open(
         py: Python<'_>,
-        path: String,
+        path: PathBuf,
         mode: &str,
         cache_budget: Option<usize>,
         locking: bool,
@@ -88,7 +90,7 @@ impl MuShadow {
     /// Adds an AnnData, given as a dict of its slots, as a modality, in memory.
     fn insert_modality(&self, py: Python<'_>, name: &str, data: &Bound<'_, PyDict>) -> PyResult<()> {
         let data = Element::Mapping(from_py::mapping(data)?);
-        run::set(py, || self.mudata.insert_modality(name, data))
+        run::quick(py, || self.mudata.insert_modality(name, data))
     }
 
     fn remove_modality(&self, py: Python<'_>, name: &str) -> PyResult<()> {

@@ -1,5 +1,7 @@
 //! [`Object`]: what both kinds of shadows share. Everything is named by its path inside the object, as in the library.
 
+use std::ffi::OsString;
+
 use anndata_shadow::{AnnDataShadow, Format, Mode, MuDataShadow, Safety, WriteOptions};
 use pyo3::IntoPyObjectExt;
 use pyo3::exceptions::{PyTypeError, PyValueError};
@@ -23,8 +25,8 @@ pub(crate) struct Object {
 #[pymethods]
 impl Object {
     #[getter]
-    fn path(&self) -> String {
-        self.shadow.path().to_string_lossy().into_owned()
+    fn path(&self) -> OsString {
+        self.shadow.path().as_os_str().to_owned()
     }
 
     #[getter]
@@ -187,18 +189,29 @@ impl Object {
     /// Sets an element, in memory. ``raw`` takes a dict of ``X``, ``var`` and, perhaps, ``varm``.
     fn set(&self, py: Python<'_>, path: &str, value: &Bound<'_, PyAny>) -> PyResult<()> {
         let value = from_py::element_at(path, value)?;
-        run::set(py, || self.set_element(path, value))
+        run::quick(py, || self.set_element(path, value))
+    }
+
+    /// Makes these all that is in a slot; if one of them does not fit, nothing changes.
+    fn replace(&self, py: Python<'_>, slot: &str, elements: &Bound<'_, PyDict>) -> PyResult<()> {
+        let named = |(name, value): (Bound<'_, PyAny>, Bound<'_, PyAny>)| {
+            let name: String = name.extract()?;
+            let value = from_py::element_at(&format!("{slot}/{name}"), &value)?;
+            Ok((name, value))
+        };
+        let elements = elements.iter().map(named).collect::<PyResult<Vec<_>>>()?;
+        run::quick(py, || self.replace_slot(slot, elements))
     }
 
     /// Sets ``obs`` or ``var`` as a whole.
     fn set_table(&self, py: Python<'_>, frame: &str, table: &Bound<'_, PyAny>) -> PyResult<()> {
         let table = from_py::table(table)?;
-        run::set(py, || self.frame(frame)?.set(table))
+        run::quick(py, || self.frame(frame)?.set(table))
     }
 
     /// Gives the rows of ``obs`` or ``var`` other names.
     fn set_names(&self, py: Python<'_>, frame: &str, names: Vec<String>) -> PyResult<()> {
-        run::set(py, || self.frame(frame)?.set_names(names))
+        run::quick(py, || self.frame(frame)?.set_names(names))
     }
 
     fn remove(&self, py: Python<'_>, path: &str) -> PyResult<()> {

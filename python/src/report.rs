@@ -1,6 +1,8 @@
 //! What the library tells, as Python objects: of elements, of changes, of writes, of a look for damage.
 
-use anndata_shadow::{self as library, ChangeKind, VerifyOptions};
+use std::path::PathBuf;
+
+use anndata_shadow::{self as library, ChangeKind, Kind, VerifyOptions};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
@@ -10,7 +12,7 @@ use crate::run;
 #[pyclass(frozen, module = "anndata_shadow._core")]
 pub(crate) struct Info {
     #[pyo3(get)]
-    kind: String,
+    kind: &'static str,
     #[pyo3(get)]
     shape: Py<PyTuple>,
     #[pyo3(get)]
@@ -29,7 +31,7 @@ impl Info {
     pub(crate) fn new(py: Python<'_>, info: library::Info) -> PyResult<Self> {
         let lengths = |lengths: Vec<usize>| Ok::<_, PyErr>(PyTuple::new(py, lengths)?.unbind());
         Ok(Self {
-            kind: format!("{:?}", info.kind).to_lowercase(),
+            kind: info.kind.name(),
             shape: lengths(info.shape)?,
             dtype: info.dtype,
             encoding: info.encoding,
@@ -41,7 +43,7 @@ impl Info {
 
     /// Of a whole frame (with its number of rows), or of a slot.
     pub(crate) fn of_group(py: Python<'_>, n_rows: Option<usize>, children: Vec<String>) -> PyResult<Self> {
-        let kind = if n_rows.is_some() { "table" } else { "mapping" }.to_owned();
+        let kind = if n_rows.is_some() { Kind::Table } else { Kind::Mapping }.name();
         let shape = n_rows.map_or_else(Vec::new, |n| vec![n, children.len()]);
         let shape = PyTuple::new(py, shape)?.unbind();
         Ok(Self { kind, shape, dtype: None, encoding: None, stored: None, chunks: None, children })
@@ -192,7 +194,7 @@ impl Report {
 ///     What was found.
 #[pyfunction]
 #[pyo3(signature = (path, deep = false, progress = None))]
-pub(crate) fn verify(py: Python<'_>, path: String, deep: bool, progress: Option<Py<PyAny>>) -> PyResult<Report> {
+pub(crate) fn verify(py: Python<'_>, path: PathBuf, deep: bool, progress: Option<Py<PyAny>>) -> PyResult<Report> {
     let report = run::long(py, progress, move |told| {
         library::verify(path, &VerifyOptions::default().deep(deep).progress(told))
     })?;

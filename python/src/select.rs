@@ -1,7 +1,7 @@
 //! Selections as Python writes them, as the library's.
 
 use anndata_shadow::{Array, Rows, Select};
-use numpy::{PyArray1, PyUntypedArray};
+use numpy::{PyArray1, PyArrayDescrMethods, PyUntypedArray, PyUntypedArrayMethods};
 use pyo3::exceptions::{PyIndexError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PySlice, PyString};
@@ -29,7 +29,8 @@ pub(crate) fn selection(value: &Bound<'_, PyAny>) -> PyResult<Select> {
     if array.getattr("ndim")?.extract::<usize>()? != 1 {
         return Err(PyIndexError::new_err("a selection on an axis has one axis itself"));
     }
-    if array.len()? == 0 {
+    // An empty list is one of floats; a mask of no entries fits no axis but an empty one.
+    if array.len()? == 0 && array.cast::<PyUntypedArray>()?.dtype().kind() != b'b' {
         return Ok(Select::List(Vec::new()));
     }
     match from_py::array(&array)? {

@@ -1,5 +1,7 @@
 //! `Shadow`: an AnnData that stays in its file, or a view of one.
 
+use std::path::PathBuf;
+
 use anndata_shadow::{AnnDataShadow, GeneIndexOptions, Locking, Mode, OpenOptions};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -41,7 +43,7 @@ impl Shadow {
     #[pyo3(signature = (path, mode = "r", *, cache_budget = None, locking = true, gene_index = true))]
     fn open(
         py: Python<'_>,
-        path: String,
+        path: PathBuf,
         mode: &str,
         cache_budget: Option<usize>,
         locking: bool,
@@ -66,6 +68,6 @@ impl Shadow {
             let options = GeneIndexOptions::default().progress(told);
             shadow.add_gene_index(&memory.map_or(options, |bytes| options.memory(bytes)))
         };
-        Receipt::new(py, run::long(py, progress, work)?)
+        Receipt::new(py, run::long_write(py, progress, work)?)
     }
 }

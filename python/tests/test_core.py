@@ -230,6 +230,7 @@ def test_parts_and_views_are_numpys(name):
         (np.array([1.0]), IndexError),
         ([[1]], IndexError),
         (np.ones(3, dtype=bool), IndexError),
+        (np.ones(0, dtype=bool), IndexError),
         (slice(0, 5, 0), IndexError),
         (np.array([2**64 - 1], dtype=np.uint64), IndexError),
         ("nobody", KeyError),
@@ -246,6 +247,55 @@ def test_selections_that_do_not_fit(selection, error):
         shadow.select(selection, None)
     with pytest.raises(error):
         shadow.read_part("X", (selection,))
+
+
+def test_selections_of_nothing():
+    shadow = _core.Shadow.open(str(ROOT / "data" / CELLS[0]))
+    for nothing in [[], np.array([], dtype=int), slice(3, 3), np.zeros(700, dtype=bool)]:
+        assert shadow.select(nothing, None).n_obs == 0 and shadow.read_part("X", (nothing,)).shape == (0, 765)
+    empty = _core.Shadow.open(str(FIXTURES / "zero_0x3_csr.h5ad"))
+    assert empty.select(np.zeros(0, dtype=bool), None).n_obs == 0, "a mask as long as the axis"
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_views_of_whole_frames_in_memory(name, tmp_path):
+    shadow = _core.Shadow.open(copy_of(name, tmp_path), "r+")
+    names, index = {f: shadow.names(f) for f in ("obs", "var")}, {f: shadow.index_name(f) for f in ("obs", "var")}
+    values = {"obs": shadow.columns("obs", ["n_genes"])[0], "var": shadow.columns("var", ["means"])[0]}
+
+    def check():
+        for rows in [slice(None, None, -1), [5, 1], slice(3, 8), np.arange(765) % 7 == 0, []]:
+            both = [rows[:700] if isinstance(rows, np.ndarray) else rows, rows]
+            view = shadow.select(*both)
+            for frame, cut in zip(("obs", "var"), both):
+                wanted, column = names[frame][cut].tolist(), ("n_genes" if frame == "obs" else "means")
+                assert view.names(frame).tolist() == wanted
+                found = view.columns(frame, [index[frame], column])
+                assert found[0].tolist() == wanted and found[1].tolist() == values[frame][cut].tolist()
+                assert view.read(frame)[2].tolist() == wanted
+                assert shadow.read_part(frame, (cut,))[2].tolist() == wanted
+                table = pa.table(_Stream(view.arrow(frame)))
+                assert table.column(0).to_pylist() == wanted and table.num_rows == len(wanted)
+
+    for frame in ("obs", "var"):
+        _, name_of_index, labels, columns = shadow.read(frame)
+        shadow.set_table(frame, ("table", name_of_index, labels, [*columns, ("new", labels)]))
+    check()
+    shadow.write()
+    assert shadow.mark("obs") == "ᐁ", "kept since it was written"
+    check()
+    shadow.clear_cache()
+    check()
+
+
+class _Stream:
+    """A capsule as what pyarrow takes."""
+
+    def __init__(self, capsule):
+        self.capsule = capsule
+
+    def __arrow_c_stream__(self, requested_schema=None):
+        return self.capsule
 
 
 def test_only_what_is_asked_for_is_read():
@@ -396,6 +446,10 @@ def test_errors_are_those_that_python_expects(tmp_path):
         shadow.columns("obs", ["lovain"])
     with raises(KeyError, _core.UnknownNameError):
         shadow.select("nobody", None)
+    with raises(KeyError, _core.UnknownNameError):
+        shadow.read_part("X", (None, "no gene"))
+    with raises(IndexError, _core.SelectionError, match="no names"):
+        shadow.read_part("uns/louvain_colors", ("red",))
     with raises(IndexError, _core.SelectionError):
         shadow.select(700, None)
     with raises(ValueError, _core.ShapeError, match=r"needs shape \[700, …\]"):
@@ -515,6 +569,66 @@ def test_whole_frames_and_raw_can_be_set(tmp_path):
     shadow.reopen("r+")
     shadow.remove("raw")
     assert not shadow.has_raw() and shadow.mark("raw") == "×" and not shadow.exists("raw")
+
+
+def test_raw_is_set_as_a_whole_or_not_at_all(tmp_path):
+    shadow = _core.Shadow.open(copy_of(CELLS[0], tmp_path))
+    labels = np.array(["a", "b"], dtype=object)
+    x, var = np.ones((700, 2)), ("table", None, labels, [])
+    for odd, error in [
+        ({"varm": {"bad": np.ones((5, 2))}}, _core.ShapeError),
+        ({"varm": {"bad": ("table", None, labels[::-1], [])}}, _core.ShapeError),
+        ({"varm": {"a/b": np.ones((2, 2))}}, _core.BadNameError),
+        ({"varm": np.ones((2, 2))}, _core.WrongTypeError),
+        ({"layers": {}}, _core.BadNameError),
+        ({"X": np.ones((700, 3))}, _core.ShapeError),
+        ({"var": np.ones(2)}, _core.WrongTypeError),
+    ]:
+        with pytest.raises(error):
+            shadow.set("raw", {"X": x, "var": var} | odd)
+        assert shadow.changes() == [] and shadow.names("raw/var").size == 765, odd
+    with pytest.raises(_core.WrongTypeError, match="raw/X"):
+        shadow.set("raw", {"var": var})
+    shadow.set("raw", {"X": x, "var": var, "varm": {"m": np.ones((2, 3)), "f": var}})
+    assert shadow.keys("raw/varm") == ["f", "m"] and [change.path for change in shadow.changes()] == ["raw"]
+
+
+def test_what_is_damaged_in_the_file_is_no_fault_of_the_value(tmp_path):
+    path = copy_of(CELLS[0], tmp_path)
+    with h5py.File(path, "r+") as file:
+        # Row names of two axes.
+        index = file["raw/var"].attrs["_index"]
+        labels = file["raw/var"][index][()]
+        del file["raw/var"][index]
+        file["raw/var"].create_dataset(index, data=np.stack([labels, labels], axis=1), dtype=h5py.string_dtype())
+        file["raw/var"][index].attrs.update({"encoding-type": "string-array", "encoding-version": "0.2.0"})
+        file["var"].create_dataset("twice", data=np.ones((765, 2)))
+        file["var"].attrs["column-order"] = [*file["var"].attrs["column-order"], "twice"]
+    shadow = _core.Shadow.open(path)
+    with pytest.raises(_core.DamagedError, match="`raw/var` in") as caught:
+        shadow.set("raw/varm/m", np.ones((765, 2)))
+    assert not isinstance(caught.value, ValueError) and path in str(caught.value)
+    with pytest.raises(_core.DamagedError, match="`var` in") as caught:
+        shadow.read("var")
+    assert path in str(caught.value)
+
+
+@pytest.mark.parametrize("name", [*CELLS, "mu.h5mu"])
+def test_names_of_files_are_bytes(name, tmp_path):
+    source = FIXTURES / name if name == "mu.h5mu" else ROOT / "data" / name
+    path = os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9") + source.suffix
+    (shutil.copytree if source.is_dir() else shutil.copy)(source, path)
+    kind = _core.MuShadow if name == "mu.h5mu" else _core.Shadow
+    for given in [path, Path(path)]:
+        shadow = kind.open(given)
+        assert shadow.path == path and _core.verify(given).is_sound
+        shadow.set("uns/x", 1)
+        shadow.reopen("r+")
+        shadow.write()
+        shadow.close()
+        assert kind.open(path).read("uns/x") == 1
+    with pytest.raises(FileNotFoundError):
+        kind.open(path + "no")
 
 
 def test_what_there_is():

@@ -55,6 +55,27 @@ pub enum Kind {
     Opaque,
 }
 
+impl Kind {
+    /// Its name in lower case: `array`, `scalar`, … `anndata`, `null`, `opaque`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Array => "array",
+            Self::Scalar => "scalar",
+            Self::Sparse => "sparse",
+            Self::Categorical => "categorical",
+            Self::Nullable => "nullable",
+            Self::Table => "table",
+            Self::Records => "records",
+            Self::Awkward => "awkward",
+            Self::Mapping => "mapping",
+            Self::AnnData => "anndata",
+            Self::Null => "null",
+            Self::Opaque => "opaque",
+        }
+    }
+}
+
 /// What is known of an element without reading its data.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]

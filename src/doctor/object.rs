@@ -248,7 +248,6 @@ const fn admits(admits: Admits, kind: Kind) -> bool {
 }
 
 fn described(info: &Info) -> String {
-    let encoding =
-        info.encoding.as_ref().map_or_else(|| format!("{:?}", info.kind).to_lowercase(), |(name, _)| name.clone());
+    let encoding = info.encoding.as_ref().map_or_else(|| info.kind.name().to_owned(), |(name, _)| name.clone());
     format!("of the kind `{encoding}`")
 }

@@ -3,6 +3,7 @@
 use std::ops::{Range, RangeFrom, RangeFull, RangeInclusive, RangeTo, RangeToInclusive};
 
 use super::Rows;
+use crate::error::{Error, Place};
 
 /// A selection on one axis, as a user writes it. Made by `into()` from ranges (`0..100`, `-5..`, `..`), integers, lists of
 /// integers (negative counts from the end, any order, repeats), boolean masks and names.
@@ -68,6 +69,17 @@ pub enum SelectError {
         /// How often.
         count: usize,
     },
+}
+
+impl SelectError {
+    /// As the error of a selection on this axis of what is at `at`.
+    pub(crate) fn on(&self, axis: &str, at: Place) -> Error {
+        let (axis, why) = (axis.to_owned(), self.to_string());
+        match self {
+            Self::UnknownName { .. } | Self::AmbiguousName { .. } => Error::UnknownName { at, axis, why },
+            Self::OutOfBounds { .. } | Self::MaskLength { .. } | Self::ZeroStep => Error::Selection { at, axis, why },
+        }
+    }
 }
 
 impl Select {

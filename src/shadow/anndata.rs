@@ -1,5 +1,6 @@
 //! [`AnnDataShadow`]: the object users hold. A cheap clone over the root; a view is the same with a selection.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use super::frame::Frame;
 use super::link::{Mode, OpenOptions, WriteOptions};
 use super::locate;
 use super::member::{Member, Slot, check_keys};
-use super::raw::RawShadow;
+use super::raw::{RawShadow, check_raw};
 use super::repr;
 use super::root::{Keep, Root};
 use super::slots::{self, Axis, SlotSpec};
@@ -215,18 +216,20 @@ impl AnnDataShadow {
         Ok(is_there.then(|| RawShadow { shadow: self.clone() }))
     }
 
-    /// Sets `raw`, in memory, in place of what is there: X over the observations and the rows of `var`.
+    /// Sets `raw`, in memory, in place of what is there: X over the observations and the rows of `var`, and what is aligned to
+    /// these rows. All of it, or nothing.
     ///
     /// # Errors
     /// [`Error::Shape`], [`Error::WrongType`], [`Error::BadName`], [`Error::View`].
-    pub fn set_raw(&self, x: impl Into<Element>, var: Table) -> Result<()> {
+    pub fn set_raw(&self, x: impl Into<Element>, var: Table, varm: BTreeMap<String, Element>) -> Result<()> {
         let at = self.root.at("raw")?;
         self.refuse_view(&at, "setting raw")?;
         self.root.check_has("raw")?;
         let shape = self.root.shape();
-        let x = x.into();
-        slots::RAW_X.check(&self.root.place(&at.child("X")), &x, &[self.n_obs(), var.n_rows()])?;
-        let raw = Element::from([("X", x), ("var", var.into()), ("varm", Element::Mapping(Default::default()))]);
+        let raw = [("X", x.into()), ("var", var.into()), ("varm", Element::Mapping(varm))];
+        let raw = raw.map(|(name, element)| (name.to_owned(), element)).into();
+        check_raw(&self.root, &at, shape[0], &raw)?;
+        let raw = Element::Mapping(raw);
         check_keys(&raw)?;
         self.root.set(&at, raw, false, shape)
     }
@@ -371,7 +374,7 @@ impl AnnDataShadow {
     /// or in `layer`.
     ///
     /// # Errors
-    /// [`Error::Selection`] with the nearest names if it is neither, and those of reading.
+    /// [`Error::UnknownName`] with the nearest names if it is neither, and those of reading.
     pub fn obs_vector(&self, key: &str, layer: Option<&str>) -> Result<Series> {
         self.vector(key, layer, &self.obs(), Axis::Var)
     }
@@ -397,7 +400,7 @@ impl AnnDataShadow {
                 near.extend(crate::error::nearest(key, columns.iter().map(String::as_str)));
                 let of = if across == Axis::Var { "variables" } else { "observations" };
                 let why = format!("`{key}` is neither a column of `{}` nor one of the {of}", frame.name());
-                return Err(Error::Selection {
+                return Err(Error::UnknownName {
                     at: self.root.here(),
                     axis: across.name().into(),
                     why: did_you_mean(why, &near),
@@ -437,7 +440,8 @@ impl AnnDataShadow {
     /// integers in any order with repeats, boolean masks, and names.
     ///
     /// # Errors
-    /// [`Error::Selection`] if a position, mask or name does not fit its axis; reading errors if names are needed.
+    /// [`Error::Selection`] if a position or mask does not fit its axis, [`Error::UnknownName`] if a name does not; reading errors
+    /// if names are needed.
     pub fn select(&self, obs: impl Into<Select>, var: impl Into<Select>) -> Result<Self> {
         let rows = [self.resolve(Axis::Obs, &obs.into())?, self.resolve(Axis::Var, &var.into())?];
         Ok(self.at_rows(rows))
@@ -454,7 +458,7 @@ impl AnnDataShadow {
     }
 
     fn bad_selection(&self, axis: Axis, why: &crate::index::SelectError) -> Error {
-        Error::Selection { at: self.root.here(), axis: axis.name().to_owned(), why: why.to_string() }
+        why.on(axis.name(), self.root.here())
     }
 
     /// All of it (of a view: the part that it takes) in memory, as a dict of its slots: `X`, `obs`, `var`, `layers` and so
@@ -468,13 +472,13 @@ impl AnnDataShadow {
                 let element = Arc::unwrap_or_clone(slot.element(&name)?);
                 Ok((name, element))
             });
-            let entries = entries.collect::<Result<std::collections::BTreeMap<_, _>>>()?;
+            let entries = entries.collect::<Result<BTreeMap<_, _>>>()?;
             Ok(if entries.is_empty() { None } else { Some(Element::Mapping(entries)) })
         };
         let matrix = |member: &Member| -> Result<Option<Element>> {
             if member.exists()? { Ok(Some(Arc::unwrap_or_clone(member.element()?))) } else { Ok(None) }
         };
-        let mut parts = std::collections::BTreeMap::new();
+        let mut parts = BTreeMap::new();
         let mut put = |name: &str, element: Option<Element>| parts.extend(element.map(|e| (name.to_owned(), e)));
         put("X", matrix(&self.x())?);
         put("obs", Some(self.obs().table()?.into()));
@@ -483,7 +487,7 @@ impl AnnDataShadow {
             put(slot.name(), named(&slot)?);
         }
         if let Some(raw) = self.raw()? {
-            let mut inside = std::collections::BTreeMap::from([("var".to_owned(), raw.var().table()?.into())]);
+            let mut inside = BTreeMap::from([("var".to_owned(), raw.var().table()?.into())]);
             inside.extend(matrix(&raw.x()?)?.map(|x| ("X".to_owned(), x)));
             inside
                 .insert("varm".to_owned(), named(&raw.varm())?.unwrap_or_else(|| Element::Mapping(Default::default())));
@@ -518,14 +522,15 @@ impl AnnDataShadow {
         self.root.discard(&self.root.base)
     }
 
-    /// Takes back what is pending at a path inside the AnnData and below it (`obsm` for all of a slot).
+    /// Takes back what is pending at a path inside the AnnData and below it (`obsm` for all of a slot). Frames in obsm and
+    /// varm have the names of their rows then, too.
     ///
     /// # Errors
     /// As [`Member::discard`].
     pub fn discard_at(&self, path: &str) -> Result<()> {
         let at = self.root.at(path)?;
         self.refuse_view(&at, "discarding changes")?;
-        self.root.discard(&at)
+        self.take_back(&at)
     }
 
     /// The mark at a path inside the AnnData, as the object shows it: a group that only holds something pending is marked as new.

@@ -121,7 +121,10 @@ impl Frame {
     /// # Errors
     /// As [`element`](Self::element).
     pub fn elements(&self, names: &[String]) -> Result<Vec<Element>> {
-        let meta = self.meta()?;
+        self.elements_of(&self.meta()?, names)
+    }
+
+    fn elements_of(&self, meta: &FrameMeta, names: &[String]) -> Result<Vec<Element>> {
         let known: HashSet<&str> = meta.columns.iter().map(String::as_str).chain([&*meta.index]).collect();
         if let Some(unknown) = names.iter().find(|name| !known.contains(name.as_str())) {
             let nearest = nearest(unknown, meta.columns.iter().map(String::as_str));
@@ -159,16 +162,18 @@ impl Frame {
             .map_err(|e| Error::Unsupported { at: self.shadow.root.here(), what: format!("as a polars frame: {e}") })
     }
 
-    /// The whole frame as it is stored, every dtype, category and missing value kept.
+    /// The whole frame as it is stored, every dtype, category and missing value kept. Its columns are read as by
+    /// [`elements`](Self::elements).
     ///
     /// # Errors
     /// Those of the store; [`Error::Malformed`] if index and columns do not fit each other.
     pub fn table(&self) -> Result<Table> {
-        let (name, columns) = (self.index_name()?, self.columns()?);
-        let part = |name: &str| Ok(Arc::unwrap_or_clone(self.part(name)?));
-        let index = part(&name)?;
-        let columns = columns.iter().map(|c| Ok((c.clone(), part(c)?))).collect::<Result<Vec<_>>>()?;
-        Table::new(Some(name).filter(|n| n != "_index"), index, columns)
+        let meta = self.meta()?;
+        let names: Vec<String> = std::iter::once(&meta.index).chain(&meta.columns).cloned().collect();
+        let mut elements = self.elements_of(&meta, &names)?.into_iter();
+        let index = elements.next().unwrap_or(Element::Null);
+        let columns = meta.columns.into_iter().zip(elements).collect();
+        Table::new(Some(meta.index).filter(|name| name != "_index"), index, columns)
             .map_err(|what| Error::Malformed { at: self.shadow.root.place(&self.at().unwrap_or_default()), what })
     }
 
@@ -214,7 +219,7 @@ impl Frame {
         for (name, column) in table.columns() {
             self.spec.check(&root.place(&at.join(name)?), column, &lengths)?;
         }
-        let names = root.row_names(&at, table.index())?;
+        let names = root.names_to_be(&at, table)?;
         if names.len() != rows {
             let (expected, got) = (format!("[{rows}, …]"), format!("{} rows", names.len()));
             return Err(Error::Shape { at: root.place(&at), expected, got });
@@ -347,7 +352,7 @@ fn with_aligned(first: (ElemPath, Element, bool), aligned: Vec<(Member, Table)>)
 }
 
 /// The same frame with other row names.
-fn renamed(table: &Table, index_name: Option<&str>, names: &[String]) -> Result<Table, String> {
+pub(super) fn renamed(table: &Table, index_name: Option<&str>, names: &[String]) -> Result<Table, String> {
     let index = Element::Array(Array::from_vec(names.to_vec()));
     // A column of the index's name is one child with it (format, 2.4).
     let of_index = |name: &str| index_name == Some(name);

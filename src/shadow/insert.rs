@@ -7,6 +7,7 @@ use super::anndata::AnnDataShadow;
 use super::grow;
 use super::member::{check_index, check_keys};
 use super::modality::{Modality, rows_by_name};
+use super::raw::check_raw;
 use super::root::Keep;
 use super::slots::{self, Admits, Axis, SlotSpec};
 use crate::codec::Kind;
@@ -119,14 +120,7 @@ pub(super) fn check_anndata(whole: &AnnDataShadow, name: &str, data: &Element) -
     }
     match parts.get("raw") {
         None => {}
-        Some(Element::Mapping(raw)) => {
-            let Some(Element::Table(var)) = raw.get("var") else {
-                return Err(bad("raw/var", "a dataframe", "something else, or nothing".to_owned()));
-            };
-            if let Some(x) = raw.get("X") {
-                slots::RAW_X.check(&place("raw/X"), x, &[obs.n_rows(), var.n_rows()])?;
-            }
-        }
+        Some(Element::Mapping(raw)) => check_raw(&whole.root, &at.child("raw"), obs.n_rows(), raw)?,
         Some(other) => return Err(bad("raw", "a dict of X, var and varm", other.describe())),
     }
     Ok([obs_names, var_names])

@@ -81,7 +81,7 @@ impl Member {
     /// ```
     ///
     /// # Errors
-    /// As [`read`](Self::read); [`Error::Selection`] if a selection does not fit its axis.
+    /// As [`read`](Self::read); [`Error::Selection`] and [`Error::UnknownName`] if a selection does not fit its axis.
     pub fn read_part<T: FromElement>(&self, at: &[Select]) -> Result<T> {
         let info = self.info()?.ok_or_else(|| self.shadow.root.not_found(&self.at))?;
         let axes = if info.kind == Kind::Table { 1 } else { info.shape.len() };
@@ -102,7 +102,8 @@ impl Member {
                 None if select.needs_names() => return Err(refuse(&name, "it has no names".into())),
                 None => Vec::new(),
             };
-            let rows = select.resolve(info.shape[i], &names).map_err(|e| refuse(&name, e.to_string()))?;
+            let rows = select.resolve(info.shape[i], &names);
+            let rows = rows.map_err(|e| e.on(&name, self.shadow.root.place(&self.at)))?;
             cut.push(Some(rows).filter(|r| !matches!(r, Rows::All(_))));
         }
         self.convert(self.part(&cut)?)
@@ -148,18 +149,24 @@ impl Member {
     }
 
     fn put(&self, value: Element) -> Result<()> {
+        let shape = self.shadow.root.shape();
+        self.check(&value)?;
+        self.shadow.root.set(&self.at, value, self.spec.admits == Admits::Column, shape)
+    }
+
+    /// Checks that `value` can be set here.
+    fn check(&self, value: &Element) -> Result<()> {
         let root = &self.shadow.root;
         self.shadow.refuse_view(&self.at, "setting an element")?;
         root.check_has(self.spec.name)?;
         self.check_name()?;
-        check_keys(&value)?;
-        let shape = root.shape();
+        check_keys(value)?;
         let lengths = self.spec.axes.iter().map(|&a| root.length(a)).collect::<Result<Vec<_>>>()?;
-        self.spec.check(&root.place(&self.at), &value, &lengths)?;
-        if let (Admits::Aligned, Element::Table(table)) = (self.spec.admits, &value) {
-            self.check_frame_index(table)?;
+        self.spec.check(&root.place(&self.at), value, &lengths)?;
+        match (self.spec.admits, value) {
+            (Admits::Aligned, Element::Table(table)) => self.check_frame_index(table),
+            _ => Ok(()),
         }
-        root.set(&self.at, value, self.spec.admits == Admits::Column, shape)
     }
 
     /// Outside `uns` an element has one name below its slot (X has none); a column is not named like the index.
@@ -228,7 +235,7 @@ impl Member {
     /// changes of modalities.
     pub fn discard(&self) -> Result<()> {
         self.shadow.refuse_view(&self.at, "discarding changes")?;
-        self.shadow.root.discard(&self.at)
+        self.shadow.take_back(&self.at)
     }
 
     /// Refuses what cannot be done with the index of a frame.
@@ -349,6 +356,26 @@ impl Slot {
     /// As [`Member::set`]; [`Error::BadName`] for names that readers would misread.
     pub fn insert(&self, name: &str, value: impl Into<Element>) -> Result<()> {
         self.member(name)?.set(value)
+    }
+
+    /// Makes these all of its elements, in memory: each takes the place of what is there by its name, and whatever else is there
+    /// goes. If one of them does not fit, nothing changes.
+    ///
+    /// # Errors
+    /// As [`insert`](Self::insert) and [`remove`](Self::remove).
+    pub fn replace(&self, elements: Vec<(String, Element)>) -> Result<()> {
+        let root = &self.shadow.root;
+        let shape = root.shape();
+        let stays = |old: &String| elements.iter().any(|(name, _)| name == old);
+        let old: Vec<String> = self.keys()?.into_iter().filter(|name| !stays(name)).collect();
+        let mut new = Vec::new();
+        for (name, value) in elements {
+            let member = self.member(&name)?;
+            member.check(&value)?;
+            new.push((member.at, value, false));
+        }
+        root.set_all(new, shape)?;
+        old.iter().try_for_each(|name| self.remove(name))
     }
 
     /// Removes the element `name`.

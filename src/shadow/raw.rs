@@ -1,13 +1,17 @@
 //! [`RawShadow`]: the `raw` of an AnnData, with its own variable axis.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use super::anndata::AnnDataShadow;
 use super::frame::Frame;
-use super::member::{Member, Slot};
+use super::member::{Member, Slot, check_index};
 use super::repr;
+use super::root::Root;
 use super::slots::{self, Axis};
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::path::ElemPath;
+use crate::value::Element;
 
 /// The `raw` of an AnnData: X over the same observations and its own variables, their frame, and varm.
 #[derive(Clone)]
@@ -67,6 +71,40 @@ impl RawShadow {
     pub fn var_names(&self) -> Result<Vec<String>> {
         self.var().names()
     }
+}
+
+/// Checks what is to become the `raw` at `at`, of so many observations.
+pub(super) fn check_raw(root: &Root, at: &ElemPath, n_obs: usize, raw: &BTreeMap<String, Element>) -> Result<()> {
+    let place = |below: &str| root.place(&at.join(below).unwrap_or_default());
+    let bad = |below: &str, wanted: &str, found: Option<&Element>| {
+        let found = found.map_or_else(|| "nothing".to_owned(), Element::describe);
+        Err(Error::WrongType { at: place(below), wanted: wanted.to_owned(), found })
+    };
+    if let Some(other) = raw.keys().find(|name| !matches!(&***name, "X" | "var" | "varm")) {
+        return Err(Error::BadName { name: other.clone(), why: "`raw` has X, var and varm".to_owned() });
+    }
+    let Some(Element::Table(var)) = raw.get("var") else { return bad("var", "a dataframe", raw.get("var")) };
+    let n_vars = [var.n_rows()];
+    for (name, column) in var.columns() {
+        slots::RAW_VAR.check(&place(&format!("var/{name}")), column, &n_vars)?;
+    }
+    let names = root.names_to_be(&at.join("var")?, var)?;
+    if let Some(x) = raw.get("X") {
+        slots::RAW_X.check(&place("X"), x, &[n_obs, n_vars[0]])?;
+    }
+    let varm = match raw.get("varm") {
+        None => return Ok(()),
+        Some(Element::Mapping(varm)) => varm,
+        other => return bad("varm", "a dict", other),
+    };
+    for (name, element) in varm {
+        let place = place(&format!("varm/{name}"));
+        slots::RAW_VARM.check(&place, element, &n_vars)?;
+        if let Element::Table(table) = element {
+            check_index(&place, table, &names)?;
+        }
+    }
+    Ok(())
 }
 
 impl fmt::Display for RawShadow {

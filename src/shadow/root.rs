@@ -12,7 +12,7 @@ use crate::index::Rows;
 use crate::overlay::{Lookup, Mark, Source, Was};
 use crate::path::ElemPath;
 use crate::store::ReadStore;
-use crate::value::Element;
+use crate::value::{Element, Table};
 
 pub(crate) struct Root {
     pub(super) core: Arc<Core>,
@@ -348,6 +348,15 @@ impl Root {
             what: format!("its index is {}", index.describe()),
         })?;
         Ok(names.into_iter().map(|n| n.unwrap_or_else(|| "nan".to_owned())).collect())
+    }
+
+    /// As [`row_names`](Self::row_names), of a frame that is to be set.
+    pub(crate) fn names_to_be(&self, frame: &ElemPath, table: &Table) -> Result<Vec<String>> {
+        self.row_names(frame, table.index()).map_err(|_| Error::WrongType {
+            at: self.place(frame),
+            wanted: "a frame whose index is row names".into(),
+            found: format!("one whose index is {}", table.index().describe()),
+        })
     }
 
     /// What the file has at `at`, as far as it can be said; `None` if it has nothing there or is closed.
