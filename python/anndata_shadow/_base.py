@@ -80,6 +80,8 @@ class DataShadow(Linked):
         self._lent = Lent(core, tracked=not core.is_view)
         # obs and var by other backends than pandas, and of which generation they are.
         self._tables = {}
+        # Of a view: colors that were set in it.
+        self._own_colors = {}
         self.receipt = None
 
     @classmethod

@@ -10,7 +10,7 @@ import scipy.sparse as sp
 
 from . import _core, _show
 from ._base import DataShadow, _slot
-from ._errors import NotFoundError
+from ._errors import NotFoundError, ViewError
 from ._layers import Layers
 from ._memory import raw_to_raw, to_anndata
 from ._raw import RawShadow, dense_line
@@ -308,7 +308,9 @@ class AnnDataShadow(DataShadow):
         raise NotImplementedError(_SUBSET)
 
     def _init_as_actual(self, *args, **kwargs):
-        raise NotImplementedError("a view of a shadow cannot become an object of its own: take view.to_memory()")
+        if self.is_view:
+            raise ViewError("a view has nothing of its own to write to: take view.copy(), which is in memory")
+        raise NotImplementedError(_SUBSET)
 
     def __setitem__(self, index, value):
         raise NotImplementedError("set X as a whole, or change shadow.X in place")

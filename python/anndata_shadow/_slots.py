@@ -124,21 +124,49 @@ class Slot(MutableMapping):
 
 
 class Uns(Slot):
-    """What is not aligned to any axis, nested to any depth, in plain dicts; changes in them are noticed, too."""
+    """What is not aligned to any axis, nested to any depth, in plain dicts; changes in them are noticed, too.
+
+    A view can be given colors of categories, which plots set where there are none: they stay its own.
+    """
 
     __slots__ = ()
 
+    def _is_color(self, key):
+        return self._shadow.is_view and isinstance(key, str) and key.endswith("_colors")
+
+    def _names(self):
+        names, own = super()._names(), self._shadow._own_colors
+        return names + [name for name in own if name not in names] if own else names
+
     def __getitem__(self, key):
-        value = super().__getitem__(key)
-        if self._shadow.is_view and isinstance(key, str) and key.endswith("_colors"):
-            return self._cut_colors(key.removesuffix("_colors"), value)
-        return value
+        if not self._is_color(key):
+            return super().__getitem__(key)
+        if key in self._shadow._own_colors:
+            return self._shadow._own_colors[key]
+        return self._cut_colors(key.removesuffix("_colors"), super().__getitem__(key))
+
+    def __setitem__(self, key, value):
+        if self._is_color(key):
+            self._shadow._own_colors[self._path_for_one(key).removeprefix("uns/")] = value
+        else:
+            super().__setitem__(key, value)
+
+    def __delitem__(self, key):
+        if self._is_color(key) and key in self._shadow._own_colors:
+            del self._shadow._own_colors[key]
+        else:
+            super().__delitem__(key)
 
     def _cut_colors(self, column, colors):
-        """In a view, the colors of the categories that are left, as anndata does it."""
+        """In a view, the colors of the categories that are left, as anndata does it.
+
+        Only DataFrames leave out the others: lazy columns and tables of other libraries have all of them.
+        """
+        if self._shadow.is_lazy or not self._shadow._backends.is_pandas or not self._shadow._drops_unused:
+            return colors
         for frame in ("obs", "var"):
             info = self._shadow._core.info(f"{frame}/{column}") if column in self._shadow._core.keys(frame) else None
-            if info is not None and info.kind == "categorical" and self._shadow._drops_unused:
+            if info is not None and info.kind == "categorical":
                 _, codes, categories, _ = self._shadow._core.read(f"{frame}/{column}")
                 if np.ndim(colors) == 1 and len(colors) == len(categories):
                     return np.asarray(colors)[np.unique(codes[codes >= 0])]
