@@ -13,6 +13,7 @@ well as the standard one that Python code expects.
 from importlib.metadata import PackageNotFoundError, version
 
 from ._core import Change, Info, Receipt, Report, verify
+from ._dask import release
 from ._errors import *  # noqa: F403
 from ._errors import __all__ as _errors
 from ._mudata import MuDataShadow
@@ -24,4 +25,4 @@ try:
 except PackageNotFoundError:  # imported from a source tree
     from ._core import __version__
 
-__all__ = ["AnnDataShadow", "Change", "Info", "MuDataShadow", "Receipt", "Report", "settings", "verify", *_errors]
+__all__ = ["AnnDataShadow", "Change", "Info", "MuDataShadow", "Receipt", "Report", "release", "settings", "verify", *_errors]

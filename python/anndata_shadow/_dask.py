@@ -1,8 +1,9 @@
 """Dask arrays over elements of a file: the blocks are read by the workers, each from the file itself.
 
-What travels to a worker is a `_Source`: where the file is, which rows and columns the view takes, which element. In
-the process of the shadow it reads through the shadow's own handle; anywhere else the file is opened once in each
-process, for reading.
+What travels to a worker is a `_Source`: where the file is, which rows and columns the view takes, which element, and
+of which state of the file. In the process of the shadow it reads through the shadow; anywhere else through the file
+that the process has opened for all of its tasks (`_opened`). All blocks of an array are of one state: what is set or
+written over meanwhile is an error.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import os
 import threading
 import uuid
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +19,8 @@ import scipy.sparse
 
 from . import _core, _values
 from ._errors import StoreChangedError
+from ._file import container
+from ._opened import reading, release
 from ._take import take
 
 if TYPE_CHECKING:
@@ -51,24 +55,28 @@ class _Source:
     def __init__(self, handle: LazyArray) -> None:
         shadow, core, info = handle._shadow, handle._core, handle._info
         self.path = handle.path
-        self._check(core)
+        self._check_written(core)
         if info.kind not in ("array", "sparse"):
             raise TypeError(f"{self.path} is a {info.kind}: dask has arrays of one dtype, and scipy's sparse matrices")
-        self.address = os.path.abspath(shadow._address)
+        self.address = os.path.join(os.getcwd(), shadow._address)
         self.options = dict(shadow._options)
         self.is_mudata = isinstance(core, _core.MuShadow)
         self.rows = core.rows() if core.is_view else (None, None)
         self.shape = handle.shape
         self.ndim = len(self.shape)
-        self.chunks = handle.chunks
         no_rows = handle._no_rows()
         self.dtype = no_rows.dtype
         self.is_sparse = scipy.sparse.issparse(no_rows)
+        # Dask asks for them when it is to cut. Those of a sparse matrix are of the one axis that its values lie on.
+        self.chunks = None if self.is_sparse else handle.chunks
         nothing = (0,) * self.ndim
         self.meta = type(no_rows)(nothing, dtype=self.dtype) if self.is_sparse else np.empty(nothing, self.dtype)
         self.nbytes_of_line = self._nbytes_of_line(info, no_rows)
-        self._own = core
+        self.state = self._state_now()
+        self._shadow = shadow
         self._view = None
+
+    # ---- blocks
 
     def _nbytes_of_line(self, info: Any, no_rows: Any) -> float:
         """Bytes of a row of a sparse matrix (of a column, if CSC) in memory, on average."""
@@ -79,88 +87,112 @@ class _Source:
 
     def cut(self, chunks: Any) -> Any:
         """`chunks` as dask takes them for this element."""
-        if isinstance(chunks, int | np.integer) and chunks > 0:
-            return (int(chunks), *self.shape[1:])
-        if not (isinstance(chunks, str) and chunks == "auto"):
-            return chunks
-        if self.dtype == object:
+        if self.is_sparse and isinstance(chunks, str):
+            return self._lines(chunks)
+        if isinstance(chunks, str) and chunks == "auto" and self.dtype == object:
             stored = self.chunks[0] if self.chunks else 1
             return (max(1, ROWS_OF_TEXT // stored) * stored, *self.shape[1:])
-        if self.is_sparse:
-            import dask
-            from dask.utils import parse_bytes
+        if isinstance(chunks, int | np.integer):
+            if chunks < 1 and chunks != -1:
+                raise ValueError(f"there are no blocks of {chunks} rows")
+            return -1 if chunks == -1 else (int(chunks), *self.shape[1:])
+        lengths = tuple(chunks.values()) if isinstance(chunks, dict) else chunks
+        if isinstance(lengths, tuple | list) and 0 in lengths and 0 not in self.shape:
+            raise ValueError(f"there are no blocks of these lengths: {chunks}")
+        return chunks
 
-            limit = parse_bytes(dask.config.get("array.chunk-size"))
-            # Of a view it is not known how much it holds: no more than a dense one.
-            across = self.shape[0 if self.meta.format == "csc" else 1]
-            lines = max(1, int(limit // max(1, self.nbytes_of_line or across * self.dtype.itemsize)))
-            return (self.shape[0], lines) if self.meta.format == "csc" else (lines, self.shape[1])
-        return "auto"  # dask asks `self.chunks`
+    def _lines(self, nbytes: str) -> tuple[int, int]:
+        """Blocks of a sparse matrix, of rows (of columns, if CSC) that take so many bytes in memory."""
+        import dask
+        from dask.utils import parse_bytes
+
+        limit = parse_bytes(dask.config.get("array.chunk-size") if nbytes == "auto" else nbytes)
+        # Of a view it is not known how much it holds: no more than a dense one.
+        across = self.shape[0 if self.meta.format == "csc" else 1]
+        lines = max(1, int(limit // max(1, self.nbytes_of_line or across * self.dtype.itemsize)))
+        return (self.shape[0], lines) if self.meta.format == "csc" else (lines, self.shape[1])
+
+    # ---- reading
 
     def __getitem__(self, key: Any) -> Any:
-        own = self._own
-        if own is not None and own.mode is not None:
-            self._check(own)
-            return take(own, self.path, key, _values.to_user)
         try:
             return self._take(key)
-        except StoreChangedError:
-            release(self.address)  # it was written to since this process has opened it
-            return self._take(key)
+        finally:
+            # Whatever came of it, this is what is to be said then.
+            if self._state_now() != self.state:
+                raise StoreChangedError(
+                    f"{self.path} in {self.address} may have been written over since to_dask was called: call it again"
+                )
 
     def _take(self, key: Any) -> Any:
-        core = _open(self.address, self.options, self.is_mudata)
-        if self.rows != (None, None):
-            if self._view is None or self._view[0] is not core:
-                self._view = core, core.select(*self.rows)
-            core = self._view[1]
-        shape = tuple(core.info(self.path).shape)
-        if shape != self.shape:
-            raise ValueError(f"{self.path} had the shape {self.shape} when to_dask was called, and has {shape} now")
-        return take(core, self.path, key, _values.to_user)
+        shadow = self._shadow
+        if shadow is not None:
+            with _settling:
+                shadow._settle(self.path)
+            self._check_written(shadow._core)
+            if shadow._core.mode is not None:
+                return take(shadow._core, self.path, key, _values.to_user)
+        try:
+            return self._read(key)
+        except StoreChangedError:
+            if self._state_now() != self.state:
+                raise
+            return self._read(key)  # this process had opened it before it was written to, and has let go of that
 
-    def _check(self, core: Any) -> None:
+    def _read(self, key: Any) -> Any:
+        with reading(self.address, self.options, self.is_mudata) as core:
+            if any(rows is not None for rows in self.rows):
+                view = self._view
+                if view is None or view[0] is not core:
+                    view = self._view = core, core.select(*self.rows)
+                core = view[1]
+            return take(core, self.path, key, _values.to_user)
+
+    def _check_written(self, core: Any) -> None:
         if core.mark(self.path) in ("▲", "▼"):
             raise ValueError(f"{self.path} is set but not in the file yet, where workers read it: write() first")
 
+    # ---- the state of the file
+
+    def _state_now(self) -> tuple:
+        """Sizes and times that differ once the element is written over: of the file, in Zarr of its documents.
+
+        Whoever sets the values of a stored Zarr array one by one renews none; handles look at the chunks, too.
+        """
+        file = container(self.address)
+        if os.path.isfile(file):
+            return _sizes_and_times([file])
+        folder = Path(self.address, self.path)
+        while not folder.exists():  # a part of what is stored as one: layouts of old
+            folder = folder.parent
+        folders = [folder, *(folder / part for part in ("data", "indices", "indptr"))] if self.is_sparse else [folder]
+        return _sizes_and_times(place / name for place in folders for name in ("", *DOCUMENTS))
+
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_own": None, "_view": None}
+        return self.__dict__ | {"_shadow": None, "_view": None}
 
 
-_opened: dict[tuple, Any] = {}
-_opening = threading.Lock()
+DOCUMENTS = ("zarr.json", ".zarray", ".zgroup", ".zattrs")
 
 
-def _open(address: str, options: dict[str, Any], is_mudata: bool) -> Any:
-    """This process' handle on a file that it was told of."""
-    key = (address, is_mudata, tuple(sorted(options.items())))
-    with _opening:
-        if key not in _opened:
-            kind = _core.MuShadow if is_mudata else _core.Shadow
-            _opened[key] = kind.open(address, "r", **options)
-        return _opened[key]
+def _sizes_and_times(paths: Any) -> tuple:
+    found = []
+    for path in paths:
+        try:
+            status = os.stat(path)
+        except FileNotFoundError:
+            continue
+        found.append((os.fspath(path), status.st_size, status.st_mtime_ns))
+    return tuple(found)
 
 
-def release(path: str | os.PathLike) -> None:
-    """Closes what tasks in this process have opened of a file; they open it again when they need it.
-
-    A file that is open for reading cannot be opened for writing in the same process. Addresses may lie inside a file,
-    so that one above and one below the path may both mean it.
-    """
-    path = os.path.join(os.path.abspath(path), "")
-    with _opening:
-        for key in list(_opened):
-            address = os.path.join(key[0], "")
-            if address.startswith(path) or path.startswith(address):
-                _opened.pop(key).close()
+# Blocks are taken by several threads; what was changed in place is set by one at a time.
+_settling = threading.Lock()
 
 
 def _in_child() -> None:
-    # What the parent has opened is its own: left alone, and not closed here, which would let go of its locks.
-    global _opened, _opening
-    _of_the_parent.append(_opened)
-    _opened, _opening = {}, threading.Lock()
+    global _settling
+    _settling = threading.Lock()
 
 
-_of_the_parent: list[dict] = []
 os.register_at_fork(after_in_child=_in_child)
