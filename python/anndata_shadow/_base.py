@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 import sys
 
 import pandas as pd
 
 from . import _backends, _show
-from ._columns import drop_unused, frame_to_raw
+from ._columns import drop_unused
 from ._file import check_format, check_mode, locate
-from ._frame import sorted_categories, unordered_categories, user_frame
-from ._frame_loan import FrameLoan
+from ._fingerprint import is_watched
+from ._frame import ShadowFrame
+from ._frames import Framed
 from ._lent import NOTHING, Lent, put
 from ._link import Linked
+from ._opened import release
 from ._select import normalize
 from ._settings import settings
 from ._slots import Slot, Uns
-from ._values import to_user
 
 def _slot(name, doc, kind=Slot):
     """The property of a slot: reading gives its elements, setting replaces all of them, deleting removes them."""
@@ -35,7 +35,7 @@ def _slot(name, doc, kind=Slot):
     return property(get, put, clear, doc)
 
 
-class DataShadow(Linked):
+class DataShadow(Framed, Linked):
     """Base of `AnnDataShadow` and `MuDataShadow`."""
 
     # Which classes of the core and of others stand behind it.
@@ -59,7 +59,9 @@ class DataShadow(Linked):
         options = {"cache_budget": cache_budget, "locking": locking, "gene_index": gene_index}
         backends = _backends.resolve(array_backend, table_backend)
         address = locate(path)
-        core = self._opens(address, check_mode(mode), **options)
+        if check_mode(mode) == "r+":
+            release(address)
+        core = self._opens(address, mode, **options)
         try:
             check_format(format, core.format)
         except Exception:
@@ -78,8 +80,6 @@ class DataShadow(Linked):
         self._parent = parent
         self._owner = owner
         self._lent = Lent(core, tracked=not core.is_view)
-        # obs and var by other backends than pandas, and of which generation they are.
-        self._tables = {}
         # Of a view: colors that were set in it.
         self._own_colors = {}
         self.receipt = None
@@ -163,46 +163,6 @@ class DataShadow(Linked):
         """Whether this is a view of another shadow."""
         return self._core.is_view
 
-    @property
-    def obs_names(self):
-        """Names of the observations; can be set."""
-        return self._eager_frame("obs").index
-
-    @obs_names.setter
-    def obs_names(self, names):
-        self._set_names("obs", names)
-
-    @property
-    def var_names(self):
-        """Names of the variables; can be set."""
-        return self._eager_frame("var").index
-
-    @var_names.setter
-    def var_names(self, names):
-        self._set_names("var", names)
-
-    def _set_names(self, frame, names):
-        if self.is_view:
-            self._core.set_names(frame, [str(name) for name in names])  # raises
-        self._eager_frame(frame).index = names
-        self._settle(frame)
-        self._tables.clear()
-
-    def obs_names_make_unique(self, join="-"):
-        """Makes the names of observations differ, by numbers behind those that are there already."""
-        self._make_unique("obs", join)
-
-    def var_names_make_unique(self, join="-"):
-        """Makes the names of variables differ, by numbers behind those that are there already."""
-        self._make_unique("var", join)
-
-    def _make_unique(self, frame, join):
-        from anndata.utils import make_index_unique
-
-        names = self._eager_frame(frame).index
-        if not names.is_unique:
-            self._set_names(frame, make_index_unique(names, join))
-
     # ---- slots
 
     obsm = _slot("obsm", "Arrays and frames over observations, such as embeddings.")
@@ -231,108 +191,6 @@ class DataShadow(Linked):
         """Names in uns, in order."""
         return sorted(self.uns)
 
-    # ---- frames
-
-    @property
-    def obs(self):
-        """The frame of observations: a DataFrame whose columns are read when they are asked for."""
-        return self._frame("obs")
-
-    @obs.setter
-    def obs(self, frame):
-        self._set_frame("obs", frame)
-
-    @property
-    def var(self):
-        """The frame of variables: a DataFrame whose columns are read when they are asked for."""
-        return self._frame("var")
-
-    @var.setter
-    def var(self, frame):
-        self._set_frame("var", frame)
-
-    def _frame(self, path):
-        """A frame as `lazy` and the table backend have it."""
-        if self._lazy:
-            return self.handle(path)
-        if self._backends.is_pandas:
-            return self._eager_frame(path)
-        self._settle(path)
-        generation, table = self._tables.get(path, (None, None))
-        if generation != self._core.generation():
-            table = self._backends.table(self._core, path)
-            self._tables[path] = (self._core.generation(), table)
-        return table
-
-    def _eager_frame(self, path):
-        """A frame as a DataFrame, the same each time."""
-        loan = self._lent.loan(path)
-        if loan is None:
-            loan = FrameLoan(
-                self._core, path, tracked=not self.is_view, lent=self._lent,
-                drop_unused=self.is_view and self._drops_unused and path != "raw/var",
-                before_read=self._settle if self.is_view else None,
-            )
-            loan = self._lent.add(path, loan)
-        return loan.obj
-
-    def _set_frame(self, path, value):
-        current = self._eager_frame(path)
-        if value is current:
-            return self._settle(path)
-        frame = user_frame(value, current.index, self._core.index_name(path))
-        for name in unordered_categories(value):
-            self._keep_categories(path, frame, name)
-        self._core.set_table(path, frame_to_raw(frame))
-        self._lent.loan(path).take(frame)
-        self._lent.set_rows({"obs": "obsm", "var": "varm"}[path], frame.index)
-
-    def _keep_categories(self, path, frame, name):
-        """Gives a categorical the categories that the shadow's column has, unless it has others: colors go by them."""
-        info = self._core.info(f"{path}/{name}") if name in self._core.keys(path) else None
-        if info is not None and info.kind == "categorical":
-            now = to_user(self._core.read(f"{path}/{name}"))
-            if frame[name].cat.categories.isin(now.categories).all():
-                frame[name] = frame[name].cat.set_categories(now.categories, ordered=now.ordered)
-
-    @property
-    def _drops_unused(self):
-        """Whether views leave out categories that no row has: a setting of anndata."""
-        anndata = sys.modules.get("anndata")
-        return anndata is None or getattr(anndata.settings, "remove_unused_categories", True)
-
-    def strings_to_categoricals(self, df=None):
-        """Makes categoricals of the columns of texts in which some are equal, as anndata does.
-
-        Parameters
-        ----------
-        df : pandas.DataFrame, optional
-            Another frame, which is changed in place. By default obs and var of the shadow: the change is pending then.
-        """
-        if df is not None:
-            for name in [name for name in df.columns if pd.api.types.infer_dtype(df[name]) == "string"]:
-                found = sorted_categories(df[name])
-                if found is not None:
-                    df[name] = found
-            return
-        self._settle()
-        for path in ("obs", "var"):
-            frame, loan = self._eager_frame(path), self._lent.loan(path)
-            for name in list(frame.columns):
-                info = self._core.info(f"{path}/{name}")
-                if info is None or info.kind not in {"array", "nullable"} or info.dtype != "string":
-                    continue
-                column = frame[name]
-                if isinstance(column.dtype, pd.CategoricalDtype) or (found := sorted_categories(column)) is None:
-                    continue
-                if self.is_view:
-                    # It stays the view's own.
-                    loan.hold(name, pd.Series(found, index=frame.index, name=name))
-                else:
-                    frame[name] = found
-
-    _sanitize = strings_to_categoricals
-
     # ---- elements, by path
 
     def _get(self, path):
@@ -359,11 +217,10 @@ class DataShadow(Linked):
 
     def _set(self, path, value):
         put(self._core, path, value)
-        if type(value).__module__.partition(".")[0] in {"anndata", "anndata_shadow", "dask", "h5py", "zarr"}:
-            # What reads from somewhere else, and parts of other objects, are not kept, only what was read.
-            self._lent.forget(path)
-        else:
+        if is_watched(value):
             self._lent.take(path, value)
+        else:
+            self._lent.forget(path)
 
     def _remove(self, path):
         self._core.remove(path)
@@ -377,11 +234,10 @@ class DataShadow(Linked):
     def _holds(self, path):
         """Whether an element was handed out, and is in memory for that."""
         frame, _, column = path.rpartition("/")
-        loan = self._lent.loan(frame) if frame in {"obs", "var", "raw/var"} else None
-        if loan is not None:
-            return loan.holds(column)
-        loan = self._lent.loan(path)
-        return loan is not None and not (isinstance(loan, FrameLoan) and loan.is_lazy)
+        frame, element = self._lent.get(frame), self._lent.get(path)
+        if isinstance(frame, ShadowFrame):
+            return frame._loan.holds(column)
+        return element is not NOTHING and not (isinstance(element, ShadowFrame) and element._is_lazy)
 
     # ---- what was changed in place
 
@@ -404,13 +260,11 @@ class DataShadow(Linked):
 
     def _forget(self, path=None):
         self._lent.forget(path)
-        self._tables.clear()
 
     def _forget_clean(self):
         if self._owner is not None and self._parent is None:
             return self._owner._forget_clean()
         self._lent.forget_clean()
-        self._tables.clear()
 
     # ---- views
 
@@ -433,7 +287,7 @@ class DataShadow(Linked):
             )
         look = (self._backends.array_backend, self._backends.table_backend, self._lazy, self._pose)
         rows = self._core.rows() if self.is_view else None
-        address, closed = os.path.abspath(self._address), self._core.mode is None
+        address, closed = self._address, self._core.mode is None
         return (_reopened, (type(self), address, self._options, look, rows, closed))
 
     # ---- shown

@@ -25,6 +25,10 @@ class ShadowFrame(pd.DataFrame):
     ``frame["x"] = …`` and ``del frame["x"]`` work by column. Anything else reads the rest of the columns first. What
     is set, also in place (``frame.loc[mask, "x"] = …``, ``frame.drop(columns="x", inplace=True)``), is set in the
     shadow, and in the file with the next `write`.
+
+    A column that was taken out is what it is in pandas. With copy-on-write (always, from pandas 3 on) it is a thing of
+    its own: ``x = frame["x"]; x[mask] = 0`` changes `x`, and not the frame. Without, it changes both. To change the
+    frame in either, use ``frame.loc[mask, "x"] = 0``.
     """
 
     _internal_names = [*pd.DataFrame._internal_names, "_loan", "_whole"]
@@ -42,9 +46,8 @@ class ShadowFrame(pd.DataFrame):
 
     @property
     def _mgr(self):
-        if self._whole is None:
-            self._loan.read_rest()
-        return self._whole
+        manager = self._whole
+        return self._loan.read_rest() if manager is None else manager
 
     @_mgr.setter
     def _mgr(self, manager):
@@ -76,11 +79,12 @@ class ShadowFrame(pd.DataFrame):
 
     @index.setter
     def index(self, names):
-        # Names alone leave the index its own name, lest all of the frame must be written for it.
-        index = names if isinstance(names, pd.Index) else pd.Index(names, name=self.index.name)
-        if not (self._is_lazy and self._loan.set_names(index)):
-            self._mgr  # noqa: B018 (reads it)
-            _INDEX.__set__(self, index)
+        with self._loan.lock:
+            # Names alone leave the index its own name, lest all of the frame must be written for it.
+            index = text_index(names if isinstance(names, pd.Index) else pd.Index(names, name=self.index.name))
+            if not (self._is_lazy and self._loan.set_names(index)):
+                self._mgr  # noqa: B018 (reads it)
+                _INDEX.__set__(self, index)
 
     @property
     def ndim(self):
@@ -106,19 +110,22 @@ class ShadowFrame(pd.DataFrame):
         return pd.DataFrame(columns, index=self.index)[names]
 
     def __setitem__(self, key, value):
-        if isinstance(key, str):
-            series = self._loan.set_column(key, value)
-            if self._is_lazy:
-                return
-            value = series
-        super().__setitem__(key, value)
+        # At once in the core and here, whoever settles meanwhile.
+        with self._loan.lock:
+            if isinstance(key, str):
+                series = self._loan.set_column(key, value)
+                if self._is_lazy:
+                    return
+                value = series
+            super().__setitem__(key, value)
 
     def __delitem__(self, key):
-        if isinstance(key, str) and key in self.columns:
-            self._loan.remove_column(key)
-            if self._is_lazy:
-                return
-        super().__delitem__(key)
+        with self._loan.lock:
+            if isinstance(key, str) and key in self.columns:
+                self._loan.remove_column(key)
+                if self._is_lazy:
+                    return
+            super().__delitem__(key)
 
     def __reduce__(self):
         return (pd.DataFrame, (pd.DataFrame(self),))

@@ -6,13 +6,48 @@ fingerprints.
 
 from __future__ import annotations
 
+import weakref
+
 import pandas as pd
 
 from . import _foreign
 from ._columns import column_to_raw, frame_to_raw, text_index
-from ._frame import ShadowFrame
-from ._lent import SameIndex, fingerprint
+from ._fingerprint import SameIndex, fingerprint
+from ._frame import ShadowFrame, unordered_categories, user_frame
+from ._lent import Loan, each
 from ._values import to_user
+
+
+class LentFrame:
+    """The loan of a frame as `Lent` has it. What there is to know of the frame, the frame itself owns.
+
+    So a frame goes on reading without the shadow that it came from, and a shadow that nobody has any more goes at once,
+    and closes its file.
+    """
+
+    __slots__ = ("obj",)
+
+    def __init__(self, frame):
+        self.obj = frame
+
+    def settle(self, core, path):
+        """Sets what was changed in place."""
+        self.obj._loan.settle()
+
+    def let_go(self, core, path):
+        """The frame goes on, and reads again what the core has."""
+        self.obj._loan.let_go()
+        return False
+
+    def take_back(self, path, discarded):
+        """As `let_go`, after what is at, above or below the frame was taken back."""
+        inside = discarded is not None and discarded.startswith(f"{path}/")
+        self.obj._loan.take_back(discarded.removeprefix(f"{path}/") if inside else None)
+        return False
+
+    def move(self, core):
+        """Goes on with another core."""
+        self.obj._loan.move(core)
 
 
 class FrameLoan:
@@ -36,17 +71,25 @@ class FrameLoan:
         self._core = core
         self.path = path
         self._tracked = tracked
-        self._lent = lent
+        self.lock = lent.lock
+        self._lent = weakref.ref(lent)
         self._drop_unused = drop_unused
         self._before_read = before_read or (lambda path: None)
-        self.obj = ShadowFrame(self)
+        self._frame = None
         self._start()
 
-    def take(self, frame):
-        """Makes the frame what was set as a whole: another object over the same columns, as in AnnData."""
-        self._start()
-        self.obj._fill(frame.copy(deep=False)._mgr)
-        self._note(frame)
+    @classmethod
+    def frame(cls, *args, **options):
+        """A frame that owns its loan."""
+        loan = cls(*args, **options)
+        frame = ShadowFrame(loan)
+        loan._frame = weakref.ref(frame)
+        return frame
+
+    @property
+    def obj(self):
+        """The frame. (Whoever calls has it.)"""
+        return self._frame()
 
     def _start(self):
         self._columns = None
@@ -56,12 +99,8 @@ class FrameLoan:
         # Fingerprints of the columns that were handed out, as the core has them.
         self._seen = {}
         self._seen_index = None
-
-    def reset(self):
-        """Lets go of all that was read: the frame goes on, and reads again."""
-        self.obj._fill(None)
-        self._start()
-        return True
+        # What another library's table was made of it: of which generation, and its loan.
+        self._table = None
 
     @property
     def is_lazy(self):
@@ -71,6 +110,11 @@ class FrameLoan:
     def holds(self, name):
         """Whether a column is in memory."""
         return name in self._held if self.is_lazy else name in self.obj.columns
+
+    def move(self, core):
+        """Goes on with another core, that of the same frame at another place."""
+        with self.lock:
+            self._core = core
 
     # ---- while it is lazy
 
@@ -84,21 +128,24 @@ class FrameLoan:
     @property
     def columns(self):
         """Names of the columns."""
-        if self._columns is None:
-            self._before_read(self.path)
-            names = self._core.keys(self.path)
-            # As anndata has them: texts, also where there are none.
-            self._columns = pd.Index(names) if names else pd.RangeIndex(0).astype(str)
-        return self._columns
+        with self.lock:
+            if self._columns is None:
+                self._before_read(self.path)
+                names = self._core.keys(self.path)
+                names += [name for name in self._held if name not in names]
+                # As anndata has them: texts, also where there are none.
+                self._columns = pd.Index(names) if names else pd.RangeIndex(0).astype(str)
+            return self._columns
 
     @property
     def index(self):
         """Names of the rows."""
-        if self._index is None:
-            self._before_read(self.path)
-            name = self._core.index_name(self.path)
-            self._set_index(self._named(self._core.names(self.path), name))
-        return self._index
+        with self.lock:
+            if self._index is None:
+                self._before_read(self.path)
+                name = self._core.index_name(self.path)
+                self._set_index(self._named(self._core.names(self.path), name))
+            return self._index
 
     def _named(self, names, name):
         info = self._core.info(f"{self.path}/{name}")
@@ -112,13 +159,16 @@ class FrameLoan:
 
     def _set_index(self, index):
         self._index = index
-        self._seen_index = (SameIndex(index), index.name)
+        self._seen_index = _index_of(index)
 
     def column(self, name):
         """A column, read if it was not yet."""
-        if name not in self._held:
-            self._read([name])
-        return self._held[name]
+        with self.lock:
+            if not self.is_lazy:
+                return pd.DataFrame.__getitem__(self.obj, name)
+            if name not in self._held:
+                self._read([name])
+            return self._held[name]
 
     def _read(self, names):
         self._before_read(self.path)
@@ -130,27 +180,36 @@ class FrameLoan:
 
     def hold(self, name, series):
         """Takes a column as it is, without a word to the core."""
-        if self.is_lazy:
-            self._held[name] = series
-            if name not in self.columns:
-                self._columns = self.columns.append(pd.Index([name]))
-        else:
-            pd.DataFrame.__setitem__(self.obj, name, series)
-        self._notice(name, series)
+        with self.lock:
+            if self.is_lazy:
+                self._held[name] = series
+                if name not in self.columns:
+                    self._columns = self.columns.append(pd.Index([name]))
+            else:
+                pd.DataFrame.__setitem__(self.obj, name, series)
+            self._notice(name, series)
 
     def _notice(self, name, series):
         if self._tracked:
             self._seen[name] = fingerprint(series.array)
 
     def read_rest(self):
-        """Reads what was not read yet: the frame is an ordinary one from now on."""
-        columns, index = self.columns, self.index
-        rest = [name for name in columns if name not in self._held]
-        if rest:
-            self._read(rest)
-        whole = pd.DataFrame({name: self._held[name].array for name in columns}, index=index, columns=columns)
-        self.obj._fill(whole._mgr)
-        self._held = {}
+        """Reads what was not read yet, and gives what pandas manages: the frame is an ordinary one from now on."""
+        with self.lock:
+            if self.is_lazy:
+                columns, index = self.columns, self.index
+                out = [name for name in columns if name in self._held]
+                rest = columns[~columns.isin(out)]
+                self._read(list(rest))
+                whole = pd.DataFrame({name: self._held[name].array for name in rest}, index=index, columns=rest)
+                for name in out:
+                    # As it is: where pandas does not copy on write, what is changed in it is changed in the frame.
+                    series = self._held[name]
+                    whole._mgr.insert(columns.get_loc(name), name, series._values, series._references)
+                whole.columns = columns
+                self.obj._fill(whole._mgr)
+                self._held = {}
+            return self.obj._whole
 
     # ---- changes
 
@@ -160,69 +219,118 @@ class FrameLoan:
         with_it = pd.DataFrame(index=self.obj.index)
         with_it[name] = value if simple is _foreign.UNKNOWN or isinstance(simple, _foreign.Raw) else simple
         series = with_it[name]
-        self._core.set(f"{self.path}/{name}", self._raw(name, series))
-        if self.is_lazy:
-            self.hold(name, series)
-        else:
-            self._notice(name, series)
+        with self.lock:
+            self._core.set(f"{self.path}/{name}", self._raw(name, series))
+            if self.is_lazy:
+                self.hold(name, series)
+            else:
+                self._notice(name, series)
         return series
 
     def remove_column(self, name):
         """Removes a column from the core, and from what is held."""
-        self._core.remove(f"{self.path}/{name}")
-        self._seen.pop(name, None)
-        if self.is_lazy:
-            self._held.pop(name, None)
-            self._columns = self.columns.drop(name)
+        with self.lock:
+            # What could not be set is not in the core.
+            if not self._tracked or name in self._seen or name not in self._held:
+                self._core.remove(f"{self.path}/{name}")
+            self._seen.pop(name, None)
+            if self.is_lazy:
+                self._held.pop(name, None)
+                self._columns = self.columns.drop(name)
 
     def set_names(self, index):
         """Gives the rows other names; false if that takes the whole frame, since the index gets another name, too."""
-        if index.name != self.obj.index.name:
-            return False
-        if len(index) != self.n_rows:
-            raise ValueError(f"Length mismatch: {self.path} has {self.n_rows} rows, the new names are {len(index)}")
-        index = text_index(index)
-        self._core.set_names(self.path, list(index))
-        self._set_index(index)
-        for series in self._held.values():
-            series.index = index
-        self._follow(index)
-        return True
+        with self.lock:
+            if index.name != self.obj.index.name:
+                return False
+            if len(index) != self.n_rows:
+                raise ValueError(f"Length mismatch: {self.path} has {self.n_rows} rows, the new names are {len(index)}")
+            self._core.set_names(self.path, list(index))
+            self._set_index(index)
+            for series in self._held.values():
+                series.index = index
+            self._follow(index)
+            return True
 
     def _follow(self, index):
-        slot = {"obs": "obsm", "var": "varm"}.get(self.path)
-        if slot:
-            self._lent.set_rows(slot, index)
+        slot, lent = {"obs": "obsm", "var": "varm"}.get(self.path), self._lent()
+        if slot and lent is not None:
+            lent.set_rows(slot, index)
 
-    def settle(self, core=None, path=None):
+    # ---- all of it at once
+
+    def replace(self, value):
+        """Makes a table of any library all of the frame."""
+        with self.lock:
+            frame = user_frame(value, self.obj.index, self._core.index_name(self.path))
+            for name in unordered_categories(value):
+                self._keep_categories(frame, name)
+            self._core.set_table(self.path, frame_to_raw(frame))
+            # Another object over the same columns, as in AnnData.
+            self._start()
+            self.obj._fill(frame.copy(deep=False)._mgr)
+            self._note(frame)
+            self._follow(frame.index)
+
+    def _keep_categories(self, frame, name):
+        """Gives a categorical the categories that the column has, unless it has others: colors go by them."""
+        path = f"{self.path}/{name}"
+        info = self._core.info(path) if name in self._core.keys(self.path) else None
+        if info is not None and info.kind == "categorical":
+            now = to_user(self._core.read(path))
+            if frame[name].cat.categories.isin(now.categories).all():
+                frame[name] = frame[name].cat.set_categories(now.categories, ordered=now.ordered)
+
+    def table(self, make):
+        """The frame as another library has it, by `make`: the same table as long as nothing changes."""
+        with self.lock:
+            self.settle()
+            generation = self._core.generation()
+            if self._table is None or self._table[0] != generation:
+                self._table = (generation, Loan(make(), self._tracked))
+            return self._table[1].obj
+
+    # ---- settling
+
+    def settle(self):
         """Sets what was changed in place: columns, their names and order, and the index."""
-        if not self._tracked:
-            return
-        if self.is_lazy:
-            for name, series in self._held.items():
-                self._settle_column(name, series, fingerprint(series.array))
-            if self._index is not None and self._index.name != self._seen_index[1]:
-                self._settle_whole(self.obj)
-            return
-        frame = self.obj
+        if self._tracked:
+            with self.lock:
+                self._settle_table()
+                self._settle_held() if self.is_lazy else self._settle_frame(self.obj)
+
+    def _settle_table(self):
+        loan = self._table[1] if self._table is not None else None
+        if loan is not None and not loan.is_settled():
+            self.replace(loan.obj)
+            loan.seen = fingerprint(loan.obj)
+            self._table = (self._core.generation(), loan)
+
+    def _settle_held(self):
+        each(self._settle_column, [(name, held, fingerprint(held.array)) for name, held in self._held.items()])
+        if self._index is not None and self._index.name != self._seen_index[1]:
+            self._settle_whole(self.obj)
+
+    def _settle_frame(self, frame):
         if not frame.columns.is_unique:
             frame_to_raw(frame)  # raises
         now = {name: fingerprint(series.array) for name, series in frame.items()}
-        index = (SameIndex(frame.index), frame.index.name)
-        if index[1] != self._seen_index[1]:
-            return self._settle_whole(frame)
-        if index != self._seen_index:
-            names = text_index(frame.index)
-            self._core.set_names(self.path, list(names))
-            self._follow(names)
-            self._seen_index = index
-        self._settle_names(now)
-        for name, series in frame.items():
-            self._settle_column(name, series, now[name])
-        if self._core.keys(self.path) != list(frame.columns):
+        if _index_of(frame.index)[0] != self._seen_index[0]:
+            self._settle_names(frame)
+        self._settle_columns(now)
+        each(self._settle_column, [(name, series, now[name]) for name, series in frame.items()])
+        if frame.index.name != self._seen_index[1] or self._core.keys(self.path) != list(frame.columns):
             self._settle_whole(frame)
 
-    def _settle_names(self, now):
+    def _settle_names(self, frame):
+        names = text_index(frame.index)
+        self._core.set_names(self.path, list(names))
+        if names is not frame.index:
+            frame.index = names
+        self._seen_index = (SameIndex(frame.index), self._seen_index[1])
+        self._follow(names)
+
+    def _settle_columns(self, now):
         """Renames and removes columns: another name over the same values, at the same place, is a new name."""
         names = self._new_names(now)
         kept = [names.get(name, name) for name in self._core.keys(self.path) if name in now or name in names]
@@ -266,4 +374,45 @@ class FrameLoan:
 
     def _note(self, frame):
         self._seen = {name: fingerprint(series.array) for name, series in frame.items()}
-        self._seen_index = (SameIndex(frame.index), frame.index.name)
+        self._seen_index = _index_of(frame.index)
+
+    # ---- letting go
+
+    def let_go(self):
+        """Lets go of what the core has: the frame goes on, and reads it again. What could not be set is kept."""
+        with self.lock:
+            kept, table = self._unsettled(), self._table
+            index = self._index if self.is_lazy else self.obj.index
+            told = self._seen_index is None or index is None or _index_of(index) == self._seen_index
+            if told and (self.is_lazy or self.obj.columns.is_unique):
+                self._keep_only(kept)
+                if table is not None and not table[1].is_settled():
+                    self._table = table
+
+    def take_back(self, name=None):
+        """As `let_go`, of all, or after a column was taken back."""
+        with self.lock:
+            kept = {} if name is None else self._unsettled()
+            kept.pop(name, None)
+            self._keep_only(kept)
+
+    def _unsettled(self):
+        """Columns that the core does not have as they are here."""
+        if not self._tracked:
+            return {}
+        columns = self._held.items() if self.is_lazy else self.obj.items()
+        return {
+            name: series for name, series in columns
+            if name not in self._seen or self._seen[name] != fingerprint(series.array)
+        }
+
+    def _keep_only(self, columns):
+        seen = {name: self._seen[name] for name in columns if name in self._seen}
+        self.obj._fill(None)
+        self._start()
+        self._held, self._seen = columns, seen
+
+
+def _index_of(index):
+    """What tells whether an index, or its name, was changed."""
+    return (SameIndex(index), index.name)

@@ -257,7 +257,6 @@ class MuDataShadow(DataShadow):
         super()._forget_clean()
         for modality, _ in self._handed_out():
             modality._lent.forget_clean()
-            modality._tables.clear()
 
     def to_memory(self, copy=False):
         """All of it (of a view: its part) as a `mudata.MuData` in memory."""

@@ -288,7 +288,6 @@ class AnnDataShadow(DataShadow):
         self._core = core
         self._address = address
         self._lent.move(core)
-        self._tables.clear()
 
     # ---- what an object in a file cannot be
 
