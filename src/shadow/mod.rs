@@ -5,6 +5,7 @@
 
 mod anndata;
 mod core;
+mod discard;
 mod frame;
 pub(crate) mod gene_index;
 mod grow;
