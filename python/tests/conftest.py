@@ -18,10 +18,15 @@ PBMC = ("pbmc68k_reduced.h5ad", "pbmc68k_reduced_v2.zarr", "pbmc68k_reduced_v3.z
 
 def fixtures(kind):
     """Names of the fixtures of a kind: "anndata", "mudata"."""
-    manifest = FIXTURES / "manifest.json"
-    if not manifest.exists():
-        return []
-    return sorted(name for name, about in json.loads(manifest.read_text())["fixtures"].items() if about["kind"] == kind)
+    made = json.loads(fixture("manifest.json").read_text())["fixtures"]
+    return sorted(name for name, about in made.items() if about["kind"] == kind)
+
+
+def fixture(name):
+    """The path of a fixture. That there are none is a failure: what they test would go untested."""
+    path = FIXTURES / name
+    assert path.exists(), f"{path} is not there: tools/setup.sh --fixtures makes the fixtures"
+    return path
 
 
 def copy_of(source, folder):
@@ -46,19 +51,13 @@ def store(request, tmp_path):
 @pytest.fixture(params=["main.h5ad", "main_v3.zarr"])
 def main(request, tmp_path):
     """A copy of a small object with an element of every kind."""
-    source = FIXTURES / request.param
-    if not source.exists():
-        pytest.skip("the fixtures are not there: tools/setup.sh --fixtures makes them")
-    return copy_of(source, tmp_path)
+    return copy_of(fixture(request.param), tmp_path)
 
 
 @pytest.fixture(params=["mu.h5mu", "mu_v3.zarr"])
 def mu(request, tmp_path):
     """A copy of a small MuData."""
-    source = FIXTURES / request.param
-    if not source.exists():
-        pytest.skip("the fixtures are not there: tools/setup.sh --fixtures makes them")
-    return copy_of(source, tmp_path)
+    return copy_of(fixture(request.param), tmp_path)
 
 
 @pytest.fixture(autouse=True)
