@@ -13,7 +13,7 @@ from ._file import check_format, check_mode, locate
 from ._fingerprint import is_watched
 from ._frame import ShadowFrame
 from ._frames import Framed
-from ._lent import NOTHING, Lent, put
+from ._lent import NOTHING, Lent, put, replace
 from ._link import Linked
 from ._opened import release
 from ._select import normalize
@@ -217,6 +217,17 @@ class DataShadow(Framed, Linked):
 
     def _set(self, path, value):
         put(self._core, path, value)
+        self._keep(path, value)
+
+    def _replace(self, slot, elements):
+        """Makes these all that is in a slot, or changes nothing."""
+        replace(self._core, slot, elements)
+        self._lent.forget(slot)
+        for name, value in elements.items():
+            self._keep(f"{slot}/{name}", value)
+
+    def _keep(self, path, value):
+        """Hands out what was set, from now on, if changes in it can be noticed."""
         if is_watched(value):
             self._lent.take(path, value)
         else:

@@ -197,7 +197,17 @@ def _entry(path, key):
 
 
 def put(core, path, obj):
-    """Sets an element.
+    """Sets an element."""
+    core.set(path, _raw(core, path, obj))
+
+
+def replace(core, slot, elements):
+    """Makes these all that is in a slot, or changes nothing."""
+    core.replace(slot, {name: _raw(core, f"{slot}/{name}", obj) for name, obj in elements.items()})
+
+
+def _raw(core, path, obj):
+    """The raw value of what is set at `path`.
 
     Raises
     ------
@@ -205,7 +215,7 @@ def put(core, path, obj):
         If it cannot be stored; the message names the path.
     """
     try:
-        core.set(path, to_raw(_with_names(core, path, obj)))
+        return to_raw(_with_names(core, path, obj))
     except ShadowError:
         raise
     except TypeError as error:

@@ -116,11 +116,9 @@ class Slot(MutableMapping):
         if not isinstance(mapping, Mapping):
             raise TypeError(f"`{self._name}` is set to a mapping, not to {type(mapping).__name__}")
         new = dict(mapping.items())
-        for name in self._names():
-            if name not in new:
-                del self[name]
-        for name, value in new.items():
-            self[name] = value
+        for name in new:
+            self._path_for_one(name)
+        self._shadow._replace(self._name, new)
 
 
 class Uns(Slot):
