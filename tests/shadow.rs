@@ -845,6 +845,19 @@ fn columns_side_by_side_are_those_one_by_one() {
 }
 
 #[test]
+fn without_var_the_frame_of_variables_is_numbered() {
+    let copy = Copy::of(CELLS[1]);
+    std::fs::remove_dir_all(copy.path.join("var")).unwrap();
+    std::fs::remove_file(copy.path.join(".zmetadata")).unwrap();
+    let shadow = copy.open();
+    let part = shadow.select(..3, [7, 2]).unwrap();
+    let Element::Mapping(parts) = part.to_memory().unwrap() else { panic!() };
+    let Element::Table(var) = &parts["var"] else { panic!("{:?}", parts["var"]) };
+    assert_eq!(var.index().texts().unwrap(), [Some("7".to_owned()), Some("2".to_owned())]);
+    assert!(var.columns().is_empty() && shadow.var().table().unwrap().n_rows() == 765);
+}
+
+#[test]
 fn a_view_tells_its_rows_and_a_shadow_what_goes() {
     let copy = Copy::of(CELLS[1]);
     let shadow = copy.open();
