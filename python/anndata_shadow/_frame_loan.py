@@ -15,7 +15,7 @@ from ._columns import column_to_raw, frame_to_raw, text_index
 from ._fingerprint import SameIndex, fingerprint
 from ._frame import ShadowFrame, unordered_categories, user_frame
 from ._lent import Loan, each
-from ._values import to_user
+from ._values import to_column, to_user
 
 
 class LentFrame:
@@ -151,11 +151,8 @@ class FrameLoan:
         info = self._core.info(f"{self.path}/{name}")
         if info is not None and info.kind == "nullable":
             # Which of pandas' two dtypes of texts it is, the file says.
-            names = to_user(self._core.read(f"{self.path}/{name}"))
-        elif not len(names):
-            # No rows tell no dtype: in a view it is that of the whole.
-            names = pd.Index(["of the whole"])[:0] if self._core.is_view else pd.Index([], dtype=object)
-        return pd.Index(names, name=None if name == "_index" else name)
+            names = self._core.read(f"{self.path}/{name}")
+        return pd.Index(to_column(names), name=None if name == "_index" else name)
 
     def _set_index(self, index):
         self._index = index
@@ -173,7 +170,7 @@ class FrameLoan:
     def _read(self, names):
         self._before_read(self.path)
         for name, raw in zip(names, self._core.columns(self.path, names), strict=True):
-            value = to_user(raw)
+            value = to_column(raw)
             if self._drop_unused and isinstance(value, pd.Categorical):
                 value = value.remove_unused_categories()
             self.hold(name, pd.Series(value, index=self.index, name=name, copy=False))

@@ -38,6 +38,14 @@ def to_user(raw):
     return raw
 
 
+def to_column(raw):
+    """As `to_user`, of a column or of names of rows: texts have pandas' own dtype for them, also where there are none."""
+    value = to_user(raw)
+    if isinstance(value, np.ndarray) and value.dtype == object and not value.size:
+        return pd.array([], dtype=pd.Index(["a text"]).dtype)
+    return value
+
+
 def sparse(layout, shape, data, indices, indptr):
     """A scipy matrix over these arrays as they are: nothing is copied, checked or made narrower."""
     sparse_array = _anndata_setting("use_sparse_array_on_read", False)
@@ -72,7 +80,7 @@ def table(index_name, index, columns):
     """A data frame."""
     names = [name for name, _ in columns]
     frame = pd.DataFrame(
-        {name: to_user(raw) for name, raw in columns}, index=to_user(index), columns=names if names else None
+        {name: to_column(raw) for name, raw in columns}, index=to_column(index), columns=names if names else None
     )
     if index_name is not None:
         frame.index.name = index_name
