@@ -1,7 +1,7 @@
 """What a shadow knows of a frame that it has handed out: which columns were read, and what of it the core has already.
 
-Columns come by `core.columns`, and go back one by one: those that were changed in place are found by their
-fingerprints.
+Columns come by `core.columns`, are set one by one, and go back as `_frame_settle` says. What was read is let go of when
+it is in the file, too.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class LentFrame:
         self.obj._loan.move(core)
 
 
-class FrameLoan:
+class FrameLoan(Settled):
     """What there is to know of a `ShadowFrame` that was handed out.
 
     Parameters
@@ -156,7 +156,7 @@ class FrameLoan:
 
     def _set_index(self, index):
         self._index = index
-        self._seen_index = _index_of(index)
+        self._seen_index = index_of(index)
 
     def column(self, name):
         """A column, read if it was not yet."""
@@ -287,92 +287,6 @@ class FrameLoan:
                 self._table = (generation, Loan(make(), self._tracked))
             return self._table[1].obj
 
-    # ---- settling
-
-    def settle(self):
-        """Sets what was changed in place: columns, their names and order, and the index."""
-        if self._tracked:
-            with self.lock:
-                self._settle_table()
-                self._settle_held() if self.is_lazy else self._settle_frame(self.obj)
-
-    def _settle_table(self):
-        loan = self._table[1] if self._table is not None else None
-        if loan is not None and not loan.is_settled():
-            self.replace(loan.obj)
-            loan.seen = fingerprint(loan.obj)
-            self._table = (self._core.generation(), loan)
-
-    def _settle_held(self):
-        each(self._settle_column, [(name, held, fingerprint(held.array)) for name, held in self._held.items()])
-        if self._index is not None and self._index.name != self._seen_index[1]:
-            self._settle_whole(self.obj)
-
-    def _settle_frame(self, frame):
-        if not frame.columns.is_unique:
-            frame_to_raw(frame)  # raises
-        now = {name: fingerprint(series.array) for name, series in frame.items()}
-        if _index_of(frame.index)[0] != self._seen_index[0]:
-            self._settle_names(frame)
-        self._settle_columns(now)
-        each(self._settle_column, [(name, series, now[name]) for name, series in frame.items()])
-        if frame.index.name != self._seen_index[1] or self._core.keys(self.path) != list(frame.columns):
-            self._settle_whole(frame)
-
-    def _settle_names(self, frame):
-        names = text_index(frame.index)
-        self._core.set_names(self.path, list(names))
-        if names is not frame.index:
-            frame.index = names
-        self._seen_index = (SameIndex(frame.index), self._seen_index[1])
-        self._follow(names)
-
-    def _settle_columns(self, now):
-        """Renames and removes columns: another name over the same values, at the same place, is a new name."""
-        names = self._new_names(now)
-        kept = [names.get(name, name) for name in self._core.keys(self.path) if name in now or name in names]
-        if kept + [name for name in now if name not in kept] != list(now):
-            names = {}
-        for old in [name for name in self._seen if name not in now]:
-            seen = self._seen.pop(old)
-            if old in names:
-                self._core.rename(f"{self.path}/{old}", f"{self.path}/{names[old]}")
-                self._seen[names[old]] = seen
-            else:
-                self._core.remove(f"{self.path}/{old}")
-
-    def _new_names(self, now):
-        """For columns that are gone, a new one of the same values."""
-        new, found = [name for name in now if name not in self._seen and isinstance(name, str)], {}
-        for old in self._seen:
-            same = next((name for name in new if now[name] == self._seen[old]), None) if old not in now else None
-            if same is not None:
-                found[old] = same
-                new.remove(same)
-        return found
-
-    def _settle_column(self, name, series, now):
-        if name not in self._seen or self._seen[name] != now:
-            if not isinstance(name, str):
-                raise TypeError(f"names of columns are text, not {type(name).__name__}: {name!r} in {self.path}")
-            self._core.set(f"{self.path}/{name}", self._raw(name, series))
-            self._seen[name] = now
-
-    def _raw(self, name, series):
-        try:
-            return column_to_raw(series.array)
-        except TypeError as error:
-            raise TypeError(f"{self.path}[{name!r}]: {error}") from None
-
-    def _settle_whole(self, frame):
-        self._core.set_table(self.path, frame_to_raw(frame))
-        self._follow(text_index(frame.index))
-        self._note(frame)
-
-    def _note(self, frame):
-        self._seen = {name: fingerprint(series.array) for name, series in frame.items()}
-        self._seen_index = _index_of(frame.index)
-
     # ---- letting go
 
     def let_go(self):
@@ -380,7 +294,7 @@ class FrameLoan:
         with self.lock:
             kept, table = self._unsettled(), self._table
             index = self._index if self.is_lazy else self.obj.index
-            told = self._seen_index is None or index is None or _index_of(index) == self._seen_index
+            told = self._seen_index is None or index is None or index_of(index) == self._seen_index
             if told and (self.is_lazy or self.obj.columns.is_unique):
                 self._keep_only(kept)
                 if table is not None and not table[1].is_settled():
@@ -408,8 +322,3 @@ class FrameLoan:
         self.obj._fill(None)
         self._start()
         self._held, self._seen = columns, seen
-
-
-def _index_of(index):
-    """What tells whether an index, or its name, was changed."""
-    return (SameIndex(index), index.name)
