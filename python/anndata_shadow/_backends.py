@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import importlib
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,11 +40,6 @@ class Backends:
     table_backend: str | Callable
     _arrays: Any
     _tables: Any
-
-    @property
-    def is_numpy(self) -> bool:
-        """Whether arrays are numpy's."""
-        return type(self._arrays) is _Numpy
 
     @property
     def is_pandas(self) -> bool:
@@ -209,7 +204,8 @@ class _Polars:
         return self.polars.DataFrame(_Stream(core.arrow(frame, columns)))
 
     def of_pandas(self, frame: pd.DataFrame) -> Any:
-        return self.polars.from_pandas(_index_first(frame))
+        make = self.polars.from_pandas
+        return self.polars.DataFrame([make(column, nan_to_null=not _is_float(column)) for column in _columns(frame)])
 
 
 class _Arrow:
@@ -220,7 +216,10 @@ class _Arrow:
         return self.pyarrow.table(_Stream(core.arrow(frame, columns)))
 
     def of_pandas(self, frame: pd.DataFrame) -> Any:
-        return self.pyarrow.Table.from_pandas(_index_first(frame), preserve_index=False)
+        make = self.pyarrow.array
+        return self.pyarrow.table(
+            {column.name: make(column.array, from_pandas=not _is_float(column)) for column in _columns(frame)}
+        )
 
 
 def raw_table(core: Any, frame: str, columns: list[str] | None) -> tuple:
@@ -237,9 +236,15 @@ def index_name(core: Any, frame: str) -> str | None:
     return None if name == "_index" else name
 
 
-def _index_first(frame: pd.DataFrame) -> pd.DataFrame:
-    """The index as the first column, for libraries that have no index."""
-    return frame.reset_index(names=frame.index.name or "_index")
+def _columns(frame: pd.DataFrame) -> Iterator[pd.Series]:
+    """The columns, the index as the first, for libraries that have no index."""
+    for name, column in frame.reset_index(names=frame.index.name or "_index").items():
+        yield column.rename(str(name))
+
+
+def _is_float(column: pd.Series) -> bool:
+    """Whether NaN is a number in it, and not what pandas marks as missing."""
+    return isinstance(column.dtype, np.dtype) and column.dtype.kind == "f"
 
 
 _ARRAYS: dict[str, type] = {"numpy": _Numpy, "jax": _Jax, "torch": _Torch, "pytorch": _Torch}

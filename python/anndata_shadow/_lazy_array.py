@@ -16,6 +16,11 @@ if TYPE_CHECKING:
     from ._stream import Block, Minibatches
 
 
+def not_compared(self: Any, other: object) -> bool:
+    """``==`` and ``!=`` of handles: arrays are compared item by item, and two objects by what they are."""
+    raise TypeError(f"{self.path} is not read yet, and is compared with nothing: slice or .read() it first")
+
+
 class LazyArray:
     """An element with rows that stays in its file until it is sliced.
 
@@ -236,13 +241,18 @@ class LazyArray:
         Parameters
         ----------
         chunks
-            As dask takes them. ``"auto"`` makes blocks of about dask's ``array.chunk-size`` that end where chunks (or
-            shards) of the file end; a number is that many rows.
+            As dask takes them; a number is that many rows. ``"auto"`` makes blocks of about dask's
+            ``array.chunk-size`` that end where chunks of the file end (of a sharded array, its inner chunks), and of a
+            sparse matrix as many whole rows (CSC: columns) as are about so large in memory. So does a size, ``"64 MiB"``.
 
         Raises
         ------
         ValueError
-            If the element is set but not written yet: the workers would not see it.
+            If the element is set but not written yet: the workers would not see it. Blocks that are computed in the
+            shadow's own process raise it, too.
+        StoreChangedError
+            From `compute`, if the file has been written to since: call `to_dask` again. (In a Zarr store, if the
+            element has been.)
         TypeError
             If it is no array or matrix.
         ImportError
@@ -252,7 +262,10 @@ class LazyArray:
 
         return _dask.to_dask(self, chunks)
 
-    # ---- copies
+    # ---- copies, and comparing
 
     def __reduce__(self) -> tuple:
         return (LazyArray, (self._shadow, self._path))
+
+    __eq__ = __ne__ = not_compared
+    __hash__ = object.__hash__

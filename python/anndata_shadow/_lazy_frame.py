@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from . import _backends
 from ._errors import NotFoundError
-from ._lazy_array import LazyArray
+from ._lazy_array import LazyArray, not_compared
 
 
 class LazyFrame:
@@ -48,7 +47,10 @@ class LazyFrame:
     @property
     def columns(self) -> pd.Index:
         """Names of the columns."""
-        return pd.Index(self._core.keys(self._path) if self._chosen is None else self._chosen, dtype=object)
+        names = self._core.keys(self._path)
+        if self._chosen is not None:
+            names = [name for name in self._chosen if name in names]  # some may have gone since
+        return pd.Index(names, dtype=object)
 
     @property
     def index(self) -> pd.Index:
@@ -98,10 +100,13 @@ class LazyFrame:
 
     def _rows(self, rows: slice) -> Any:
         core, names = self._core, list(self.columns)
-        values = [core.read_part(f"{self._path}/{name}", (rows,)) for name in names]
-        index = np.asarray(self.index, dtype=object)[rows]
-        table = ("table", _backends.index_name(core, self._path), index, list(zip(names, values, strict=True)))
-        return self._shadow._backends.element(table)
+        if self._path == "raw/var":  # no view cuts it
+            values = [core.read_part(f"{self._path}/{name}", (rows,)) for name in names]
+            index = core.names(self._path)[rows]
+            table = ("table", _backends.index_name(core, self._path), index, list(zip(names, values, strict=True)))
+            return self._shadow._backends.element(table)
+        part = core.select(rows, None) if self._path == "obs" else core.select(None, rows)
+        return self._shadow._backends.table(part, self._path, names)
 
     def head(self, n: int = 5) -> Any:
         """The first rows."""
@@ -109,7 +114,8 @@ class LazyFrame:
 
     def read(self) -> Any:
         """All rows of its columns, by the table backend."""
-        return self._shadow._backends.table(self._core, self._path, self._chosen)
+        names = None if self._chosen is None else list(self.columns)
+        return self._shadow._backends.table(self._core, self._path, names)
 
     def __setitem__(self, name: str, values: Any) -> None:
         self._shadow._eager_frame(self._path)[name] = values
@@ -124,3 +130,6 @@ class LazyFrame:
 
     def __reduce__(self) -> tuple:
         return (LazyFrame, (self._shadow, self._path, self._chosen))
+
+    __eq__ = __ne__ = not_compared
+    __hash__ = object.__hash__

@@ -19,10 +19,12 @@ def take(core: Any, path: str, key: Any, convert: Callable[[Any], Any]) -> Any:
     kind = raw[0] if isinstance(raw, tuple) else "array"
     if kind == "sparse":
         return _values.to_user(raw)[0, 0] if len(dropped) == 2 else convert(raw)
-    value = convert(raw)
     if not dropped or kind == "table":
-        return value
-    return value[0] if len(shape) == 1 else value[tuple(0 if i in dropped else slice(None) for i in range(len(shape)))]
+        return convert(raw)
+    # Axes go before the backend has a say: who knows whether what it makes can be indexed.
+    values = raw if kind == "array" else _values.to_user(raw)
+    left = values[0] if len(shape) == 1 else values[tuple(0 if i in dropped else slice(None) for i in range(len(shape)))]
+    return convert(left) if isinstance(left, np.ndarray) and kind == "array" else left
 
 
 def _selections(key: Any, ndim: int, path: str) -> tuple[tuple, set[int]]:
@@ -60,7 +62,9 @@ def _selections(key: Any, ndim: int, path: str) -> tuple[tuple, set[int]]:
             selections.append(array.tolist())
         else:
             selections.append(array.astype(bool if array.dtype.kind == "b" else np.int64))
-    if lists > 1 and mesh < lists:
+    if mesh and mesh < len(keys):
+        raise SelectionError(f"{path} is indexed by lists of one axis, not by tables of positions")
+    if lists > 1 and not mesh:
         what = f"lists on two axes pick single entries in numpy: take the block by {path}[np.ix_(rows, columns)]"
         raise SelectionError(what)
     return tuple(selections), dropped

@@ -174,6 +174,57 @@ def test_arrow(path):
         assert shadow.obsm["scores"]["s"].to_pylist() == expected.obsm["scores"]["s"].tolist()
 
 
+@pytest.fixture
+def gaps(path):
+    """With NaN among floats, which is a number, and with what is missing, which is not."""
+    import shutil
+
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    made = adata()
+    made.obs["nan"] = np.where(np.arange(60) % 2, np.nan, 1.0)
+    made.obsm["gaps"] = made.obs[["nan", "maybe", "gaps", "count", "note"]].copy()
+    container = "h5ad" if path.suffix == ".h5ad" else "zarr3"
+    return write(made, path.parent, container), made
+
+
+def test_nan_is_a_number_everywhere(gaps):
+    pytest.importorskip("polars")
+    pytest.importorskip("pyarrow")
+    path, made = gaps
+    expected = made.obsm["gaps"]
+    for backend in ["polars", "pyarrow"]:
+        shadow = AnnDataShadow(path, table_backend=backend)
+        lazy = AnnDataShadow(path, table_backend=backend, lazy=True)
+        some = lazy.obs[list(expected.columns)]
+        tables = [shadow.obs, shadow.obsm["gaps"], some.read(), some[:], lazy.obsm["gaps"].read(), lazy.obsm["gaps"][:]]
+        for table in tables:
+            assert table.shape[0] == 60
+            for name in expected.columns:
+                found = table[name].to_list() if backend == "polars" else table[name].to_pylist()
+                missing = expected[name].isna() if name in ("maybe", "gaps") else np.zeros(60, bool)
+                assert [value is None for value in found] == missing.tolist(), name
+                known = [value for value in found if value is not None]
+                np.testing.assert_array_equal(known, expected[name][~missing].tolist())
+
+
+def test_rows_of_a_lazy_frame(path):
+    """They are of the same types as all rows, and of a view those of the view."""
+    pl = pytest.importorskip("polars")
+    shadow, expected = AnnDataShadow(path, table_backend="polars", lazy=True), adata()
+    for rows in [slice(3, 9), slice(-4, None), slice(50, 3, -7), slice(0)]:
+        _check_rows(shadow.obs[rows], shadow.obs.read(), expected.obs_names[rows])
+        _check_rows(shadow[20:50].obs[rows], shadow.obs.read(), expected.obs_names[20:50][rows])
+        _check_rows(shadow.var[rows], shadow.var.read(), expected.var_names[rows])
+    assert isinstance(shadow.obs[:3], pl.DataFrame)
+
+
+def _check_rows(found, whole, names):
+    assert found["_index"].to_list() == names.tolist()
+    assert found.schema == whole.schema
+    at = [whole["_index"].to_list().index(name) for name in names]
+    assert found.rows() == whole[at].rows()
+
+
 def test_a_callable_gets_the_frame_of_pandas(path):
     shadow, expected = AnnDataShadow(path, table_backend=lambda frame: ("converted", frame)), adata()
     tag, frame = shadow.obs

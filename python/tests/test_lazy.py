@@ -125,6 +125,8 @@ def test_names_select_along_named_axes(shadow, expected):
         (True, "not by True"),
         (np.ones((N, D), dtype=bool), "not by"),
         ((Ellipsis, Ellipsis), "ellipsis"),
+        ((np.array([[1], [2]]), slice(None)), "not by tables of positions"),
+        ((np.array([[1], [2]]), 3), "not by tables of positions"),
     ],
     ids=repr,
 )
@@ -215,6 +217,30 @@ def test_frames(shadow, expected):
     pd.testing.assert_frame_equal(shadow.obsm["scores"][3:6], whole.obsm["scores"][3:6])
 
 
+def test_frames_of_columns_that_are_gone(shadow, expected):
+    some = shadow.obs[["count", "depth"]]
+    del shadow.obs["depth"]
+    assert list(some.columns) == ["count"]
+    assert repr(some) == "<LazyFrame obs: 60 rows; count>"
+    assert "depth" not in some
+    assert some.read()["count"].tolist() == some[:]["count"].tolist() == expected.obs["count"].tolist()
+    with pytest.raises(KeyError, match="there is no column 'depth'"):
+        _ = some["depth"]
+    shadow.discard()
+    assert list(some.columns) == ["count", "depth"]
+
+
+def test_handles_are_not_compared(shadow, expected):
+    for handle in (shadow.X, shadow.obs["group"], shadow.obs):
+        for other in ("a", 0, None, handle):
+            with pytest.raises(TypeError, match=r"is compared with nothing: slice or \.read\(\) it first"):
+                _ = handle == other
+            with pytest.raises(TypeError, match=r"slice or \.read\(\) it first"):
+                _ = handle != other
+        assert {handle: 1}[handle] == 1
+    assert ((shadow.obs["group"][:] == "a") == (expected.obs["group"] == "a")).all()
+
+
 def test_columns_are_set_through_a_lazy_frame(shadow, expected):
     shadow.obs["twice"] = expected.obs["depth"] * 2
     shadow.obs["one"] = 1
@@ -259,9 +285,14 @@ def test_lazy_and_eager(shadow, expected):
 
 def test_backends_apply(shadow, expected):
     seen = AnnDataShadow(shadow._address, lazy=True, array_backend=lambda a: ("mine", a))
-    tag, rows = seen.X[:3]
-    assert tag == "mine"
-    same(rows, expected.X[:3])
+    for key in [slice(3), 3, (slice(None), 3), (slice(2, 9), [4])]:
+        tag, rows = seen.X[key]
+        assert tag == "mine"
+        same(rows, expected.X[key])
+    # Of one entry there is nothing that a backend could make.
+    assert seen.X[3, 4] == expected.X[3, 4]
+    assert seen.obs["count"][3] == expected.obs["count"].iloc[3]
+    assert seen.obs["group"][3] == expected.obs["group"].iloc[3]
 
 
 def test_handles_pickle(shadow, expected):
