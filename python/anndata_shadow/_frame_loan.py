@@ -11,10 +11,11 @@ import weakref
 import pandas as pd
 
 from . import _foreign
-from ._columns import column_to_raw, frame_to_raw, text_index
-from ._fingerprint import SameIndex, fingerprint
+from ._columns import frame_to_raw
+from ._fingerprint import fingerprint
 from ._frame import ShadowFrame, unordered_categories, user_frame
-from ._lent import Loan, each
+from ._frame_settle import Settled, index_of
+from ._lent import Loan
 from ._values import to_column, to_user
 
 
