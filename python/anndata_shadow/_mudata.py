@@ -228,9 +228,13 @@ class MuDataShadow(DataShadow):
         return self
 
     def discard(self, path=None):
+        mod, name, inside = (*(path or "").split("/", 2), "", "")[:3]
+        if mod == "mod" and inside and name in self._core.modalities:
+            self._modality(name).discard(inside)
+            return self
         super().discard(path)
-        for modality, inside in self._handed_out(path):
-            modality._forget(inside)
+        for modality, _ in self._handed_out(path):
+            modality._forget()
         self._rename_back()
         return self
 
