@@ -293,6 +293,26 @@ mod tests {
     }
 
     #[test]
+    fn long_work_gives_way() {
+        static FORKED: AtomicU32 = AtomicU32::new(0);
+        let (said, heard) = channel();
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                during(|| {
+                    let _ = said.send(());
+                    while FORKED.load(SeqCst) == 0 {
+                        give_way();
+                    }
+                });
+            });
+            heard.recv().unwrap();
+            assert!(prepare_within(Duration::from_secs(60)));
+            FORKED.store(1, SeqCst);
+            done(false);
+        });
+    }
+
+    #[test]
     fn waiting_for_work_can_be_given_up() {
         let gate = Gate(AtomicUsize::new(0));
         let _inside = gate.enter(FORKING);

@@ -141,14 +141,14 @@ class Object:
         path: str,
         size: int,
         seed: int,
-        shuffle: Literal["rows", "none"] | int = "rows",
+        shuffle: Literal["rows", "none"] | bool | int | None = None,
         drop_last: bool = False,
         part: tuple[int, int] | None = None,
     ) -> Iterator[tuple[NDArray[np.int64], Raw]]:
         """Each row once, in an order that depends on the seed alone, as ``(positions, rows)``.
 
-        A number as `shuffle` shuffles blocks of so many rows. `part` is ``(i, n)``: of what is read at once, only every n-th from
-        the i-th on; n such parts are all of it.
+        Shuffled are all rows (None, ``"rows"``, True), none (``"none"``, False), or blocks of so many rows. `part` is
+        ``(i, n)``: of what is read at once, only every n-th from the i-th on; n such parts are all of it.
         """
     def stats(
         self, path: str, axis: Literal["var", "obs"] | None = None, ddof: int = 1, progress: Progress | None = None
@@ -209,6 +209,12 @@ class MuShadow(Object):
         """Adds an AnnData, given as a dict of its slots."""
     def remove_modality(self, name: str) -> None: ...
     def rename_modality(self, name: str, new: str) -> None: ...
+
+class Stream:
+    """What `row_blocks` and `minibatches` give; in a forked child it is no more."""
+
+    def __iter__(self) -> Stream: ...
+    def __next__(self) -> Any: ...
 
 class Info:
     """What is known of an element without reading its data."""

@@ -64,6 +64,8 @@ class Minibatches:
     def __init__(
         self, handle: LazyArray, size: int, *, seed: int = 0, shuffle: str | int = "rows", drop_last: bool = False
     ) -> None:
+        if isinstance(shuffle, bool | np.bool_):  # as torch has it; else it would pass for a number
+            shuffle = "rows" if shuffle else "none"
         if isinstance(shuffle, str):
             if shuffle not in ("rows", "none"):
                 raise ValueError(f"shuffle={shuffle!r} is not known: it is 'rows', 'none', or the rows of a block")

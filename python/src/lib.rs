@@ -28,7 +28,11 @@ mod stats;
 mod stream;
 mod to_py;
 
+use std::cell::Cell;
+use std::thread;
+
 use anndata_shadow::fork;
+use pyo3::exceptions::PyKeyboardInterrupt;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
@@ -63,18 +67,47 @@ fn tell_of_forks(module: &Bound<'_, PyModule>) -> PyResult<()> {
     os.call_method("register_at_fork", (), Some(&hooks)).map(drop)
 }
 
+thread_local! {
+    /// Whether the fork that is made on this thread goes ahead though work is under way.
+    static UNAWAITED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Waits for work under way. Python forks whatever comes of that: who interrupts the waiting has a child that is refused shadows.
 #[pyfunction]
 fn before_fork(py: Python<'_>) {
     // What is waited for may have to tell Python how far it is.
-    py.detach(fork::prepare);
+    while !py.detach(|| fork::prepare_within(run::TICK)) {
+        if let Err(signal) = py.check_signals() {
+            fork::give_up();
+            UNAWAITED.set(true);
+            // Python drops what is raised here: it is raised once more when the fork is over.
+            if !signal.is_instance_of::<PyKeyboardInterrupt>(py) {
+                signal.write_unraisable(py, None);
+            }
+            return;
+        }
+    }
 }
 
 #[pyfunction]
-fn after_fork_in_parent() {
-    fork::done(false);
+fn after_fork_in_parent() -> PyResult<()> {
+    if !UNAWAITED.replace(false) {
+        fork::done(false);
+        return Ok(());
+    }
+    // Others have to do with the fork, too, such as to unlock what they have locked, and must not be interrupted in that.
+    let interrupt = || {
+        thread::sleep(run::TICK);
+        Python::try_attach(|py| py.import("_thread")?.call_method0("interrupt_main").map(drop));
+    };
+    thread::Builder::new().spawn(interrupt)?;
+    Ok(())
 }
 
 #[pyfunction]
 fn after_fork_in_child() {
     fork::done(true);
+    if UNAWAITED.replace(false) {
+        run::torn();
+    }
 }

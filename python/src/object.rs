@@ -40,9 +40,10 @@ impl Object {
     }
 
     #[getter]
-    fn mode(&self, py: Python<'_>) -> Option<&'static str> {
+    fn mode(&self, py: Python<'_>) -> PyResult<Option<&'static str>> {
         // Waits while another thread reopens.
-        py.detach(|| self.shadow.mode()).map(|mode| if mode == Mode::Read { "r" } else { "r+" })
+        let mode = run::quick(py, || Ok(self.shadow.mode()))?;
+        Ok(mode.map(|mode| if mode == Mode::Read { "r" } else { "r+" }))
     }
 
     #[getter]

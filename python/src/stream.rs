@@ -83,16 +83,20 @@ pub(crate) struct Batches {
     pub(crate) part: Option<(usize, usize)>,
 }
 
-/// `"rows"`, `"none"`, or the number of rows of blocks.
+/// `"rows"` or true, `"none"` or false, or the number of rows of blocks.
 pub(crate) fn shuffle(value: Option<&Bound<'_, PyAny>>) -> PyResult<Shuffle> {
     let Some(value) = value else { return Ok(Shuffle::Rows) };
+    // Before numbers, for it is one.
+    if let Ok(yes) = value.extract::<bool>() {
+        return Ok(if yes { Shuffle::Rows } else { Shuffle::None });
+    }
     if let Ok(rows) = value.extract::<usize>() {
         return Ok(Shuffle::Blocks(rows));
     }
     match value.extract::<String>().as_deref() {
         Ok("rows") => Ok(Shuffle::Rows),
         Ok("none") => Ok(Shuffle::None),
-        _ => Err(PyValueError::new_err("shuffle is 'rows', 'none', or a number of rows")),
+        _ => Err(PyValueError::new_err("shuffle is 'rows' (True), 'none' (False), or a number of rows")),
     }
 }
 

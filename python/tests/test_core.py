@@ -1,16 +1,16 @@
-"""The compiled core by itself: raw values against anndata, both ways; errors; selections; Ctrl-C; forks."""
+"""The compiled core by itself: raw values against anndata, both ways; errors; selections."""
 
+import ast
 import ctypes
 import gc
+import inspect
 import io
 import os
 import pickle
 import shutil
-import signal
 import subprocess
 import sys
 import threading
-import time
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -861,135 +861,49 @@ def test_threads_read_side_by_side():
     assert len(found) == 8 and all(np.array_equal(x, wanted) for x in found)
 
 
-def in_child(act):
-    """What `act` gives in a forked child, as text; a child that hangs is killed."""
-    reading, writing = os.pipe()
-    child = os.fork()
-    if child == 0:
-        try:
-            answer = repr(act())
-        except BaseException as error:
-            answer = f"{type(error).__name__}: {error}"
-        os.write(writing, answer.encode())
-        os._exit(0)
-    os.close(writing)
-    deadline = time.monotonic() + 60
-    while os.waitpid(child, os.WNOHANG) == (0, 0):
-        if time.monotonic() > deadline:
-            os.kill(child, signal.SIGKILL)
-            os.waitpid(child, 0)
-            os.close(reading)
-            return "hangs"
-        time.sleep(0.01)
-    with os.fdopen(reading, "rb") as answer:
-        return answer.read().decode()
+def _arguments(function):
+    """Name, kind and default of each argument of a function in the stub, but ``self``."""
+    args = function.args
+    firsts, defaults = args.posonlyargs + args.args, [ast.literal_eval(value) for value in args.defaults]
+    found = [(arg.arg, "POSITIONAL_OR_KEYWORD") for arg in firsts] + [(arg.arg, "KEYWORD_ONLY") for arg in args.kwonlyargs]
+    none = inspect.Parameter.empty
+    defaults = [none] * (len(firsts) - len(defaults)) + defaults
+    defaults += [none if value is None else ast.literal_eval(value) for value in args.kw_defaults]
+    return [(*arg, default) for arg, default in zip(found, defaults, strict=True) if arg[0] != "self"]
 
 
-@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-@pytest.mark.parametrize("name", CELLS)
-def test_children_of_forks_read_too(name):
-    shadow = _core.Shadow.open(str(ROOT / "data" / name))
-    total, seen = float(shadow.read("X").sum(dtype=float)), shadow.stats("X", "var")["sum"].sum()
-    stream = shadow.row_blocks("X", rows=100)
-    next(stream)
-    assert in_child(lambda: float(shadow.read("X").sum(dtype=float))) == repr(total)
-    assert in_child(lambda: len(shadow.read("obs")[3])) == repr(len(shadow.keys("obs")))
-    assert in_child(lambda: sum(len(rows) for rows, _ in shadow.minibatches("X", 32, 1))) == "700"
-    assert in_child(lambda: shadow.stats("X", "var")["sum"].sum() == seen) in ("True", "np.True_")
-    assert in_child(lambda: next(stream)).startswith("RuntimeError: it was begun in another process")
-
-    def forget():
-        nonlocal stream
-        del stream
-        return "dropped"
-
-    assert in_child(forget) == "'dropped'"
-    # A child of a child has threads of its own again.
-    assert in_child(lambda: (shadow.read("X"), in_child(lambda: float(shadow.read("X").sum(dtype=float))))[1]) == repr(repr(total))
-    assert len(list(stream)) == 6, "the parent's stream goes on"
+def _arguments_there(function):
+    found = inspect.signature(function).parameters.values()
+    return [(arg.name, arg.kind.name, arg.default) for arg in found if arg.name != "self"]
 
 
-@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-def test_forks_while_other_threads_read():
-    shadow = _core.Shadow.open(str(ROOT / "data" / CELLS[1]))
-    total, ended = float(shadow.read("X").sum(dtype=float)), threading.Event()
-
-    def read():
-        while not ended.is_set():
-            shadow.read("X")
-            shadow.stats("X", "var", progress=lambda done, all: None)
-
-    threads = [threading.Thread(target=read) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    try:
-        answers = {in_child(lambda: float(shadow.read("X").sum(dtype=float))) for _ in range(20)}
-    finally:
-        ended.set()
-        for thread in threads:
-            thread.join()
-    assert answers == {repr(total)}
+def _in_stub(body):
+    """What a module or class in the stub defines: the arguments of functions, and None for properties."""
+    functions = [node for node in body if isinstance(node, ast.FunctionDef)]
+    decorators = {node.name: [decorator.id for decorator in node.decorator_list] for node in functions}
+    return {node.name: None if "property" in decorators[node.name] else _arguments(node) for node in functions}
 
 
-def interrupt(code, *args):
-    """Runs code in another process, and sends it Ctrl-C once it says that it is ready; what it prints, and how long it took."""
-    process = subprocess.Popen([sys.executable, "-c", code, *map(str, args)], stdout=-1, stderr=-1, text=True)
-    assert process.stdout.readline() == "ready\n", process.communicate()
-    time.sleep(0.2)
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
-    return out, err
-
-
-def test_ctrl_c_ends_waiting_for_a_read():
-    # A reading that lasts as long as wanted: it does not begin while another thread is about to fork.
-    code = """
-import os, sys, threading
-about_to_fork, forks = threading.Event(), threading.Event()
-os.register_at_fork(before=lambda: (about_to_fork.set(), forks.wait()))
-from anndata_shadow import _core
-shadow = _core.Shadow.open(sys.argv[1])
-threading.Thread(target=lambda: os.fork() or os._exit(0)).start()
-about_to_fork.wait()
-print("ready", flush=True)
-try:
-    shadow.read("X")
-except KeyboardInterrupt:
-    print("interrupted", flush=True)
-forks.set()
-print(shadow.read("X").shape)
-"""
-    out, err = interrupt(code, ROOT / "data" / CELLS[2])
-    assert out == "interrupted\n(700, 765)\n", (out, err)
-
-
-def test_ctrl_c_cancels_long_work(tmp_path):
-    code = """
-import sys, time
-from anndata_shadow import _core
-shadow = _core.Shadow.open(sys.argv[1])
-def slowly(done, all):
-    if done == 0:
-        print("ready", flush=True)
-    time.sleep(0.01)
-try:
-    while True:
-        shadow.stats("X", progress=slowly)
-except KeyboardInterrupt:
-    print("interrupted", shadow.read("obsm/X_pca").shape, flush=True)
-"""
-    out, err = interrupt(code, ROOT / "data" / CELLS[0])
-    assert "interrupted (700, 50)" in out, (out, err)
-
-
-def test_the_stub_names_what_there_is():
-    stub = (Path(_core.__file__).parent / "_core.pyi").read_text()
-    for name in ["Object", "Shadow", "MuShadow", "Info", "Change", "Receipt", "Report"]:
-        kind = getattr(_core, name)
-        assert f"class {name}" in stub and kind.__doc__, name
-        for method in vars(kind):
-            if not method.startswith("_") and method != "text":
-                assert f"def {method}(" in stub, f"{name}.{method}"
+def test_the_stub_is_what_there_is():
+    stub = ast.parse(Path(_core.__file__).with_name("_core.pyi").read_text())
+    classes = {node.name: node for node in stub.body if isinstance(node, ast.ClassDef)}
+    kinds = {name: kind for name, kind in vars(_core).items() if isinstance(kind, type) and not issubclass(kind, Exception)}
+    assert classes.keys() == kinds.keys()
+    for name, kind in kinds.items():
+        assert kind.__doc__, name
+        assert [base.id for base in classes[name].bases] == [base.__name__ for base in kind.__bases__ if base is not object]
+        told, there = _in_stub(classes[name].body), {}
+        for member, value in vars(kind).items():
+            if not member.startswith("_"):
+                there[member] = _arguments_there(getattr(kind, member)) if callable(getattr(kind, member)) else None
+            elif member in ("__iter__", "__next__"):
+                there[member] = []
+        assert told == there, name
+    functions = {name: value for name, value in vars(_core).items() if inspect.isbuiltin(value)}
+    assert _in_stub(stub.body) == {name: _arguments_there(value) for name, value in functions.items()}
+    imported = [node for node in stub.body if isinstance(node, ast.ImportFrom) and node.module == "_errors"]
+    errors = {name for name, value in vars(_core).items() if isinstance(value, type) and issubclass(value, Exception)}
+    assert {alias.asname for node in imported for alias in node.names} == errors
 
 
 def test_libpython_is_not_linked():

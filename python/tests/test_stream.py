@@ -89,6 +89,16 @@ def test_minibatches_have_each_row_once(path, element, shuffle):
     np.testing.assert_array_equal(np.concatenate([rows for rows, _ in batches]), order)
 
 
+@pytest.mark.parametrize("yes", [bool, np.bool_])
+def test_shuffle_may_be_true_or_false(path, yes):
+    handle = AnnDataShadow(path).handle("X")
+    for flag, word in [(True, "rows"), (False, "none")]:
+        orders = [np.concatenate([rows for rows, _ in handle.minibatches(8, shuffle=s)]) for s in (yes(flag), word)]
+        np.testing.assert_array_equal(*orders)
+        core = handle._core.minibatches("X", 8, 0, yes(flag))
+        np.testing.assert_array_equal(np.concatenate([rows for rows, _ in core]), orders[1])
+
+
 def test_minibatches_drop_the_last(path):
     batches = AnnDataShadow(path).handle("X").minibatches(8, drop_last=True)
     assert len(batches) == 7

@@ -15,6 +15,8 @@ pub(super) struct ReadAhead<T> {
     /// `None` once there are no more.
     items: Option<Receiver<Result<T>>>,
     reader: Option<JoinHandle<()>>,
+    /// In which process, counted by forks, the thread is.
+    process: u32,
 }
 
 impl<T: Send + 'static> ReadAhead<T> {
@@ -35,13 +37,17 @@ impl<T: Send + 'static> ReadAhead<T> {
         };
         let reader = Builder::new().name("adshadow-read".into()).spawn(read);
         let reader = reader.map_err(|source| Error::Io { at, source })?;
-        Ok(Self { items: Some(receiver), reader: Some(reader) })
+        Ok(Self { items: Some(receiver), reader: Some(reader), process: fork::forks() })
     }
 }
 
 impl<T> ReadAhead<T> {
     /// Waits for the thread; what it panicked with goes on here.
     fn end(&mut self) {
+        if fork::forks() != self.process {
+            // Nobody is at the other end, and what it holds it holds for ever.
+            return std::mem::forget((self.items.take(), self.reader.take()));
+        }
         self.items = None;
         let Some(reader) = self.reader.take() else { return };
         while !reader.is_finished() && helps_the_pool() {}
