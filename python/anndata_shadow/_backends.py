@@ -3,8 +3,8 @@
 `resolve` turns the ``array_backend`` and ``table_backend`` of a shadow into a `Backends`, which makes objects of raw
 values (what `_core` gives). A backend that is not installed is an ImportError there and then, not at the first read.
 
-- Arrays of numbers follow the array backend, without a copy where the other library allows it. Texts, dates and
-  scalars stay what they are in numpy.
+- Arrays of numbers follow the array backend, without a copy where the other library allows it. Texts and dates stay
+  numpy's, scalars Python's.
 - Sparse matrices stay sparse: scipy's for numpy, CSR or CSC tensors for torch, BCSR for jax.
 - Tables follow the table backend. obs and var come as an Arrow stream from `_core`; pandas is not involved.
 - A callable is called with what the default backend gives: the numpy array or scipy matrix, the pandas frame.

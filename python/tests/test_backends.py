@@ -51,6 +51,7 @@ def test_jax(path):
     assert isinstance(shadow.uns["nested"]["values"], jax.Array)
     np.testing.assert_array_equal(shadow.uns["nested"]["values"], expected.uns["nested"]["values"])
     assert shadow.uns["nested"]["text"] == "hello"
+    assert type(shadow.uns["nested"]["one"]) is float
     # Rounded to 32 bits, as jax does unless told otherwise.
     assert shadow.obsm["X_pca"].dtype == np.float32
     np.testing.assert_array_equal(np.asarray(shadow.obsm["X_pca"]), expected.obsm["X_pca"].astype(np.float32))

@@ -354,13 +354,11 @@ def test_many_threads_find_the_file_written_to(tmp_path, opened, monkeypatch):
     path, matrix = tmp_path / "many.zarr", np.zeros((800, 20), np.float32)
     ad.AnnData(matrix).write_zarr(path, chunks=(50, 20))
     for turn in range(5):
-        with AnnDataShadow(path) as shadow:
-            old = elsewhere(_source(shadow))
-            assert old[:1].sum() == turn * 20
+        old = elsewhere(_source(AnnDataShadow(path)))
+        assert old[:1].sum() == turn * 20
         write_over(path, matrix + turn + 1)
         (stale,) = opened._files.values()
-        with AnnDataShadow(path) as shadow:
-            new = elsewhere(_source(shadow))
+        new = elsewhere(_source(AnnDataShadow(path)))
         together = threading.Barrier(8)
 
         def rows(i, source=new, together=together):

@@ -1,12 +1,18 @@
 """The tutorial is run as a user would run it, and prints what it should."""
 
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+import anndata_shadow
 from anndata_shadow import AnnDataShadow, MuDataShadow
 
 TUTORIAL = Path(__file__).parents[1] / "examples" / "tutorial.py"
+STORE = TUTORIAL.parents[2] / "data" / "pbmc68k_reduced_v3.zarr"
 
 
 def test_tutorial():
@@ -41,30 +47,93 @@ def test_tutorial():
     assert shown["nested_view"].startswith(nested)
 
 
-NAMES = """
-file X layers raw obs var obs_names var_names n_obs n_vars shape obsm varm obsp varp uns obsm_keys varm_keys
-obs_vector var_vector
-is_view is_lazy lazy eager clear_cache close reopen write reopen_and_write
+# ---- the README
+
+
+README = TUTORIAL.parents[1] / "README.md"
+
+
+def test_the_first_minute(tmp_path):
+    """Its code gives the object that is shown below it."""
+    section = README.read_text().partition("## The first minute")[2]
+    code, shown = (section.partition(f"```{kind}\n")[2].partition("```")[0] for kind in ("python", "text"))
+    shutil.copytree(STORE, tmp_path / "pbmc.zarr")
+    before_writing = code.partition("shadow.reopen(")[0].replace('"pbmc.zarr"', f"{str(tmp_path / 'pbmc.zarr')!r}")
+    names = {}
+    exec(before_writing, names)
+    lines = [line for line in shown.splitlines() if line.strip() != "…"]
+    assert len(lines) > 3
+    for line in lines:
+        assert line in str(names["shadow"]).splitlines()
+
+
+# Public names of the package `shadows`, and rows of the README's tables that tell of them. `()` marks methods.
+OF_BOTH = """
+file raw obs var obs_names var_names n_obs n_vars shape obsm varm obsp varp uns obsm_keys() varm_keys()
+is_view is_lazy lazy() eager() clear_cache() close() reopen() write() reopen_and_write()
 """.split()
+OF_ANNDATA = "X layers obs_vector() var_vector()".split()
 OF_MUDATA = "mod n_mod obsmap varmap".split()
-OF_SLOTS = "keys values items get pop popitem update setdefault clear".split()
-OF_RAW = "X var varm var_names n_obs n_vars shape".split()
+OF_SLOTS = "keys() values() items() get() pop() popitem() update() setdefault() clear()".split()
+OF_RAW = "X var varm var_names n_obs n_vars shape keys()".split()
 
 
-def test_the_names_of_the_package_shadows_are_here():
+def rows_of(head):
+    """Of the table with this head: what stands in backticks in the first column, by row."""
+    table = README.read_text().partition(f"\n| {head} | here |\n|---|---|\n")[2].partition("\n\n")[0]
+    first = [row.split(" | ")[0] for row in table.splitlines()]
+    return [re.findall(r"`([^`]+)`", cell) for cell in first]
+
+
+@pytest.fixture
+def shadows():
     data = TUTORIAL.parents[2] / "data"
-    shadow = AnnDataShadow(data / "pbmc68k_reduced.h5ad")
-    mdata = MuDataShadow(data / "h5mu" / "muon_2020_rna_atac_1000x219.h5mu")
-    for name in NAMES:
-        getattr(shadow, name)
-        if name not in ("X", "layers", "raw"):
-            getattr(mdata, name)
-    for name in OF_MUDATA:
-        getattr(mdata, name)
-    for slot in (shadow.obsm, shadow.layers, shadow.uns, mdata.obsmap):
-        assert all(callable(getattr(slot, name)) for name in OF_SLOTS)
-    for name in OF_RAW:
-        getattr(shadow.raw, name)
-    readme = (TUTORIAL.parents[1] / "README.md").read_text().partition("## The API of `shadows`")[2]
-    for name in NAMES + OF_MUDATA + OF_SLOTS:
-        assert name in readme, f"{name} is not in the table of the README"
+    return (
+        AnnDataShadow(data / "pbmc68k_reduced.h5ad"),
+        MuDataShadow(data / "h5mu" / "muon_2020_rna_atac_1000x219.h5mu"),
+    )
+
+
+def test_the_names_of_the_package_shadows_are_here(shadows):
+    shadow, mdata = shadows
+    slots = (shadow.obsm, shadow.layers, shadow.uns, mdata.obsmap)
+    for names, objects in [
+        (OF_BOTH, (shadow, mdata)),
+        (OF_ANNDATA, (shadow,)),
+        (OF_MUDATA, (mdata,)),
+        (OF_SLOTS, slots),
+        (OF_RAW, (shadow.raw,)),
+    ]:
+        for name in names:
+            for found in objects:
+                value = getattr(found, name.removesuffix("()"))
+                assert callable(value) == name.endswith("()"), name
+
+
+@pytest.mark.parametrize(
+    ("head", "names"),
+    [
+        ("`AnnDataShadow`, `MuDataShadow`", OF_BOTH + OF_ANNDATA + OF_MUDATA),
+        ("slots (`ElemShadow`)", OF_SLOTS),
+        ("`raw` (`RawElemShadow`)", OF_RAW),
+    ],
+)
+def test_the_readme_has_each_of_them(head, names):
+    told = {re.sub(r"\(.*\)", "()", item) for row in rows_of(head) for item in row}
+    assert {f".{name}" for name in names} - told == set()
+
+
+def test_what_the_readme_says_is_not_here(shadows):
+    shadow, _ = shadows
+    for name in ("values", "items", "get", "pop", "file"):
+        assert not hasattr(shadow.raw, name)
+    assert len(shadow.raw) == shadow.n_obs
+    assert not hasattr(anndata_shadow, "DataShadow")
+    assert not callable(shadow.handle("X"))
+    with pytest.raises(TypeError):
+        _ = shadow.file["obsm"]
+    with pytest.raises(TypeError, match="file"):
+        shadow.reopen("r", file="other.h5ad")
+    for option in ("filepath", "parent_format"):
+        with pytest.raises(TypeError, match=option):
+            AnnDataShadow(shadow.filename, **{option: shadow.filename})
