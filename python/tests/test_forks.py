@@ -412,3 +412,26 @@ os.wait()
 print(helpers() == first)
 """
     assert run(code, DATA / PBMC[0]) == "1 False\nTrue\nTrue\n"
+
+
+def test_long_work_gives_way_to_forks(tmp_path):
+    # Of forks that wait for all of it there is one; a second may slip in before its end is noticed.
+    code = """
+import os, sys, threading, warnings
+warnings.simplefilter("ignore")
+from anndata_shadow import _core
+ended, found, forks = threading.Event(), [], 0
+def verify():
+    found.append(_core.verify(sys.argv[1], deep=True).is_sound)
+    ended.set()
+threading.Thread(target=verify).start()
+while not ended.is_set():
+    if os.fork() == 0:
+        os._exit(0)
+    os.wait()
+    forks += 1
+print(found, forks >= 4 or forks)
+"""
+    cells = ad.AnnData(np.zeros((3, 2)), uns={f"element {i}": np.arange(i) for i in range(1500)})
+    cells.write_h5ad(tmp_path / "many.h5ad")
+    assert run(code, tmp_path / "many.h5ad") == "[True] True\n"
