@@ -92,10 +92,10 @@ def container(path):
 
 
 def locate(where):
-    """The absolute path of whatever tells one: text, `os.PathLike`, an open h5py.File or Group, an open zarr.Group or its store.
+    """The path of whatever tells one: text, `os.PathLike`, an open h5py.File or Group, an open zarr.Group or its store.
 
-    Absolute, so that a shadow stays with its file wherever the program goes. ``..`` is left to the system, which knows of
-    symbolic links.
+    It is absolute, so that a shadow stays with its file wherever the program goes. ``..`` is left to the system, which
+    knows of symbolic links.
     """
     return str(Path(_tell(where)).absolute())
 
@@ -105,12 +105,12 @@ def _tell(where):
     if library == "h5py":
         return _inside(where.file.filename, where.name)
     if library == "zarr":
-        store = getattr(where, "store", where)
+        store, name = (where.store, where.path) if hasattr(where, "store") else (where, "")
         root = getattr(store, "root", None) or getattr(store, "path", None)
         if root is None:
             kind = type(store).__name__
             raise NotImplementedError(f"a Zarr group in a {kind} is not in a file: remote stores are not read yet")
-        return _inside(os.fspath(root), getattr(where, "path", ""))
+        return _inside(os.fspath(root), name)
     if library == "fsspec":
         raise NotImplementedError("remote files are not read yet: download them first")
     return os.fsdecode(where)

@@ -63,7 +63,7 @@ def _awkward(array):
 
 
 def _frame(columns):
-    """A data frame of named columns; a first one `_index` is the index: so the backends hand out one that has no name."""
+    """A data frame of named columns. A first one `_index` is the index: so the backends hand out one without a name."""
     parts = {}
     for name, column in columns:
         parts[name] = simpler(column)

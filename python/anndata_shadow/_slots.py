@@ -48,7 +48,7 @@ class Slot(MutableMapping):
         """The path of an element that is to be."""
         path = self._path(key)
         if "/" in key:
-            raise BadNameError(f"{key!r} cannot be set in `{self._name}`: `/` separates groups, set elements one by one")
+            raise BadNameError(f"{key!r} cannot be in `{self._name}`: `/` separates groups, set elements one by one")
         return path
 
     def __getitem__(self, key):
@@ -174,8 +174,8 @@ class Uns(Slot):
 class Maps(Slot):
     """Per modality of a MuData, which of its rows each global row is, counted from 1; 0 where it has none.
 
-    Where a file has no map of a modality (mudata 0.1 wrote none), it is found by the names of the rows, and is not to be
-    changed.
+    Where a file has no map of a modality (mudata 0.1 wrote none), it is found by the names of the rows, and is not to
+    be changed.
     """
 
     __slots__ = ()

@@ -103,6 +103,10 @@ def test_an_open_store_is_a_place_too(tmp_path):
         with pytest.raises(ValueError, match="view"):
             shadow[:10].write_zarr(where)
     assert read(store).n_obs == 700
+    zipped = zarr.storage.ZipStore(tmp_path / "other.zarr.zip", mode="w")
+    shadow[:10].write_zarr(zipped)
+    zipped.close()
+    assert AnnDataShadow(zarr.storage.ZipStore(tmp_path / "other.zarr.zip", mode="r")).n_obs == 10
 
 
 def test_what_is_around_or_inside_its_file_is_refused(tmp_path):

@@ -30,7 +30,8 @@ def test_paths_are_no_names(pbmc):
 
 def test_names_are_text(pbmc):
     shadow = AnnDataShadow(pbmc)
-    for do in (lambda: shadow.uns.__setitem__(1, 2), lambda: shadow.uns.__delitem__(1), lambda: shadow.uns.rename(1, "x")):
+    uns = shadow.uns
+    for do in (lambda: uns.__setitem__(1, 2), lambda: uns.__delitem__(1), lambda: uns.rename(1, "x")):
         with pytest.raises(TypeError, match="text"):
             do()
     assert not shadow.changes()
@@ -42,8 +43,9 @@ def test_names_are_text(pbmc):
 @pytest.mark.parametrize(
     "bad",
     [
-        {"x": np.zeros((3, 3))}, {"good": np.zeros((700, 1)), "x": np.zeros(7)}, {"x": object()}, {"a/b": np.zeros((700, 1))},
-        {3: np.zeros((700, 1))}, {"X_pca": np.zeros((700, 1)), "x": pd.DataFrame({"a": np.zeros(700)})},
+        {"x": np.zeros((3, 3))}, {"good": np.zeros((700, 1)), "x": np.zeros(7)}, {"x": object()},
+        {"a/b": np.zeros((700, 1))}, {3: np.zeros((700, 1))},
+        {"X_pca": np.zeros((700, 1)), "x": pd.DataFrame({"a": np.zeros(700)})},
     ],
     ids=range(6),
 )
@@ -87,7 +89,10 @@ def test_slots_are_joined_as_dicts_are(pbmc):
 # ---- raw of whatever it is handed out as
 
 
-@pytest.mark.parametrize("kind", [{}, {"lazy": True}, {"table_backend": "polars"}, {"table_backend": "pyarrow"}], ids=str)
+KINDS = [{}, {"lazy": True}, {"table_backend": "polars"}, {"table_backend": "pyarrow"}]
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=str)
 def test_raw_can_be_set_to_that_of_another(pbmc, kind):
     for library in set(kind.values()) & {"polars", "pyarrow"}:
         pytest.importorskip(library)
