@@ -30,12 +30,12 @@ def same(got, expected, where="it"):
     if isinstance(expected, pd.DataFrame):
         assert isinstance(got, pd.DataFrame), f"{where}: {type(got)}"
         return pd.testing.assert_frame_equal(
-            got, texts(expected), check_exact=True, check_frame_type=False, check_column_type=False, obj=where
+            texts(got), texts(expected), check_exact=True, check_frame_type=False, check_column_type=False, obj=where
         )
     if isinstance(expected, pd.Series):
-        return pd.testing.assert_series_equal(got, texts(expected), check_exact=True, obj=where)
+        return pd.testing.assert_series_equal(texts(got), texts(expected), check_exact=True, obj=where)
     if isinstance(expected, pd.Index):
-        return pd.testing.assert_index_equal(got, expected, exact=True, obj=where)
+        return pd.testing.assert_index_equal(texts(got), texts(expected), exact=True, obj=where)
     if isinstance(expected, pd.api.extensions.ExtensionArray):
         assert got.dtype == expected.dtype, f"{where}: {got.dtype} for {expected.dtype}"
         return pd.testing.assert_series_equal(pd.Series(got), pd.Series(expected), check_exact=True, obj=where)
@@ -59,19 +59,20 @@ def same(got, expected, where="it"):
 
 
 def texts(value):
-    """A frame or a series, with texts in pandas' own dtype for them, if it has one.
+    """A frame, series or index, with texts in pandas' own dtype for them, if it has one.
 
-    Out of Zarr, anndata 0.13 has them as objects, since pandas 3 does not know the texts of numpy; out of h5ad it has
-    pandas' own, and so has a shadow of either.
+    Out of Zarr, and where there are no rows, anndata 0.13 has them as objects: pandas 3 does not know the texts of numpy.
+    Else it has pandas' own, as a shadow always has: `test_texts_have_the_dtype_of_pandas`.
     """
-    own = pd.Series(["text"]).dtype
+    own = pd.Index(["text"]).dtype
     if isinstance(value, pd.DataFrame):
-        return value.astype({name: own for name, column in value.items() if _are_texts(column)})
+        columns = {name: own for name, column in value.items() if _are_texts(column)}
+        return value.astype(columns).set_axis(texts(value.index))
     return value.astype(own) if _are_texts(value) else value
 
 
-def _are_texts(column):
-    return column.dtype == object and pd.api.types.infer_dtype(column) == "string"
+def _are_texts(values):
+    return values.dtype == object and pd.api.types.infer_dtype(values) in {"string", "empty"}
 
 
 def same_arrays(got, expected, where):

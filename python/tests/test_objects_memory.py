@@ -3,7 +3,6 @@
 import warnings
 from types import SimpleNamespace
 
-import mudata
 import numpy as np
 import pytest
 import zarr
@@ -39,7 +38,6 @@ def test_parts_of_anndata(name):
 
 @pytest.mark.parametrize("name", fixtures("mudata"))
 def test_mudata(name):
-    mudata.set_options(pull_on_update=False)
     expected = read_mudata(FIXTURES / name)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

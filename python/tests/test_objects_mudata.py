@@ -15,8 +15,6 @@ from anndata_shadow import AnnDataShadow, MuDataShadow
 
 @pytest.fixture(autouse=True)
 def _quiet():
-    # Frames are what the file has: without copies of columns of the modalities.
-    mudata.set_options(pull_on_update=False)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield

@@ -147,32 +147,81 @@ def pictures(draw, data):
     return pixels
 
 
-@pytest.mark.parametrize(
-    "draw",
-    [
-        lambda data: sc.pl.umap(data, color=["louvain", "CST3", "n_genes"], show=False),
-        lambda data: sc.pl.umap(data, color="phase", show=False),
-        lambda data: sc.pl.pca(data, color="bulk_labels", show=False),
-        lambda data: sc.pl.violin(data, ["CST3", "n_genes"], groupby="louvain", show=False, jitter=False),
-        lambda data: sc.pl.violin(data, "percent_mito", show=False, jitter=False),
-        lambda data: sc.pl.scatter(data, x="n_counts", y="n_genes", color="louvain", show=False),
-        lambda data: sc.pl.dotplot(data, ["CST3", "LYZ"], groupby="louvain", show=False),
-        lambda data: sc.pl.stacked_violin(data, ["CST3", "LYZ"], groupby="louvain", show=False),
-        lambda data: sc.pl.matrixplot(data, ["CST3", "LYZ"], groupby="louvain", show=False),
-        lambda data: sc.pl.heatmap(data, ["CST3", "LYZ"], groupby="louvain", show=False),
-        lambda data: sc.pl.rank_genes_groups(data, show=False),
-    ],
-    ids="umap colours pca violin violin-of-all scatter dotplot stacked matrix heatmap ranks".split(),
-)
+PLOTS = {
+    "umap": lambda data: sc.pl.umap(data, color=["louvain", "CST3", "n_genes"], show=False),
+    "colours": lambda data: sc.pl.umap(data, color="phase", show=False),
+    "pca": lambda data: sc.pl.pca(data, color="bulk_labels", show=False),
+    "violin": lambda data: sc.pl.violin(data, ["CST3", "n_genes"], groupby="louvain", show=False, jitter=False),
+    "violin-of-all": lambda data: sc.pl.violin(data, "percent_mito", show=False, jitter=False),
+    "violin-colours": lambda data: sc.pl.violin(data, "n_genes", groupby="phase", show=False, jitter=False),
+    "scatter": lambda data: sc.pl.scatter(data, x="n_counts", y="n_genes", color="louvain", show=False),
+    "scatter-colours": lambda data: sc.pl.scatter(data, x="n_counts", y="n_genes", color="phase", show=False),
+    "dotplot": lambda data: sc.pl.dotplot(data, ["CST3", "LYZ"], groupby="louvain", show=False),
+    "stacked": lambda data: sc.pl.stacked_violin(data, ["CST3", "LYZ"], groupby="louvain", show=False),
+    "matrix": lambda data: sc.pl.matrixplot(data, ["CST3", "LYZ"], groupby="louvain", show=False),
+    "heatmap": lambda data: sc.pl.heatmap(data, ["CST3", "LYZ"], groupby="louvain", show=False),
+    "heatmap-colours": lambda data: sc.pl.heatmap(data, ["CST3", "LYZ"], groupby="phase", show=False),
+    "tracks": lambda data: sc.pl.tracksplot(data, ["CST3", "LYZ"], groupby="phase", show=False),
+    "ranks": lambda data: sc.pl.rank_genes_groups(data, show=False),
+}
+
+
+def same_pictures(draw, shadow, adata):
+    found, wanted = pictures(draw, shadow), pictures(draw, adata)
+    assert any(mine.min() < mine.max() for mine in found), "something is drawn"
+    for mine, theirs in zip(found, wanted, strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+
+
+@pytest.mark.parametrize("draw", PLOTS.values(), ids=PLOTS)
 def test_plots(both, pbmc, tmp_path, draw):
     shadow, adata = both(pbmc)
-    found, wanted = pictures(draw, shadow), pictures(draw, adata)
-    assert found
-    for mine, theirs in zip(found, wanted, strict=True):
-        assert mine.min() < mine.max(), "something is drawn"
-        np.testing.assert_array_equal(mine, theirs)
+    same_pictures(draw, shadow, adata)
     # Colours of categories that had none are kept, as anndata keeps them.
     check(shadow, adata, tmp_path, [])
+
+
+@pytest.mark.parametrize("draw", PLOTS.values(), ids=PLOTS)
+def test_plots_of_views(pbmc, tmp_path, draw):
+    path = write(pbmc, tmp_path / "file.zarr")
+    shadow, adata = AnnDataShadow(path), read(path)
+    some = shadow[shadow.obs["louvain"].isin(["2", "5"])]
+    same_pictures(draw, some, adata[adata.obs["louvain"].isin(["2", "5"])])
+    # What a plot has set stays the view's own.
+    assert not shadow.changes()
+    assert "phase_colors" not in shadow.uns
+
+
+def test_colors_of_a_view_are_its_own(both, pbmc):
+    shadow, adata = both(pbmc)
+    some, others = shadow[:50], shadow[50:99]
+    some.uns["phase_colors"] = ["#ff0000", "#00ff00", "#0000ff"]
+    assert some.uns["phase_colors"] == ["#ff0000", "#00ff00", "#0000ff"]
+    assert "phase_colors" in some.uns and set(some.uns) == {*adata.uns, "phase_colors"}
+    assert not {"phase_colors"} & {*shadow.uns, *others.uns}
+    del some.uns["phase_colors"]
+    assert set(some.uns) == set(adata.uns)
+    with pytest.raises(KeyError):
+        some.uns["phase_colors"]
+    with pytest.raises(ValueError, match="view"):
+        some.uns["phase"] = ["#ff0000"]
+
+
+@pytest.mark.parametrize("how", [{}, {"lazy": True}, {"table_backend": "pyarrow"}, {"table_backend": lambda frame: frame}])
+def test_as_many_colors_as_categories(pbmc, tmp_path, how):
+    """In views: of DataFrames those that are left, of others all."""
+    if how.get("table_backend") == "pyarrow":
+        pytest.importorskip("pyarrow")
+    path = write(pbmc, tmp_path / "file.zarr")
+    view = AnnDataShadow(path, **how)[np.asarray(pbmc.obs["louvain"].isin(["2", "5"]))]
+    column = view.obs["louvain"]
+    if how.get("table_backend") == "pyarrow":
+        categories = column.combine_chunks().dictionary.to_pylist()
+    else:
+        categories = list((column[:] if how.get("lazy") else column.array).categories)
+    colors = dict(zip(categories, view.uns["louvain_colors"], strict=True))
+    all_of_them = dict(zip(pbmc.obs["louvain"].cat.categories, pbmc.uns["louvain_colors"], strict=True))
+    assert colors == (all_of_them if how else {"2": all_of_them["2"], "5": all_of_them["5"]})
 
 
 # ---- an analysis from counts to clusters
@@ -228,7 +277,30 @@ def test_copies_are_in_memory(both, pbmc):
     assert not shadow.changes()
 
 
+@pytest.mark.parametrize("put_together", [ad.concat, lambda parts: ad.AnnData(parts[0]), lambda parts: parts[1].copy()])
+def test_shadows_among_others(both, pbmc, put_together):
+    """What takes a shadow for an AnnData loses nothing of it."""
+    shadow, adata = both(pbmc)
+    found = put_together([shadow, shadow[5:9], adata])
+    wanted = put_together([adata, adata[5:9], adata])
+    assert type(found) is ad.AnnData and found.X is not None
+    assert_equal(found, wanted)
+
+
 # ---- what cannot work
+
+
+@pytest.mark.parametrize(
+    "call",
+    [sc.pp.neighbors, sc.pp.log1p, sc.pp.normalize_total, sc.pp.scale, sc.pp.pca],
+    ids=lambda call: call.__name__,
+)
+def test_tools_that_write_are_refused_on_views(both, pbmc, call):
+    shadow, _ = both(pbmc)
+    with pytest.raises(ValueError, match="view"):
+        call(shadow[:100])
+    assert not shadow.changes()
+    call(shadow[:100].copy())
 
 
 @pytest.mark.parametrize(
