@@ -86,6 +86,9 @@ class AnnDataShadow(DataShadow):
     def _has_X(self):
         return self._core.exists("X")
 
+    # Where `anndata.AnnData(shadow)` looks for it, up to anndata 0.12.
+    _X = X
+
     @property
     def raw(self):
         """The raw data: `X` over the same observations and variables of its own; None if there are none."""
