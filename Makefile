@@ -45,6 +45,8 @@ mutations:
 lint: setup
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --all-features -- -D warnings
+	test -x target/lint/bin/ruff || (python3 -m venv target/lint && target/lint/bin/python -m pip install --quiet 'ruff<1')
+	target/lint/bin/ruff check --no-cache python
 
 # Generates its data (SCALE=0.02 for a look), installs the peers and our own Python package, and prints the tables; see
 # benches/README.md.

@@ -23,6 +23,6 @@ from ._shadow import AnnDataShadow
 try:
     __version__ = version("anndata-shadow")
 except PackageNotFoundError:  # imported from a source tree
-    from ._core import __version__
+    from ._core import __version__ as __version__
 
 __all__ = ["AnnDataShadow", "Change", "Info", "MuDataShadow", "Receipt", "Report", "release", "settings", "verify", *_errors]

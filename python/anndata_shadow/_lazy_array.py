@@ -183,9 +183,9 @@ class LazyArray:
         seed
             Decides the order, which is the same on every machine.
         shuffle
-            ``"rows"``: every order is equally likely. ``"none"``: as they are stored. A number n: blocks of n rows in
-            random order, 16 at a time with their rows shuffled, which reads nearly as fast as in order, but
-            neighbours in the file often share a batch.
+            ``"rows"`` or True: every order is equally likely. ``"none"`` or False: as they are stored. A number n:
+            blocks of n rows in random order, 16 at a time with their rows shuffled, which reads nearly as fast as in
+            order, but neighbours in the file often share a batch.
         drop_last
             Leave out the last batch if it has fewer rows.
 
@@ -243,7 +243,8 @@ class LazyArray:
         chunks
             As dask takes them; a number is that many rows. ``"auto"`` makes blocks of about dask's
             ``array.chunk-size`` that end where chunks of the file end (of a sharded array, its inner chunks), and of a
-            sparse matrix as many whole rows (CSC: columns) as are about so large in memory. So does a size, ``"64 MiB"``.
+            sparse matrix as many whole rows (CSC: columns) as are about so large in memory. So does a size:
+            ``"64 MiB"``.
 
         Raises
         ------

@@ -137,12 +137,24 @@ def stats(
         frames = [_frame(found, names) for _, found in groups]
         if not frames:
             return _frame(dict.fromkeys(_COLUMNS, np.empty(0)), names[:0])
-        keys = pd.Index([group for group, _ in groups], dtype=object, name=by)
+        keys = _groups([text for text, _ in groups], handle._shadow.handle(f"obs/{by}").dtype).rename(by)
         return pd.concat(frames, keys=keys, names=[by, names.name])
     found = core.stats(path, axis, ddof, progress)
     if axis is None:
         return _frame(found[0], _names(handle, 0)), _frame(found[1], _names(handle, 1))
     return _frame(found, _names(handle, 0 if axis == "obs" else 1))
+
+
+def _groups(texts: list[str], dtype: Any) -> pd.Index:
+    """What groups have in common, as the column of obs has it: they come as text."""
+    if isinstance(dtype, pd.CategoricalDtype):
+        dtype = dtype.categories.dtype
+    kind = getattr(dtype, "kind", "O")
+    if kind == "b":
+        return pd.Index([text == "True" for text in texts])
+    if kind in "iuf":
+        return pd.Index(np.array(texts, dtype=object).astype(getattr(dtype, "numpy_dtype", dtype)))
+    return pd.Index(texts, dtype=object)
 
 
 _COLUMNS = ("count", "sum", "mean", "variance", "min", "max", "nonzero")

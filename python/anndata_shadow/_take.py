@@ -23,7 +23,8 @@ def take(core: Any, path: str, key: Any, convert: Callable[[Any], Any]) -> Any:
         return convert(raw)
     # Axes go before the backend has a say: who knows whether what it makes can be indexed.
     values = raw if kind == "array" else _values.to_user(raw)
-    left = values[0] if len(shape) == 1 else values[tuple(0 if i in dropped else slice(None) for i in range(len(shape)))]
+    place = tuple(0 if axis in dropped else slice(None) for axis in range(len(shape)))
+    left = values[0] if len(shape) == 1 else values[place]
     return convert(left) if isinstance(left, np.ndarray) and kind == "array" else left
 
 

@@ -6,14 +6,14 @@ works on a copy of STORE, an AnnData as a Zarr directory with an embedding ``X_p
 it shows. jax and polars are looked at where they are installed.
 """
 
-import os
+import os  # noqa: F401 (for what `show` evaluates)
 import shutil
 import sys
 import tempfile
 from pathlib import Path
 
-import zarr
-from anndata import AnnData
+import zarr  # noqa: F401
+from anndata import AnnData  # noqa: F401
 
 from anndata_shadow import AnnDataShadow
 

@@ -208,6 +208,31 @@ def test_nan_is_a_number_everywhere(gaps):
                 np.testing.assert_array_equal(known, expected[name][~missing].tolist())
 
 
+@pytest.mark.parametrize("backend", ["polars", "pyarrow"])
+@pytest.mark.parametrize("index_name", [None, "cell"])
+def test_frames_that_were_handed_out_can_be_set(tmp_path, backend, index_name):
+    pytest.importorskip(backend)
+    made = adata()
+    made.obs.index.name = made.obsm["scores"].index.name = index_name
+    made.uns["frame"] = pd.DataFrame({"a": [1.5, np.nan]}, index=["p", "q"])
+    path = write(made, tmp_path, "h5ad")
+    shadow = AnnDataShadow(path, table_backend=backend)
+    shadow.obsm["again"] = shadow.obsm["scores"]
+    shadow.obs = shadow.obs
+    shadow.uns["again"] = shadow.uns["frame"]
+    shadow.reopen("r+").write().close()
+    read = ad.io.read_h5ad(path)
+    for again, first in [
+        (read.obsm["again"], read.obsm["scores"]),
+        (read.uns["again"], read.uns["frame"]),
+        (read.obs[["depth"]], made.obs[["depth"]]),
+    ]:
+        assert again.index.tolist() == first.index.tolist()
+        assert again.index.name == first.index.name
+        assert again.columns.tolist() == first.columns.tolist()
+        assert again.equals(first.astype(again.dtypes.to_dict()))
+
+
 def test_rows_of_a_lazy_frame(path):
     """They are of the same types as all rows, and of a view those of the view."""
     pl = pytest.importorskip("polars")

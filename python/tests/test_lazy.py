@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
-from made import CONTAINERS, DATA, adata, write
+from made import CONTAINERS, DATA, adata, modalities_of_2020, write
 
 from anndata_shadow import AnnDataShadow, MuDataShadow
 
@@ -311,13 +311,12 @@ def test_raw():
 
 
 def test_mudata():
-    mudata = pytest.importorskip("mudata")
     path = DATA / "h5mu" / "muon_2020_rna_atac_1000x219.h5mu"
-    whole, shadow = mudata.read_h5mu(path), MuDataShadow(path, lazy=True)
-    for name, adata in whole.mod.items():
-        same(shadow.mod[name].X[:7], adata.X[:7])
-        var = shadow.mod[name].var
-        column = var["gene_ids"] if "gene_ids" in var else var["feature_types"]
-        assert list(column[5:9]) == adata.var[column.path[4:]].tolist()[5:9]
-    mask = shadow.obsm["rna"]  # which cells are in it: mudata shows it as one column
-    np.testing.assert_array_equal(mask[5:99], whole.obsm["rna"][5:99].ravel())
+    (modalities, obsm), shadow = modalities_of_2020(path), MuDataShadow(path, lazy=True)
+    assert list(shadow.mod) == list(modalities)
+    for name, (x, var) in modalities.items():
+        same(shadow.mod[name].X[:7], x[:7])
+        frame = shadow.mod[name].var
+        column = frame["gene_ids"] if "gene_ids" in frame else frame["feature_types"]
+        assert list(column[5:9]) == list(var[column.path[4:]][5:9])
+    np.testing.assert_array_equal(shadow.obsm["rna"][5:99], obsm["rna"][5:99])

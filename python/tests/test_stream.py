@@ -248,6 +248,22 @@ def test_stats_by_group(path):
         shadow.handle("X").stats("rows")
 
 
+@pytest.mark.parametrize(
+    ("by", "dtype"), [("flag", "bool"), ("few", "int64"), ("maybe", "int32"), ("tens", "int64"), ("group", "object")]
+)
+def test_groups_are_of_the_type_of_the_column(tmp_path, by, dtype):
+    made = adata()
+    made.obs["few"] = np.arange(60) % 3 - 1
+    made.obs["tens"] = pd.Categorical(np.arange(60) % 2 * 10)
+    found = AnnDataShadow(write(made, tmp_path, "h5ad")).handle("X").stats(by=by)
+    assert found.index.levels[0].dtype == dtype
+    groups = made.obs[by].dropna().unique()
+    assert set(found.index.get_level_values(by)) == set(groups)
+    for group in groups:
+        rows = (made.obs[by] == group).fillna(False).to_numpy(bool)
+        np.testing.assert_allclose(found.loc[group]["sum"], made.X[rows].sum(0, dtype=np.float64), atol=1e-12)
+
+
 def test_progress_is_told_and_can_stop(path):
     handle = AnnDataShadow(path).handle("X")
     told = []
