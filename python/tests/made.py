@@ -3,9 +3,11 @@
 from pathlib import Path
 
 import anndata as ad
+import h5py
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
+from anndata.io import read_elem
 
 DATA = Path(__file__).parents[2] / "data"
 
@@ -38,6 +40,13 @@ def adata(n_obs: int = 60, n_vars: int = 40) -> ad.AnnData:
     made.obsp["near"] = sp.random(n_obs, n_obs, density=0.1, format="csr", random_state=2)
     made.uns["nested"] = {"values": np.arange(6).reshape(2, 3), "text": "hello", "one": 1.5}
     return made
+
+
+def modalities_of_2020(path: Path) -> tuple[dict, dict]:
+    """X and var of each modality, and obsm, of a MuData that says not what its groups are: mudata 0.4 does not read it."""
+    with h5py.File(path) as file:
+        parts = {name: (read_elem(group["X"]), read_elem(group["var"])) for name, group in file["mod"].items()}
+        return parts, read_elem(file["obsm"])
 
 
 def write(adata: ad.AnnData, folder: Path, container: str) -> Path:
