@@ -34,6 +34,8 @@ class RawShadow:
             return self._shadow._get("raw/X")
         return self._shadow._read_part("raw/X", self._part)
 
+    _X = X  # where anndata 0.12 looks for it
+
     @property
     def var(self):
         """The frame of its variables."""
