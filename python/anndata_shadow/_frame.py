@@ -13,6 +13,7 @@ from pandas.core.generic import NDFrame
 
 from . import _foreign
 from ._columns import text_index
+from ._names import ordinary
 
 _COLUMNS = pd.DataFrame.__dict__["columns"]
 _INDEX = pd.DataFrame.__dict__["index"]
@@ -75,7 +76,7 @@ class ShadowFrame(pd.DataFrame):
 
     @property
     def index(self):
-        return self._loan.index if self._is_lazy else _INDEX.__get__(self, type(self))
+        return ordinary(self._loan.index) if self._is_lazy else _INDEX.__get__(self, type(self))
 
     @index.setter
     def index(self, names):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import weakref
 
+import numpy as np
 import pandas as pd
 
 from . import _foreign
@@ -16,6 +17,7 @@ from ._fingerprint import fingerprint
 from ._frame import ShadowFrame, unordered_categories, user_frame
 from ._frame_settle import Settled, index_of
 from ._lent import Loan
+from ._names import Names, ordinary
 from ._values import to_column, to_user
 
 
@@ -49,6 +51,10 @@ class LentFrame:
     def move(self, core):
         """Goes on with another core."""
         self.obj._loan.move(core)
+
+    def keep_names(self):
+        """Reads names of rows that somebody holds unread."""
+        self.obj._loan.keep_names()
 
 
 class FrameLoan(Settled):
@@ -94,7 +100,9 @@ class FrameLoan(Settled):
 
     def _start(self):
         self._columns = None
+        # Names of the rows, and what reads them when they are needed.
         self._index = None
+        self._names = None
         # Columns read so far, while not all are.
         self._held = {}
         # Fingerprints of the columns that were handed out, as the core has them.
@@ -144,16 +152,30 @@ class FrameLoan(Settled):
         with self.lock:
             if self._index is None:
                 self._before_read(self.path)
-                name = self._core.index_name(self.path)
-                self._set_index(self._named(self._core.names(self.path), name))
+                self._set_index(self._find_index())
             return self._index
 
-    def _named(self, names, name):
-        info = self._core.info(f"{self.path}/{name}")
-        if info is not None and info.kind == "nullable":
-            # Which of pandas' two dtypes of texts it is, the file says.
-            names = self._core.read(f"{self.path}/{name}")
-        return pd.Index(to_column(names), name=None if name == "_index" else name)
+    def _find_index(self):
+        core, path, name = self._core, self.path, self._core.index_name(self.path)
+        if not self._tracked or path == "raw/var" or self.n_rows == 0:
+            return _read_names(core, path, name)
+        # It holds the core, and not the loan: a frame that nobody has goes at once.
+        self._names = Names(
+            lambda: _read_names(core, path, name), self.n_rows, _dtype_of_names(core, path, name), _label(name)
+        )
+        return self._names.index()
+
+    def keep_names(self):
+        """Reads the names of rows if somebody holds them unread: soon they may be others, or out of reach."""
+        with self.lock:
+            if self._names is not None:
+                self._names.keep()
+
+    def __del__(self):
+        # Of a column that is still somewhere, lest it keeps the file open.
+        if self._names is not None:
+            self._held, self._index = {}, None
+            self._names.keep()
 
     def _set_index(self, index):
         self._index = index
@@ -195,7 +217,7 @@ class FrameLoan(Settled):
         """Reads what was not read yet, and gives what pandas manages: the frame is an ordinary one from now on."""
         with self.lock:
             if self.is_lazy:
-                columns, index = self.columns, self.index
+                columns, index = self.columns, ordinary(self.index)
                 out = [name for name in columns if name in self._held]
                 rest = columns[~columns.isin(out)]
                 self._read(list(rest))
@@ -214,7 +236,7 @@ class FrameLoan(Settled):
     def set_column(self, name, value):
         """Sets a column in the core, and gives it as pandas would have it: aligned to the index, and as long."""
         simple = _foreign.simpler(value) if not isinstance(value, (str, bytes, pd.Series, pd.DataFrame)) else value
-        with_it = pd.DataFrame(index=self.obj.index)
+        with_it = pd.DataFrame(index=self.index if self.is_lazy else self.obj.index)
         with_it[name] = value if simple is _foreign.UNKNOWN or isinstance(simple, _foreign.Raw) else simple
         series = with_it[name]
         with self.lock:
@@ -243,6 +265,7 @@ class FrameLoan(Settled):
                 return False
             if len(index) != self.n_rows:
                 raise ValueError(f"Length mismatch: {self.path} has {self.n_rows} rows, the new names are {len(index)}")
+            self.keep_names()
             self._core.set_names(self.path, list(index))
             self._set_index(index)
             for series in self._held.values():
@@ -263,6 +286,7 @@ class FrameLoan(Settled):
             frame = user_frame(value, self.obj.index, self._core.index_name(self.path))
             for name in unordered_categories(value):
                 self._keep_categories(frame, name)
+            self.keep_names()
             self._core.set_table(self.path, frame_to_raw(frame))
             # Another object over the same columns, as in AnnData.
             self._start()
@@ -320,6 +344,30 @@ class FrameLoan(Settled):
 
     def _keep_only(self, columns):
         seen = {name: self._seen[name] for name in columns if name in self._seen}
+        names = self._names
         self.obj._fill(None)
         self._start()
         self._held, self._seen = columns, seen
+        if names is not None:
+            names.keep()
+
+
+def _read_names(core, path, name):
+    # Which of pandas' two dtypes of texts it is, the file says.
+    raw = core.read(f"{path}/{name}") if _is_nullable(core, path, name) else core.names(path)
+    return pd.Index(to_column(raw), name=_label(name))
+
+
+def _dtype_of_names(core, path, name):
+    if _is_nullable(core, path, name):
+        return pd.Index(to_column(core.read_part(f"{path}/{name}", (slice(0, 0),)))).dtype
+    return pd.Index(np.array(["a text"], dtype=object)).dtype
+
+
+def _is_nullable(core, path, name):
+    info = core.info(f"{path}/{name}")
+    return info is not None and info.kind == "nullable"
+
+
+def _label(name):
+    return None if name == "_index" else name

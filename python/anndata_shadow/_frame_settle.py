@@ -44,6 +44,7 @@ class Settled:
             self._settle_whole(frame)
 
     def _settle_names(self, frame):
+        self.keep_names()
         names = text_index(frame.index)
         self._core.set_names(self.path, list(names))
         if names is not frame.index:
@@ -89,6 +90,7 @@ class Settled:
             raise TypeError(f"{self.path}[{name!r}]: {error}") from None
 
     def _settle_whole(self, frame):
+        self.keep_names()
         self._core.set_table(self.path, frame_to_raw(frame))
         self._follow(text_index(frame.index))
         self._note(frame)

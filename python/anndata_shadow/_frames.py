@@ -140,3 +140,11 @@ class Framed:
         names = self._eager_frame(frame).index
         if not names.is_unique:
             self._set_names(frame, make_index_unique(names, join))
+
+    def _keep_names(self):
+        """Before the names of rows may be others, or out of reach: reads those that somebody holds unread."""
+        holder = self._owner if self._parent is None else self._parent
+        if holder is None:
+            self._lent.keep_names()
+        else:
+            holder._keep_names()

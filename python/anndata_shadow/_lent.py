@@ -50,6 +50,9 @@ class Loan:
     def move(self, core):
         """Goes on with another core."""
 
+    def keep_names(self):
+        """Reads names of rows that somebody holds unread: of a frame."""
+
 
 class Lent:
     """All that a shadow, or a view, has handed out, by path.
@@ -131,6 +134,12 @@ class Lent:
             self._core = core
             for loan in self._loans.values():
                 loan.move(core)
+
+    def keep_names(self):
+        """Reads names of rows that somebody holds unread: soon they may be others, or out of reach."""
+        with self.lock:
+            for loan in self._loans.values():
+                loan.keep_names()
 
     def set_rows(self, slot, index):
         """Gives the frames of a slot this index, as the core has."""

@@ -50,6 +50,7 @@ class Linked:
         check_mode(mode)
         if self._core.mode is not None:
             self._try_to_settle()
+            self._keep_names()
         if mode == "r+":
             self._release()
         before = self._core.generation()
@@ -73,6 +74,7 @@ class Linked:
             return self.clear_cache()
         if self._core.mode is not None:
             self._try_to_settle()
+            self._keep_names()
         self._release()
         self._core.close()
         return self
@@ -109,6 +111,7 @@ class Linked:
         """
         settled = path is None or self._try_to_settle(path)
         aligned = self._aligned_frames(path)
+        self._keep_names()
         try:
             self._core.discard(path)
         except KeyError:

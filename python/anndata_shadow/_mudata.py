@@ -155,6 +155,7 @@ class MuDataShadow(DataShadow):
 
     def _change_modalities(self, change):
         self._settle()
+        self._keep_names()
         change(self._core)
         # Rows, masks and maps of the global part may be others now.
         self._forget()
@@ -256,6 +257,12 @@ class MuDataShadow(DataShadow):
         if self._parent is None:
             for modality, inside in self._handed_out(path):
                 modality._lent.settle(inside)
+
+    def _keep_names(self):
+        super()._keep_names()
+        if self._parent is None:
+            for modality, _ in self._handed_out():
+                modality._lent.keep_names()
 
     def _forget_clean(self):
         super()._forget_clean()

@@ -13,6 +13,8 @@ import weakref
 
 import pandas as pd
 
+from ._errors import ShadowError
+
 
 class Names:
     """The row names of a frame, read at most once, whoever holds an index of them.
@@ -55,9 +57,15 @@ class Names:
         return self._index is not None
 
     def keep(self):
-        """Reads them if somebody holds an index that was not read yet: soon they may be others, or out of reach."""
-        for held in self._held():
-            held._become_index()
+        """Reads them if somebody holds an index that was not read yet: soon they may be others, or out of reach.
+
+        If they cannot be read any more, whoever asks for them is told why.
+        """
+        try:
+            for held in self._held():
+                held._become_index()
+        except (ShadowError, OSError) as error:
+            self._read = _failing(error)
 
     def _note(self, index):
         with self._lock:
@@ -68,7 +76,30 @@ class Names:
         return [held for held in found if type(held) is RowNames]
 
 
-class RowNames(pd.Index):
+def _failing(error):
+    def read():
+        raise error
+
+    return read
+
+
+def ordinary(index):
+    """An index that was read."""
+    if type(index) is RowNames:
+        index._become_index()
+    return index
+
+
+class _LikeIndex(type(pd.Index)):
+    """`pandas.testing` compares classes before it looks at values."""
+
+    def __eq__(cls, other):
+        return cls is other or other is pd.Index
+
+    __hash__ = type.__hash__
+
+
+class RowNames(pd.Index, metaclass=_LikeIndex):
     """An index that was not read yet. It becomes an ordinary one as soon as it is.
 
     (Who compares classes, as `pandas.testing` does, reads it first: ``series.index.array``.)

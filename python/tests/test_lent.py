@@ -14,7 +14,7 @@ import pytest
 from conftest import copy_of
 from same import read, same
 
-from anndata_shadow import AnnDataShadow
+from anndata_shadow import AnnDataShadow, MuDataShadow, _frame_loan
 from anndata_shadow._fingerprint import fingerprint, is_watched
 
 N = 60
@@ -429,3 +429,74 @@ def test_a_column_that_was_taken_out_is_not_changed_by_the_frame(shadow):
     shadow.obs.describe()
     shadow.obs.iloc[:, shadow.obs.columns.get_loc("count")] = 0
     assert column.tolist() == before and (shadow.obs["count"] == 0).all()
+
+
+# ---- the names of rows of a column
+
+
+@pytest.fixture
+def names_read(monkeypatch):
+    """Paths of which names were read."""
+    read, found = _frame_loan._read_names, []
+
+    def count(core, path, name):
+        found.append(path)
+        return read(core, path, name)
+
+    monkeypatch.setattr(_frame_loan, "_read_names", count)
+    return found
+
+
+def test_a_column_does_not_read_the_names_of_rows(shadow, names_read):
+    group = shadow.obs["group"]
+    assert group.value_counts().sum() == (group == group).sum() == N
+    assert shadow[shadow.obs["group"] == "a"].n_obs == (group == "a").sum()
+    shadow.obs["twice"] = shadow.obs["depth"] * 2
+    assert pending(shadow) == ["obs/twice"] and len(shadow.obs) == N
+    assert not names_read
+    assert type(shadow.obs.index) is pd.Index and group.index[3] == shadow.obs_names[3] == "cell-3"
+    assert names_read == ["obs"]
+    same(group, made.adata(N).obs["group"].cat.set_categories(group.cat.categories))
+
+
+def discard(shadow):
+    shadow.obs_names = RENAMED
+    shadow.clear_cache().obs["group"]
+    shadow.discard("obs")
+
+
+@pytest.mark.parametrize(
+    "change", [by_names, by_index, by_frame, AnnDataShadow.close, AnnDataShadow.reopen, AnnDataShadow.clear_cache, discard]
+)
+def test_a_column_keeps_the_names_that_it_had(shadow, change):
+    expected = made.adata(N).obs["depth"]
+    column = shadow.obs["depth"]
+    change(shadow)
+    same(column, expected)
+
+
+def test_a_column_that_is_left_does_not_keep_the_file_open(path):
+    shadow = AnnDataShadow(path, mode="r+")
+    column = shadow.obs["depth"]
+    del shadow
+    AnnDataShadow(path, mode="r+").close()
+    same(column, made.adata(N).obs["depth"])
+
+
+def test_names_that_others_have_changed_are_never_mixed_up(tmp_path):
+    path = made.write(made.adata(N), tmp_path, "zarr3")
+    shadow = AnnDataShadow(path)
+    column = shadow.obs["depth"]
+    write_elsewhere(path)
+    shadow.reopen()
+    with pytest.raises(OSError, match="changed"):
+        column.loc["cell-3"]
+    same(shadow.obs["depth"], made.adata(N).obs["depth"])
+
+
+def test_columns_of_modalities_keep_their_names(mu):
+    with MuDataShadow(mu) as shadow:
+        modality = shadow["rna"]
+        column, names = modality.obs[modality.obs.columns[0]], list(shadow["rna"]._core.names("obs"))
+        shadow.close()
+        assert list(column.index) == names
