@@ -20,6 +20,7 @@ from ._select import normalize
 from ._settings import settings
 from ._slots import Slot, Uns
 
+
 def _slot(name, doc, kind=Slot):
     """The property of a slot: reading gives its elements, setting replaces all of them, deleting removes them."""
 
