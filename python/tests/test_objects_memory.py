@@ -12,6 +12,7 @@ from same import read, read_mudata, same, same_anndata
 
 from anndata_shadow import AnnDataShadow, MuDataShadow
 
+
 @pytest.mark.parametrize("name", fixtures("anndata"))
 def test_anndata(name):
     got, expected = AnnDataShadow(FIXTURES / name).to_memory(), read(FIXTURES / name)
