@@ -168,7 +168,7 @@ class MuDataShadow(DataShadow):
             self._modalities[new] = known
 
     def _handed_out(self, path=None):
-        """The modalities that were handed out (all, or where a path leads to or into), each with the rest of the path."""
+        """The modalities that were handed out: all, or where a path leads to or into; with the rest of the path."""
         for name, (_, modality) in list(self._modalities.items()):
             at = f"mod/{name}"
             if path in (None, "mod", at):
