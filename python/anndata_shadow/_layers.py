@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from ._slots import Slot
 from ._values import anndata_version
 
@@ -47,6 +49,13 @@ class Layers(Slot):
 
     def __len__(self):
         return super().__len__() + self._has_x()
+
+    def _replace(self, mapping):
+        is_own = isinstance(mapping, Slot) and mapping._shadow is self._shadow
+        if is_own or not (isinstance(mapping, Mapping) and self._is_x(None) and None in mapping):
+            return super()._replace(mapping)
+        super()._replace({name: value for name, value in mapping.items() if name is not None})
+        self[None] = mapping[None]
 
     def __bool__(self):
         return bool(self._names())
