@@ -102,7 +102,7 @@ class _LikeIndex(type(pd.Index)):
 class RowNames(pd.Index, metaclass=_LikeIndex):
     """An index that was not read yet. It becomes an ordinary one as soon as it is.
 
-    (Who compares classes, as `pandas.testing` does, reads it first: ``series.index.array``.)
+    Its class equals that of an index, since `pandas.testing` compares classes before it looks at values.
     """
 
     def __new__(cls, *args, **kwargs):
