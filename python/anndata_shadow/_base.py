@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import pickle
 import sys
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Self, TypeVar, overload
 
 import pandas as pd
 
 from . import _backends, _show
 from ._columns import drop_unused
-from ._file import check_format, check_mode, locate
+from ._file import InFile, Mode, StrPath, check_format, check_mode, locate
 from ._fingerprint import is_watched
 from ._frame import ShadowFrame
 from ._frames import Framed
@@ -20,43 +22,59 @@ from ._select import normalize
 from ._settings import settings
 from ._slots import Slot, Uns
 
+if TYPE_CHECKING:
+    from ._lazy import LazyArray, LazyFrame
 
-def _slot(name, doc, kind=Slot):
+    SomeSlot = TypeVar("SomeSlot", bound=Slot)
+
+    class SlotProperty(Generic[SomeSlot]):
+        """What `_slot` makes, as type checkers see it: a `property` gives what is set."""
+
+        @overload
+        def __get__(self, shadow: None, owner: type) -> property: ...
+        @overload
+        def __get__(self, shadow: DataShadow, owner: type) -> SomeSlot: ...
+        def __get__(self, shadow: DataShadow | None, owner: type) -> property | SomeSlot: ...
+        def __set__(self, shadow: DataShadow, mapping: Mapping[Any, Any]) -> None: ...
+        def __delete__(self, shadow: DataShadow) -> None: ...
+
+
+def _slot(name: str, doc: str, kind: type[SomeSlot]) -> SlotProperty[SomeSlot]:
     """The property of a slot: reading gives its elements, setting replaces all of them, deleting removes them."""
 
-    def get(self):
+    def get(self: DataShadow) -> SomeSlot:
         return kind(self, name)
 
-    def put(self, mapping):
+    def put(self: DataShadow, mapping: Mapping[Any, Any]) -> None:
         kind(self, name)._replace(mapping)
 
-    def clear(self):
+    def clear(self: DataShadow) -> None:
         kind(self, name).clear()
 
-    return property(get, put, clear, doc)
+    return property(get, put, clear, doc)  # type: ignore[return-value]  # SlotProperty is not there at run time
 
 
 class DataShadow(Framed, Linked):
     """Base of `AnnDataShadow` and `MuDataShadow`."""
 
     # Which classes of the core and of others stand behind it.
-    _opens = None
-    _poses_as = ("", "")
+    _opens: ClassVar[Any] = None
+    _poses_as: ClassVar[tuple[str, str]] = ("", "")
 
     def __init__(
         self,
-        path,
-        array_backend="numpy",
-        table_backend="pandas",
-        mode="r",
-        format=None,
-        lazy=False,
+        path: StrPath | InFile,
+        array_backend: Literal["numpy", "jax", "torch"] | Callable[[Any], Any] = "numpy",
+        table_backend: Literal["pandas", "polars", "pyarrow"] | Callable[[pd.DataFrame], Any] = "pandas",
+        mode: Mode = "r",
+        format: str | None = None,
+        lazy: bool = False,
         *,
-        pose=True,
-        cache_budget=None,
-        locking=True,
-        gene_index=True,
-    ):
+        pose: bool = True,
+        cache_budget: int | None = None,
+        locking: bool = True,
+        gene_index: bool = True,
+    ) -> None:
         options = {"cache_budget": cache_budget, "locking": locking, "gene_index": gene_index}
         backends = _backends.resolve(array_backend, table_backend)
         address = locate(path)
@@ -95,35 +113,40 @@ class DataShadow(Framed, Linked):
 
     # ---- class identity
 
-    @property
-    def __class__(self):
+    @property  # type: ignore[misc]  # that of `object` can be set, too
+    def __class__(self) -> type[Any]:
         """`anndata.AnnData` (or `mudata.MuData`), for tools that ask; `type(shadow)` tells the truth."""
         module = sys.modules.get(self._poses_as[0])
         if module is None or not (settings.pose and self.__dict__.get("_pose", False)):
             return type(self)
         return getattr(module, self._poses_as[1])
 
-    def __dir__(self):
+    def __dir__(self) -> list[str]:
         return sorted({*dir(type(self)), *self.__dict__})
 
     # ---- laziness
 
     @property
-    def is_lazy(self):
+    def is_lazy(self) -> bool:
         """Whether elements come as handles that read when they are sliced."""
         return self._lazy
 
-    def lazy(self):
+    def lazy(self) -> Self:
         """From now on, elements come as handles that read when they are sliced."""
         self._lazy = True
         return self
 
-    def eager(self):
+    def eager(self) -> Self:
         """From now on, elements come as arrays and frames."""
         self._lazy = False
         return self
 
-    def handle(self, path):
+    # A path of which only is known that it is text is taken for that of an array, as nearly all are.
+    @overload
+    def handle(self, path: Literal["obs", "var", "raw/var"]) -> LazyFrame: ...  # type: ignore[overload-overlap]
+    @overload
+    def handle(self, path: str) -> LazyArray: ...
+    def handle(self, path: str) -> LazyArray | LazyFrame:
         """A lazy handle of an element, whatever the mode: ``shadow.handle("X")[:100]`` reads these rows.
 
         Parameters
@@ -139,12 +162,12 @@ class DataShadow(Framed, Linked):
     # ---- shape and names
 
     @property
-    def n_obs(self):
+    def n_obs(self) -> int:
         """Number of observations."""
         return self._core.n_obs
 
     @property
-    def n_vars(self):
+    def n_vars(self) -> int:
         """Number of variables."""
         return self._core.n_vars
 
@@ -152,43 +175,43 @@ class DataShadow(Framed, Linked):
     _n_vars = n_vars
 
     @property
-    def shape(self):
+    def shape(self) -> tuple[int, int]:
         """Observations, variables."""
         return self.n_obs, self.n_vars
 
-    def __len__(self):
+    def __len__(self) -> int:
         return self.n_obs
 
     @property
-    def is_view(self):
+    def is_view(self) -> bool:
         """Whether this is a view of another shadow."""
         return self._core.is_view
 
     # ---- slots
 
-    obsm = _slot("obsm", "Arrays and frames over observations, such as embeddings.")
-    varm = _slot("varm", "Arrays and frames over variables.")
-    obsp = _slot("obsp", "Matrices of observations × observations.")
-    varp = _slot("varp", "Matrices of variables × variables.")
+    obsm = _slot("obsm", "Arrays and frames over observations, such as embeddings.", Slot)
+    varm = _slot("varm", "Arrays and frames over variables.", Slot)
+    obsp = _slot("obsp", "Matrices of observations × observations.", Slot)
+    varp = _slot("varp", "Matrices of variables × variables.", Slot)
     uns = _slot("uns", "Everything else, nested to any depth.", Uns)
 
-    def obs_keys(self):
+    def obs_keys(self) -> list[str]:
         """Names of the columns of obs."""
         return list(self._eager_frame("obs").columns)
 
-    def var_keys(self):
+    def var_keys(self) -> list[str]:
         """Names of the columns of var."""
         return list(self._eager_frame("var").columns)
 
-    def obsm_keys(self):
+    def obsm_keys(self) -> list[str]:
         """Names in obsm."""
         return list(self.obsm)
 
-    def varm_keys(self):
+    def varm_keys(self) -> list[str]:
         """Names in varm."""
         return list(self.varm)
 
-    def uns_keys(self):
+    def uns_keys(self) -> list[str]:
         """Names in uns, in order."""
         return sorted(self.uns)
 
@@ -253,7 +276,7 @@ class DataShadow(Framed, Linked):
 
     # ---- what was changed in place
 
-    def _settle(self, path=None):
+    def _settle(self, path: str | None = None) -> None:
         """Sets what was changed in place: all, or at, above and below `path`. In a view: of what it was cut from."""
         if self._parent is not None:
             self._parent._settle(path)
@@ -262,7 +285,7 @@ class DataShadow(Framed, Linked):
         else:
             self._lent.settle(path)
 
-    def _try_to_settle(self, path=None):
+    def _try_to_settle(self, path: str | None = None) -> bool:
         """As `_settle`; false if something cannot be stored, which is said when it is to be written."""
         try:
             self._settle(path)
@@ -270,17 +293,17 @@ class DataShadow(Framed, Linked):
             return False
         return True
 
-    def _forget(self, path=None):
+    def _forget(self, path: str | None = None) -> None:
         self._lent.forget(path)
 
-    def _forget_clean(self):
+    def _forget_clean(self) -> None:
         if self._owner is not None and self._parent is None:
             return self._owner._forget_clean()
         self._lent.forget_clean()
 
     # ---- views
 
-    def _cut(self, index):
+    def _cut(self, index: Any) -> Self:
         obs, var = normalize(index, lambda: self.obs_names, lambda: self.var_names)
         for frame, part in (("obs", obs), ("var", var)):
             if isinstance(part, list):
@@ -290,7 +313,7 @@ class DataShadow(Framed, Linked):
 
     # ---- pickling
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Any, ...]:
         """Path, options, and the rows of a view: the copy opens the file for reading itself."""
         self._settle()
         if self._core.changes():
@@ -304,7 +327,7 @@ class DataShadow(Framed, Linked):
 
     # ---- shown
 
-    def _repr_html_(self):
+    def _repr_html_(self) -> str:
         return _show.html(repr(self))
 
 

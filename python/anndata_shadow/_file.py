@@ -4,8 +4,20 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any, Literal, Protocol
 
 FORMATS = {"h5": "hdf5", "hdf5": "hdf5", "h5ad": "hdf5", "h5mu": "hdf5", "zarr": "zarr"}
+
+
+Mode = Literal["r", "r+"]
+StrPath = str | os.PathLike[str]
+
+
+class InFile(Protocol):
+    """An open h5py.File, h5py.Group or zarr.Group, none of which needs to be there."""
+
+    @property
+    def name(self) -> Any: ...
 
 
 class Store:
@@ -17,10 +29,10 @@ class Store:
         Where it is.
     """
 
-    def __init__(self, path):
+    def __init__(self, path: str) -> None:
         self.path = path
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"<store {self.path!r}>"
 
 
@@ -39,51 +51,51 @@ class ShadowFile:
         Whether it cannot be written to as it is open now.
     """
 
-    def __init__(self, shadow):
+    def __init__(self, shadow: Any) -> None:
         self._shadow = shadow
 
     @property
-    def filename(self):
+    def filename(self) -> str:
         return container(self._shadow._core.path)
 
     @property
-    def store(self):
+    def store(self) -> Store:
         return Store(self.filename)
 
     @property
-    def format(self):
+    def format(self) -> Literal["hdf5", "zarr", "zarr-zip"]:
         """``"hdf5"``, ``"zarr"``, or ``"zarr-zip"``."""
         return self._shadow._core.format
 
     @property
-    def mode(self):
+    def mode(self) -> Mode | None:
         return self._shadow._core.mode
 
     @property
-    def read_only(self):
+    def read_only(self) -> bool:
         return self.mode != "r+"
 
     @property
-    def is_open(self):
+    def is_open(self) -> bool:
         """Whether it is open."""
         return self.mode is not None
 
-    def close(self):
+    def close(self) -> None:
         """Closes it: as `close` of the shadow."""
         self._shadow.close()
 
-    def __bool__(self):
+    def __bool__(self) -> bool:
         return self.is_open
 
-    def __fspath__(self):
+    def __fspath__(self) -> str:
         return self.filename
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         what = "HDF5 file" if self.format == "hdf5" else "Zarr store"
         return f"<{what} {self.filename!r} ({f'mode {self.mode}' if self.mode else 'closed'})>"
 
 
-def container(path):
+def container(path: StrPath) -> str:
     """The file that a path leads into; of a Zarr store, the path itself, which is a directory."""
     found = Path(path)
     while not found.exists() and found != found.parent:
@@ -91,7 +103,7 @@ def container(path):
     return str(found) if found.is_file() else str(path)
 
 
-def locate(where):
+def locate(where: Any) -> str:
     """The path of whatever tells one: text, `os.PathLike`, an open h5py.File or Group, an open zarr.Group or its store.
 
     It is absolute, so that a shadow stays with its file wherever the program goes. ``..`` is left to the system, which

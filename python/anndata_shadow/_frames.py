@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -14,22 +16,35 @@ from ._lent import NOTHING
 class Framed:
     """The part of a shadow that is about obs and var."""
 
+    if TYPE_CHECKING:
+        # What the classes that have this part bring.
+        _core: Any
+        _lazy: bool
+        _backends: Any
+        _lent: Any
+        _parent: Any
+        _owner: Any
+
+        @property
+        def is_view(self) -> bool: ...
+        def _settle(self, path: str | None = None) -> None: ...
+
     @property
-    def obs(self):
+    def obs(self) -> pd.DataFrame:
         """The frame of observations: a DataFrame whose columns are read when they are asked for."""
         return self._frame("obs")
 
     @obs.setter
-    def obs(self, frame):
+    def obs(self, frame: Any) -> None:
         self._set_frame("obs", frame)
 
     @property
-    def var(self):
+    def var(self) -> pd.DataFrame:
         """The frame of variables: a DataFrame whose columns are read when they are asked for."""
         return self._frame("var")
 
     @var.setter
-    def var(self, frame):
+    def var(self, frame: Any) -> None:
         self._set_frame("var", frame)
 
     def _frame(self, path):
@@ -67,7 +82,7 @@ class Framed:
         anndata = sys.modules.get("anndata")
         return anndata is None or getattr(anndata.settings, "remove_unused_categories", True)
 
-    def strings_to_categoricals(self, df=None):
+    def strings_to_categoricals(self, df: pd.DataFrame | None = None) -> None:
         """Makes categoricals of the columns of texts in which some are equal, as anndata does.
 
         Parameters
@@ -102,21 +117,21 @@ class Framed:
     # ---- names of rows
 
     @property
-    def obs_names(self):
+    def obs_names(self) -> pd.Index:
         """Names of the observations; can be set."""
         return self._eager_frame("obs").index
 
     @obs_names.setter
-    def obs_names(self, names):
+    def obs_names(self, names: Sequence[str] | pd.Index) -> None:
         self._set_names("obs", names)
 
     @property
-    def var_names(self):
+    def var_names(self) -> pd.Index:
         """Names of the variables; can be set."""
         return self._eager_frame("var").index
 
     @var_names.setter
-    def var_names(self, names):
+    def var_names(self, names: Sequence[str] | pd.Index) -> None:
         self._set_names("var", names)
 
     def _set_names(self, frame, names):
@@ -126,11 +141,11 @@ class Framed:
         self._eager_frame(frame).index = names
         self._settle(frame)
 
-    def obs_names_make_unique(self, join="-"):
+    def obs_names_make_unique(self, join: str = "-") -> None:
         """Makes the names of observations differ, by numbers behind those that are there already."""
         self._make_unique("obs", join)
 
-    def var_names_make_unique(self, join="-"):
+    def var_names_make_unique(self, join: str = "-") -> None:
         """Makes the names of variables differ, by numbers behind those that are there already."""
         self._make_unique("var", join)
 
@@ -141,7 +156,7 @@ class Framed:
         if not names.is_unique:
             self._set_names(frame, make_index_unique(names, join))
 
-    def _keep_names(self):
+    def _keep_names(self) -> None:
         """Before the names of rows may be others, or out of reach: reads those that somebody holds unread."""
         holder = self._owner if self._parent is None else self._parent
         if holder is None:

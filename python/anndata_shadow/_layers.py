@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from ._slots import Slot
 from ._values import anndata_version
@@ -14,48 +15,48 @@ class Layers(Slot):
     __slots__ = ()
 
     @staticmethod
-    def _is_x(key):
+    def _is_x(key: object) -> bool:
         return key is None and anndata_version() >= (0, 13)
 
-    def _has_x(self):
+    def _has_x(self) -> bool:
         return anndata_version() >= (0, 13) and self._shadow._has_X()
 
-    def __getitem__(self, key):
+    def __getitem__(self, key: Any) -> Any:
         if not self._is_x(key):
             return super().__getitem__(key)
         if not self._has_x():
             raise KeyError(key)
         return self._shadow.X
 
-    def __setitem__(self, key, value):
+    def __setitem__(self, key: Any, value: Any) -> None:
         if self._is_x(key):
             self._shadow.X = value
         else:
             super().__setitem__(key, value)
 
-    def __delitem__(self, key):
+    def __delitem__(self, key: Any) -> None:
         if self._is_x(key):
             del self._shadow.X
         else:
             super().__delitem__(key)
 
-    def __contains__(self, key):
+    def __contains__(self, key: object) -> bool:
         return self._has_x() if self._is_x(key) else super().__contains__(key)
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Any]:
         yield from super().__iter__()
         if self._has_x():
             yield None
 
-    def __len__(self):
+    def __len__(self) -> int:
         return super().__len__() + self._has_x()
 
-    def _replace(self, mapping):
+    def _replace(self, mapping: Mapping[Any, Any]) -> None:
         is_own = isinstance(mapping, Slot) and mapping._shadow is self._shadow
         if is_own or not (isinstance(mapping, Mapping) and self._is_x(None) and None in mapping):
             return super()._replace(mapping)
         super()._replace({name: value for name, value in mapping.items() if name is not None})
         self[None] = mapping[None]
 
-    def __bool__(self):
+    def __bool__(self) -> bool:
         return bool(self._names())

@@ -3,39 +3,59 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import pandas as pd
 
 from . import _core
-from ._file import ShadowFile, check_mode, locate
+from ._core import Change, Receipt, Report
+from ._file import InFile, Mode, ShadowFile, StrPath, check_mode, locate
 
 
 class Linked:
     """The part of a shadow that is about its file."""
 
+    receipt: Receipt | None
+
+    if TYPE_CHECKING:
+        # What the classes that have this part bring.
+        _core: Any
+        _lent: Any
+
+        @property
+        def is_view(self) -> bool: ...
+        def _settle(self, path: str | None = None) -> None: ...
+        def _try_to_settle(self, path: str | None = None) -> bool: ...
+        def _forget(self, path: str | None = None) -> None: ...
+        def _forget_clean(self) -> None: ...
+        def _keep_names(self) -> None: ...
+        def to_memory(self, copy: bool = False) -> Any: ...
+        def copy(self) -> Any: ...
+
     # ---- the file
 
     @property
-    def file(self):
+    def file(self) -> ShadowFile:
         """The file: its `filename` (or `store.path`), `mode`, and whether it is `read_only`."""
         return ShadowFile(self)
 
     @property
-    def filename(self):
+    def filename(self) -> str:
         """Path of the file or of the directory of the Zarr store."""
         return self.file.filename
 
     @property
-    def mode(self):
+    def mode(self) -> Mode | None:
         """``"r"``, ``"r+"``, or None when closed."""
         return self._core.mode
 
     @property
-    def isbacked(self):
+    def isbacked(self) -> bool:
         """Always false: nothing is backed by the means of anndata."""
         return False
 
-    def reopen(self, mode="r"):
+    def reopen(self, mode: Mode = "r") -> Self:
         """Opens the file in another mode, under this very object: what was read and set, and all views, are kept.
 
         Parameters
@@ -61,7 +81,7 @@ class Linked:
             self._forget_clean()
         return self
 
-    def close(self):
+    def close(self) -> Self:
         """Closes the file. What was read and set stays in memory, and `reopen` goes on with it.
 
         A view has no file of its own: closing it lets go of what it has read.
@@ -84,20 +104,20 @@ class Linked:
 
         _dask.release(self._core.path)
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *exc):
+    def __exit__(self, *exc: object) -> None:
         self.close()
 
     # ---- writing
 
-    def changes(self):
+    def changes(self) -> list[Change]:
         """What `write` would do, one `Change` each: its `path`, `kind` and size; `str` tells it in a line."""
         self._settle()
         return self._core.changes()
 
-    def discard(self, path=None):
+    def discard(self, path: str | None = None) -> Self:
         """Takes back what is pending: the object is as in the file again.
 
         Parameters
@@ -130,7 +150,14 @@ class Linked:
         paths = [f"{slot}/{name}" for name in self._core.keys(slot)]
         return [at for at in paths if isinstance(self._lent.get(at), pd.DataFrame) and self._try_to_settle(at)]
 
-    def write(self, filename=None, *, clear_cache=False, safety="journal", **options):
+    def write(
+        self,
+        filename: StrPath | InFile | bool | None = None,
+        *,
+        clear_cache: bool = False,
+        safety: Literal["journal", "copy"] = "journal",
+        **options: Any,
+    ) -> Self:
         """Writes what is pending to the file: all of it, or on any failure nothing.
 
         `receipt` tells afterwards what was written.
@@ -157,7 +184,7 @@ class Linked:
             For a view, and if the shadow is closed.
         """
         if isinstance(filename, bool):
-            filename, clear_cache = None, filename
+            clear_cache, filename = filename, None
         if filename is not None and not self._is_own(filename):
             self._write_to(filename, **options)
             return self
@@ -169,7 +196,7 @@ class Linked:
             self._forget_clean()
         return self
 
-    def write_zarr(self, store=None, **options):
+    def write_zarr(self, store: Any = None, **options: Any) -> None:
         """`write`; with another `store`, all of it is written there by anndata (or mudata)."""
         self._write_by("write_zarr", store, options)
 
@@ -183,10 +210,10 @@ class Linked:
     def _write_to(self, filename, **options):
         self._write_by("write_zarr" if str(filename).endswith(".zarr") else self._writes_files_by, filename, options)
 
-    def __copy__(self):
+    def __copy__(self) -> Any:
         return self.copy()
 
-    def __deepcopy__(self, memo):
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
         return self.copy()
 
     def _write_copy(self, filename):
@@ -214,7 +241,9 @@ class Linked:
             raise ValueError(f"{path} and the store of this shadow, {self.filename}, are one inside the other")
         return False
 
-    def reopen_and_write(self, mode="r+", clear_cache=False, safety="journal"):
+    def reopen_and_write(
+        self, mode: Mode = "r+", clear_cache: bool = False, safety: Literal["journal", "copy"] = "journal"
+    ) -> Self:
         """Opens the file for writing, writes what is pending, and goes back to the mode that it was in before.
 
         Returns
@@ -229,7 +258,7 @@ class Linked:
             self.reopen(before) if before else self.close()
         return self
 
-    def verify(self, deep=False, progress=None):
+    def verify(self, deep: bool = False, progress: Callable[[int, int], bool | None] | None = None) -> Report:
         """Looks for what is wrong with the file as it is on disk, and changes nothing.
 
         Parameters
@@ -247,7 +276,7 @@ class Linked:
 
     # ---- memory
 
-    def clear_cache(self):
+    def clear_cache(self) -> Self:
         """Lets go of what was read and not changed. What was handed out goes on living, but is the shadow's no more.
 
         Returns
@@ -262,12 +291,12 @@ class Linked:
         self._core.clear_cache()
         return self
 
-    def io_stats(self):
+    def io_stats(self) -> dict[str, int]:
         """What was read and written so far: documents, chunks, bytes."""
         return self._core.io_stats()
 
 
-def same_file(one, other):
+def same_file(one: StrPath, other: StrPath) -> bool:
     try:
         return os.path.samefile(one, other)
     except OSError:

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping
+from collections.abc import Iterator, MutableMapping
+from typing import TYPE_CHECKING, Any, Literal, Self, overload
+
+import pandas as pd
 
 from . import _core, _show
 from ._base import DataShadow, _slot
 from ._errors import NotFoundError
+from ._file import InFile, StrPath
 from ._memory import anndata_to_raw, to_mudata
 from ._references import is_in, is_reference, look_up
 from ._shadow import AnnDataShadow
 from ._slots import Maps
 
+if TYPE_CHECKING:
+    from anndata import AnnData
+    from mudata import MuData
 
-class Modalities(MutableMapping):
+
+class Modalities(MutableMapping[str, AnnDataShadow]):
     """The modalities of a MuData, by name, each an `AnnDataShadow` over the same open file.
 
     ``mod["atac"] = adata`` adds one, with masks and maps that fit; ``del mod["atac"]`` removes it; both in memory
@@ -22,38 +30,38 @@ class Modalities(MutableMapping):
 
     __slots__ = ("_shadow",)
 
-    def __init__(self, shadow):
+    def __init__(self, shadow: MuDataShadow) -> None:
         self._shadow = shadow
 
-    def __getitem__(self, name):
+    def __getitem__(self, name: str) -> AnnDataShadow:
         return self._shadow._modality(name)
 
-    def __setitem__(self, name, adata):
+    def __setitem__(self, name: str, adata: AnnData | AnnDataShadow) -> None:
         self._shadow._insert(name, adata)
 
-    def __delitem__(self, name):
+    def __delitem__(self, name: str) -> None:
         self._shadow._delete(name)
 
-    def rename(self, old, new):
+    def rename(self, old: str, new: str) -> None:
         """Gives a modality another name, with its masks and maps. None of its data are read or written.
 
         The modality that you hold goes on; views that were cut from it are to be cut again.
         """
         self._shadow._rename_modality(old, new)
 
-    def __contains__(self, name):
+    def __contains__(self, name: object) -> bool:
         return name in self._shadow._core.modalities
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[str]:
         return iter(self._shadow._core.modalities)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._shadow._core.modalities)
 
     __eq__ = object.__eq__
     __hash__ = object.__hash__
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return "\n".join(_show.modalities(self._shadow, ""))
 
 
@@ -95,29 +103,29 @@ class MuDataShadow(DataShadow):
     # ---- modalities
 
     @property
-    def mod(self):
+    def mod(self) -> Modalities:
         """The modalities, by name."""
         return Modalities(self)
 
     @property
-    def n_mod(self):
+    def n_mod(self) -> int:
         """Number of modalities."""
         return len(self._core.modalities)
 
     @property
-    def mod_names(self):
+    def mod_names(self) -> list[str]:
         """Names of the modalities, in their order."""
         return list(self._core.modalities)
 
     @property
-    def axis(self):
+    def axis(self) -> Literal[0, 1, -1]:
         """Which axis the modalities share: 0 observations, 1 variables, -1 both."""
         return self._core.axis
 
-    def _modality(self, name):
+    def _modality(self, name: str) -> AnnDataShadow:
         if not isinstance(name, str) or name not in self._core.modalities:
-            known = ", ".join(map(repr, self._core.modalities))
-            raise NotFoundError(f"there is no modality {name!r}: there are {known}")
+            there = ", ".join(map(repr, self._core.modalities))
+            raise NotFoundError(f"there is no modality {name!r}: there are {there}")
         generation = self._core.generation() if self.is_view else None
         known = self._modalities.get(name)
         if known is None or known[0] != generation:
@@ -176,12 +184,16 @@ class MuDataShadow(DataShadow):
             elif path.startswith(f"{at}/"):
                 yield modality, path.removeprefix(f"{at}/")
 
-    def __getitem__(self, index):
+    @overload
+    def __getitem__(self, index: str) -> AnnDataShadow: ...
+    @overload
+    def __getitem__(self, index: Any) -> Self: ...
+    def __getitem__(self, index: Any) -> Any:
         if isinstance(index, str):
             return self._modality(index)
         return look_up(self, index) if is_reference(index) else self._cut(index)
 
-    def __contains__(self, name):
+    def __contains__(self, name: object) -> bool:
         if isinstance(name, str):
             return name in self.mod
         from mudata import MuData
@@ -190,11 +202,11 @@ class MuDataShadow(DataShadow):
 
     # ---- vectors
 
-    def obs_vector(self, key, layer=None):
+    def obs_vector(self, key: str, layer: None = None) -> Any:
         """The values of a column of the global obs."""
         return self._column("obs", key, layer)
 
-    def var_vector(self, key, layer=None):
+    def var_vector(self, key: str, layer: None = None) -> Any:
         """The values of a column of the global var."""
         return self._column("var", key, layer)
 
@@ -206,13 +218,13 @@ class MuDataShadow(DataShadow):
         return self._eager_frame(frame)[key].values
 
     @property
-    def n_var(self):
+    def n_var(self) -> int:
         """Number of global variables."""
         return self.n_vars
 
     # ---- all of it
 
-    def strings_to_categoricals(self, df=None):
+    def strings_to_categoricals(self, df: pd.DataFrame | None = None) -> None:
         """Makes categoricals of columns of texts in which some are equal, globally and in all modalities."""
         super().strings_to_categoricals(df)
         if df is None:
@@ -221,14 +233,14 @@ class MuDataShadow(DataShadow):
 
     _sanitize = strings_to_categoricals
 
-    def clear_cache(self):
+    def clear_cache(self) -> Self:
         super().clear_cache()
         if self.is_view:
             for modality, _ in self._handed_out():
                 modality.clear_cache()
         return self
 
-    def discard(self, path=None):
+    def discard(self, path: str | None = None) -> Self:
         mod, name, inside = (*(path or "").split("/", 2), "", "")[:3]
         if mod == "mod" and inside and name in self._core.modalities:
             self._modality(name).discard(inside)
@@ -252,38 +264,42 @@ class MuDataShadow(DataShadow):
             else:
                 del self._modalities[name]
 
-    def _settle(self, path=None):
+    def _settle(self, path: str | None = None) -> None:
         super()._settle(path)
         if self._parent is None:
             for modality, inside in self._handed_out(path):
                 modality._lent.settle(inside)
 
-    def _keep_names(self):
+    def _keep_names(self) -> None:
         super()._keep_names()
         if self._parent is None:
             for modality, _ in self._handed_out():
                 modality._lent.keep_names()
 
-    def _forget_clean(self):
+    def _forget_clean(self) -> None:
         super()._forget_clean()
         for modality, _ in self._handed_out():
             modality._lent.forget_clean()
 
-    def to_memory(self, copy=False):
+    def to_memory(self, copy: bool = False) -> MuData:
         """All of it (of a view: its part) as a `mudata.MuData` in memory."""
         self._settle()
         return to_mudata(self._core, {name: modality.to_memory() for name, modality in self.mod.items()})
 
-    def copy(self, filename=None):
+    @overload
+    def copy(self, filename: None = None) -> MuData: ...
+    @overload
+    def copy(self, filename: StrPath) -> MuDataShadow: ...
+    def copy(self, filename: StrPath | None = None) -> MuData | MuDataShadow:
         """A MuData in memory, as `to_memory`; with a `filename`, a shadow of the file that it is written to."""
         if filename is None:
             return self.to_memory()
         self._write_copy(filename)
         return MuDataShadow(filename, self._backends.array_backend, self._backends.table_backend, pose=self._pose)
 
-    def write_h5mu(self, filename=None, **options):
+    def write_h5mu(self, filename: StrPath | InFile | None = None, **options: Any) -> None:
         """`write`; with another `filename`, all of it is written there by mudata."""
         self._write_by("write_h5mu", filename, options)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return _show.mudata(self)

@@ -66,7 +66,7 @@ def reading(address: str, options: dict[str, Any], is_mudata: bool) -> Iterator[
                 _state.notify_all()
 
 
-def release(path: str | os.PathLike) -> None:
+def release(path: str | os.PathLike[str]) -> None:
     """Closes what dask's tasks in this process have open of a file; they open it again when they need it.
 
     Whatever opens a shadow for writing calls it in its own process. In workers, ``client.run(release, path)`` spares
@@ -85,7 +85,7 @@ def release(path: str | os.PathLike) -> None:
         _state.wait_for(lambda: not any(opened.readers for opened in gone), PATIENCE)
 
 
-def _may_be_same(one: str | os.PathLike, other: str | os.PathLike) -> bool:
+def _may_be_same(one: str | os.PathLike[str], other: str | os.PathLike[str]) -> bool:
     """Whether two addresses may lie in one file: one is at or below the other."""
     one, other = (os.path.join(os.path.realpath(path), "") for path in (one, other))
     return one.startswith(other) or other.startswith(one)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Literal, overload
+
 import numpy as np
+import pandas as pd
 import scipy.sparse as sp
 
 from . import _show
@@ -12,6 +16,9 @@ from ._references import is_reference, look_up
 from ._select import normalize, positions
 from ._slots import Slot
 
+if TYPE_CHECKING:
+    from anndata import AnnData
+
 
 class RawShadow:
     """The `raw` of a shadow, or a part of it.
@@ -20,15 +27,15 @@ class RawShadow:
     ``raw["X"]``, ``raw["var"]`` and ``raw["varm"]`` it is a mapping, too.
     """
 
-    is_view = False
+    is_view: bool = False
 
-    def __init__(self, shadow, part=None):
+    def __init__(self, shadow: Any, part: tuple[Any, Any] | None = None) -> None:
         self._shadow = shadow
         # Positions on both axes, of a part.
         self._part = part
 
     @property
-    def X(self):
+    def X(self) -> Any:
         """Its matrix."""
         if self._part is None:
             return self._shadow._get("raw/X")
@@ -37,59 +44,63 @@ class RawShadow:
     _X = X  # where anndata 0.12 looks for it
 
     @property
-    def var(self):
+    def var(self) -> pd.DataFrame:
         """The frame of its variables."""
         if self._part is None:
             return self._shadow._frame("raw/var")
         return self._shadow._eager_frame("raw/var").iloc[self._part[1]]
 
     @property
-    def varm(self):
+    def varm(self) -> Mapping[str, Any]:
         """Arrays and frames over its variables."""
         slot = Slot(self._shadow, "raw/varm")
         return slot if self._part is None else {name: _rows(value, self._part[1]) for name, value in slot.items()}
 
     @property
-    def var_names(self):
+    def var_names(self) -> pd.Index:
         """Names of its variables."""
         names = self._shadow._eager_frame("raw/var").index
         return names if self._part is None else names[self._part[1]]
 
     @property
-    def obs_names(self):
+    def obs_names(self) -> pd.Index:
         """Names of its observations, which are those of the shadow."""
         names = self._shadow.obs_names
         return names if self._part is None else names[self._part[0]]
 
     @property
-    def n_obs(self):
+    def n_obs(self) -> int:
         """Number of observations."""
         return self._shadow.n_obs if self._part is None else len(self.obs_names)
 
     @property
-    def n_vars(self):
+    def n_vars(self) -> int:
         """Number of its variables."""
         return len(self.var_names)
 
     @property
-    def shape(self):
+    def shape(self) -> tuple[int, int]:
         """Observations, variables."""
         return self.n_obs, self.n_vars
 
-    def __len__(self):
+    def __len__(self) -> int:
         return self.n_obs
 
-    def keys(self):
+    def keys(self) -> list[str]:
         """What there is of X, var and varm."""
         return self._shadow._core.keys("raw")
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[str]:
         return iter(self.keys())
 
-    def __contains__(self, key):
+    def __contains__(self, key: object) -> bool:
         return key in self.keys()
 
-    def __getitem__(self, index):
+    @overload
+    def __getitem__(self, index: Literal["X", "var", "varm"]) -> Any: ...
+    @overload
+    def __getitem__(self, index: Any) -> RawShadow: ...
+    def __getitem__(self, index: Any) -> Any:
         if isinstance(index, str) and index in {"X", "var", "varm"}:
             return getattr(self, index)
         if is_reference(index):
@@ -99,19 +110,19 @@ class RawShadow:
         obs, var = normalize(index, lambda: self.obs_names, lambda: self.var_names)
         return RawShadow(self._shadow, (positions(obs, self.obs_names), positions(var, self.var_names)))
 
-    def obs_vector(self, key):
+    def obs_vector(self, key: str) -> np.ndarray:
         """The values of a variable, one for each observation."""
         names = self.var_names
         if key not in names:
             raise NotFoundError(f"{key!r} is none of the variables of raw")
         return dense_line(self[:, key].X)
 
-    def var_vector(self, key):
+    def var_vector(self, key: str) -> np.ndarray:
         """The values of a column of `var`, or of an observation, one for each variable."""
         frame = self._shadow._eager_frame("raw/var") if self._part is None else self.var
         return frame[key].to_numpy() if key in frame.columns else dense_line(self[key].X)
 
-    def to_adata(self):
+    def to_adata(self) -> AnnData:
         """An AnnData in memory, with `X` and `var` of raw, and obs, obsm, obsp, uns of the shadow."""
         from anndata import AnnData
 
@@ -131,12 +142,12 @@ class RawShadow:
         frame = self._shadow._eager_frame("raw/var").iloc[rows]
         return {"X": core.read_part("raw/X", self._part), "var": frame_to_raw(frame), "varm": varm}
 
-    def _get_X(self, layer=None):
+    def _get_X(self, layer: str | None = None) -> Any:
         if layer is not None:
             raise ValueError("raw has no layers")
         return self.X
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return _show.slot(self._shadow, "raw") or "raw:"
 
 
@@ -144,6 +155,6 @@ def _rows(value, rows):
     return value.iloc[rows] if hasattr(value, "iloc") else value[rows]
 
 
-def dense_line(matrix):
+def dense_line(matrix: Any) -> np.ndarray:
     """A matrix of one row or column as a plain array."""
     return np.ravel(matrix.toarray() if sp.issparse(matrix) else matrix)

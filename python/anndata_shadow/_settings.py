@@ -1,5 +1,7 @@
 """Settings of the package, for all shadows."""
 
+from __future__ import annotations
+
 __all__ = ["settings"]
 
 
@@ -13,10 +15,10 @@ class Settings:
         accept shadows. Single shadows are told by ``AnnDataShadow(path, pose=False)``.
     """
 
-    def __init__(self):
-        self.pose = True
+    def __init__(self) -> None:
+        self.pose: bool = True
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"<anndata_shadow settings: pose={self.pose}>"
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NoReturn, Self, overload
 
 import numpy as np
 import pandas as pd
@@ -10,13 +11,18 @@ import scipy.sparse as sp
 
 from . import _core, _show
 from ._base import DataShadow, _slot
+from ._core import Receipt
 from ._errors import NotFoundError, ViewError
+from ._file import InFile, StrPath
 from ._layers import Layers
 from ._memory import raw_to_raw, to_anndata
 from ._raw import RawShadow, dense_line
 from ._references import is_in, is_reference, look_up
 from ._select import normalize, positions
 from ._values import to_user
+
+if TYPE_CHECKING:
+    from anndata import AnnData
 
 
 class AnnDataShadow(DataShadow):
@@ -67,35 +73,35 @@ class AnnDataShadow(DataShadow):
     # ---- X and raw
 
     @property
-    def X(self):
+    def X(self) -> Any:
         """The matrix, observations × variables; None if there is none. Can be set, and deleted."""
         return self._get("X") if self._has_X() else None
 
     @X.setter
-    def X(self, matrix):
+    def X(self, matrix: Any) -> None:
         if matrix is None:
             del self.X
         else:
             self._set("X", matrix)
 
     @X.deleter
-    def X(self):
+    def X(self) -> None:
         if self._has_X():
             self._remove("X")
 
-    def _has_X(self):
+    def _has_X(self) -> bool:
         return self._core.exists("X")
 
     # Where `anndata.AnnData(shadow)` looks for it, up to anndata 0.12.
     _X = X
 
     @property
-    def raw(self):
+    def raw(self) -> RawShadow | None:
         """The raw data: `X` over the same observations and variables of its own; None if there are none."""
         return RawShadow(self) if self._core.has_raw() else None
 
     @raw.setter
-    def raw(self, value):
+    def raw(self, value: Any) -> None:
         if value is None:
             del self.raw
         else:
@@ -103,13 +109,13 @@ class AnnDataShadow(DataShadow):
             self._lent.forget("raw")
 
     @raw.deleter
-    def raw(self):
+    def raw(self) -> None:
         if self._core.has_raw():
             self._remove("raw")
 
     # ---- vectors and matrices
 
-    def obs_vector(self, key, layer=None):
+    def obs_vector(self, key: str, layer: str | None = None) -> Any:
         """A value for each observation: a column of obs, or the values of a variable in X or in a layer.
 
         Parameters
@@ -121,7 +127,7 @@ class AnnDataShadow(DataShadow):
         """
         return self._vector("obs", "var", key, layer)
 
-    def var_vector(self, key, layer=None):
+    def var_vector(self, key: str, layer: str | None = None) -> Any:
         """A value for each variable: a column of var, or the values of an observation in X or in a layer.
 
         Parameters
@@ -158,7 +164,7 @@ class AnnDataShadow(DataShadow):
         held = self._lent.get(path)
         return held if isinstance(held, np.ndarray) or sp.issparse(held) else None
 
-    def _get_X(self, use_raw=False, layer=None):
+    def _get_X(self, use_raw: bool = False, layer: str | None = None) -> Any:
         if use_raw and layer is not None:
             raise ValueError("values come either from a layer or from raw")
         if layer is not None:
@@ -169,7 +175,7 @@ class AnnDataShadow(DataShadow):
             return self.raw.X
         return self.X
 
-    def to_df(self, layer=None):
+    def to_df(self, layer: str | None = None) -> pd.DataFrame:
         """X, or a layer, as a DataFrame with the names of observations and variables. Sparse matrices become dense."""
         if layer is None and not self._has_X():
             raise ValueError("there is no X")
@@ -181,7 +187,7 @@ class AnnDataShadow(DataShadow):
         dense = matrix.toarray() if sp.issparse(matrix) else matrix
         return pd.DataFrame(dense, index=self.obs_names, columns=self.var_names)
 
-    def chunked_X(self, chunk_size=6000):
+    def chunked_X(self, chunk_size: int | None = 6000) -> Iterator[tuple[Any, int, int]]:
         """Blocks of rows of X, as ``(block, start, stop)``; the next is read while one is used.
 
         Parameters
@@ -193,7 +199,7 @@ class AnnDataShadow(DataShadow):
         for start, stop, raw in self._core.row_blocks("X", rows=6000 if chunk_size is None else chunk_size):
             yield self._backends.element(raw), start, stop
 
-    def chunk_X(self, select=1000, replace=True):
+    def chunk_X(self, select: int | Sequence[int] | np.ndarray = 1000, replace: bool = True) -> Any:
         """Some rows of X, dense.
 
         Parameters
@@ -208,7 +214,9 @@ class AnnDataShadow(DataShadow):
         rows = self._read_part("X", (np.asarray(select, dtype=np.int64),))
         return rows.toarray() if sp.issparse(rows) else rows
 
-    def add_gene_index(self, memory=None, progress=None):
+    def add_gene_index(
+        self, memory: int | None = None, progress: Callable[[int, int], bool | None] | None = None
+    ) -> Receipt:
         """Writes X once more by its genes, as the layer ``X_csc``, at once. Genes are read from there from then on.
 
         Parameters
@@ -229,10 +237,10 @@ class AnnDataShadow(DataShadow):
 
     # ---- views, and copies in memory
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: Any) -> Self:
         return look_up(self, index) if is_reference(index) else self._cut(index)
 
-    def __contains__(self, reference):
+    def __contains__(self, reference: object) -> bool:
         from anndata import AnnData
 
         return is_in(self, reference, AnnData)
@@ -241,28 +249,32 @@ class AnnDataShadow(DataShadow):
         obs, var = normalize(index, lambda: self.obs_names, lambda: self.var_names)
         return positions(obs, self.obs_names), positions(var, self.var_names)
 
-    def to_memory(self, copy=False):
+    def to_memory(self, copy: bool = False) -> AnnData:
         """All of it (of a view: its part) as an `anndata.AnnData` in memory."""
         self._settle()
         return to_anndata(self._core, drop_unused=self.is_view and self._drops_unused)
 
-    def copy(self, filename=None):
+    @overload
+    def copy(self, filename: None = None) -> AnnData: ...
+    @overload
+    def copy(self, filename: StrPath) -> AnnDataShadow: ...
+    def copy(self, filename: StrPath | None = None) -> AnnData | AnnDataShadow:
         """An AnnData in memory, as `to_memory`; with a `filename`, a shadow of the file that it is written to."""
         if filename is None:
             return self.to_memory()
         self._write_copy(filename)
         return AnnDataShadow(filename, self._backends.array_backend, self._backends.table_backend, pose=self._pose)
 
-    def _mutated_copy(self, **others):
+    def _mutated_copy(self, **others: Any) -> AnnData:
         return self.to_memory()._mutated_copy(**others)
 
-    def write_h5ad(self, filename=None, **options):
+    def write_h5ad(self, filename: StrPath | InFile | None = None, **options: Any) -> None:
         """`write`; with another `filename`, all of it is written there by anndata."""
         self._write_by("write_h5ad", filename, options)
 
     # ---- categories
 
-    def rename_categories(self, key, categories):
+    def rename_categories(self, key: str, categories: Sequence[Any]) -> None:
         """Gives the categories of a column of obs or var other names, also where results in uns are named by them.
 
         Parameters
@@ -295,11 +307,11 @@ class AnnDataShadow(DataShadow):
     # ---- what an object in a file cannot be
 
     @property
-    def T(self):
+    def T(self) -> Any:
         """Not there: nothing in a file can be turned over without writing it anew."""
         return self.transpose()
 
-    def transpose(self):
+    def transpose(self) -> NoReturn:
         """Not there: ``shadow.to_memory().T`` is."""
         raise NotImplementedError("a file cannot be transposed in place: take shadow.to_memory().T")
 
@@ -314,10 +326,10 @@ class AnnDataShadow(DataShadow):
             raise ViewError("a view has nothing of its own to write to: take view.copy(), which is in memory")
         raise NotImplementedError(_SUBSET)
 
-    def __setitem__(self, index, value):
+    def __setitem__(self, index: Any, value: Any) -> NoReturn:
         raise NotImplementedError("set X as a whole, or change shadow.X in place")
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return _show.anndata(self)
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from copy import deepcopy
+from typing import Any, Self
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from . import _show
 from ._errors import BadNameError, NotFoundError
 
 
-class Slot(MutableMapping):
+class Slot(MutableMapping[str, Any]):
     """The elements of a slot, by name. Nothing is read before it is asked for; what is set is in memory until `write`.
 
     ``slot["x"]`` reads an element and gives the same object every time: changed in place, it is changed in the shadow.
@@ -25,56 +26,56 @@ class Slot(MutableMapping):
 
     __slots__ = ("_name", "_shadow")
 
-    def __init__(self, shadow, name):
+    def __init__(self, shadow: Any, name: str) -> None:
         self._shadow = shadow
         self._name = name
 
-    def _path(self, key):
+    def _path(self, key: Any) -> str:
         if not isinstance(key, str):
             raise TypeError(f"names of elements are text, not {type(key).__name__}: {key!r}")
         return f"{self._name}/{key}"
 
-    def _names(self):
+    def _names(self) -> list[str]:
         return self._shadow._core.keys(self._name)
 
-    def _path_of_one(self, key):
+    def _path_of_one(self, key: Any) -> str:
         """The path of an element that there is."""
         path = self._path(key)
         if "/" in key and key not in self._names():
             raise NotFoundError(f"there is no {key!r} in `{self._name}`: elements of elements are reached one by one")
         return path
 
-    def _path_for_one(self, key):
+    def _path_for_one(self, key: Any) -> str:
         """The path of an element that is to be."""
         path = self._path(key)
         if "/" in key:
             raise BadNameError(f"{key!r} cannot be in `{self._name}`: `/` separates groups, set elements one by one")
         return path
 
-    def __getitem__(self, key):
+    def __getitem__(self, key: str) -> Any:
         return self._shadow._get(self._path_of_one(key))
 
-    def __setitem__(self, key, value):
+    def __setitem__(self, key: str, value: Any) -> None:
         self._shadow._set(self._path_for_one(key), value)
 
-    def __delitem__(self, key):
+    def __delitem__(self, key: str) -> None:
         self._shadow._remove(self._path_of_one(key))
 
-    def __contains__(self, key):
+    def __contains__(self, key: object) -> bool:
         return isinstance(key, str) and key in self._names()
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[str]:
         return iter(self._names())
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._names())
 
-    def clear(self):
+    def clear(self) -> None:
         """Removes all elements, without reading them."""
         for name in self._names():
             del self[name]
 
-    def rename(self, old, new):
+    def rename(self, old: str, new: str) -> None:
         """Gives an element another name; not a byte of it is read or written.
 
         Parameters
@@ -84,31 +85,31 @@ class Slot(MutableMapping):
         """
         self._shadow._rename(self._path_of_one(old), self._path_for_one(new))
 
-    def copy(self):
+    def copy(self) -> dict[str, Any]:
         """All elements in a dict."""
         return dict(self)
 
-    def __or__(self, other):
+    def __or__(self, other: Mapping[str, Any]) -> dict[str, Any]:
         return dict(self) | dict(other) if isinstance(other, Mapping) else NotImplemented
 
-    def __ror__(self, other):
+    def __ror__(self, other: Mapping[str, Any]) -> dict[str, Any]:
         return dict(other) | dict(self) if isinstance(other, Mapping) else NotImplemented
 
-    def __ior__(self, other):
+    def __ior__(self, other: Mapping[str, Any]) -> Self:
         self.update(other)
         return self
 
-    def __deepcopy__(self, memo):
+    def __deepcopy__(self, memo: dict[int, Any]) -> dict[str, Any]:
         return {name: deepcopy(value, memo) for name, value in self.items()}
 
     # By identity: comparing two slots would read all of both.
     __eq__ = object.__eq__
     __hash__ = object.__hash__
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return _show.slot(self._shadow, self._name) or f"{self._name}:"
 
-    def _replace(self, mapping):
+    def _replace(self, mapping: Mapping[Any, Any]) -> None:
         """Makes `mapping` all that is in the slot."""
         if isinstance(mapping, Slot) and mapping._shadow is self._shadow and mapping._name == self._name:
             # `shadow.uns |= …` ends so.
@@ -132,24 +133,24 @@ class Uns(Slot):
     def _is_color(self, key):
         return self._shadow.is_view and isinstance(key, str) and key.endswith("_colors")
 
-    def _names(self):
+    def _names(self) -> list[str]:
         names, own = super()._names(), self._shadow._own_colors
         return names + [name for name in own if name not in names] if own else names
 
-    def __getitem__(self, key):
+    def __getitem__(self, key: str) -> Any:
         if not self._is_color(key):
             return super().__getitem__(key)
         if key in self._shadow._own_colors:
             return self._shadow._own_colors[key]
         return self._cut_colors(key.removesuffix("_colors"), super().__getitem__(key))
 
-    def __setitem__(self, key, value):
+    def __setitem__(self, key: str, value: Any) -> None:
         if self._is_color(key):
             self._shadow._own_colors[self._path_for_one(key).removeprefix("uns/")] = value
         else:
             super().__setitem__(key, value)
 
-    def __delitem__(self, key):
+    def __delitem__(self, key: str) -> None:
         if self._is_color(key) and key in self._shadow._own_colors:
             del self._shadow._own_colors[key]
         else:
@@ -180,14 +181,14 @@ class Maps(Slot):
 
     __slots__ = ()
 
-    def _names(self):
+    def _names(self) -> list[str]:
         stored = self._stored()
         return stored + [name for name in self._shadow._core.modalities if name not in stored]
 
-    def _stored(self):
+    def _stored(self) -> list[str]:
         return super()._names()
 
-    def __getitem__(self, key):
+    def __getitem__(self, key: str) -> Any:
         if key in self._stored() or key not in self._names():
             return super().__getitem__(key)
         self._shadow._settle()
@@ -197,7 +198,7 @@ class Maps(Slot):
         found.flags.writeable = False
         return found
 
-    def clear(self):
+    def clear(self) -> None:
         """Removes all that are in the file or set."""
         for name in self._stored():
             del self[name]

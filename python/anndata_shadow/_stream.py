@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 if TYPE_CHECKING:
+    from ._core import Receipt
     from ._lazy_array import LazyArray
 
 __all__ = ["Batch", "Block", "Minibatches", "add_gene_index", "row_blocks", "stats"]
@@ -99,8 +100,8 @@ class Minibatches:
     def __repr__(self) -> str:
         return f"<Minibatches of {self.size} rows of {self.handle!r}: {len(self)}>"
 
-    @property
-    def __class__(self) -> type:
+    @property  # type: ignore[misc]  # that of `object` can be set, too
+    def __class__(self) -> type[Any]:
         # Torch asks of which class a data set is, and torch need not be there.
         data = sys.modules.get("torch.utils.data")
         return Minibatches if data is None else data.IterableDataset
@@ -181,7 +182,7 @@ def _frame(found: dict[str, Any], names: pd.Index) -> pd.DataFrame:
 
 def add_gene_index(
     shadow: Any, memory: int | None = None, progress: Callable[[int, int], bool | None] | None = None
-) -> Any:
+) -> Receipt:
     """Writes X once more by its genes, as the layer ``X_csc``, which views of a few genes are read from, then.
 
     It is written at once, beside what is pending; the shadow must be open for writing.
