@@ -18,7 +18,7 @@ PROGRAM = Path(__file__).with_name("typed_program.py")
 STAND_INS = {
     "anndata": "class AnnData: ...\n",
     "mudata": "class MuData: ...\n",
-    "pandas": "from typing import Any\nclass Index: ...\nclass DataFrame: ...\ndef __getattr__(name: str) -> Any: ...\n",
+    "pandas": "class Index: ...\nclass DataFrame: ...\ndef __getattr__(name: str) -> object: ...\n",
 }
 
 CONFIG = """
