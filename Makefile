@@ -26,8 +26,8 @@ test:
 	cargo test --workspace --bins --lib --tests -- --show-output
 	cargo test --workspace --doc
 	tools/python_setup.sh
-	target/python/bin/python -B -m pytest -q -n 2 -p no:cacheprovider python/tests
-	target/python-before/bin/python -B -m pytest -q -n 2 -p no:cacheprovider python/tests
+	target/python/bin/python -B -m pytest -q -n 2 --disable-warnings -p no:cacheprovider python/tests
+	target/python-before/bin/python -B -m pytest -q -n 2 --disable-warnings -p no:cacheprovider python/tests
 
 # The Python package, in an environment of its own: target/python/bin/python.
 python: setup

@@ -6,8 +6,9 @@
 `AnnDataShadow` and `MuDataShadow` look like the objects of anndata and mudata, and read what is asked for when it is
 asked for. What is set stays in memory until ``write()``, which makes exactly these changes in the file, all or none.
 
-`verify` looks for what is wrong with a file; `settings` are for all shadows; all exceptions are a `ShadowError` as
-well as the standard one that Python code expects.
+`verify` looks for what is wrong with a file; `settings` are for all shadows; `release` closes what dask has opened.
+What a file or a selection is refused for is a `ShadowError` as well as the standard exception that Python code
+expects; a value that no AnnData can hold is a plain TypeError or ValueError.
 """
 
 from importlib.metadata import PackageNotFoundError, version

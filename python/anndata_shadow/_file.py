@@ -6,6 +6,13 @@ import os
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+from ._errors import BusyError
+
+try:
+    import fcntl
+except ImportError:  # not on Windows
+    fcntl = None
+
 FORMATS = {"h5": "hdf5", "hdf5": "hdf5", "h5ad": "hdf5", "h5mu": "hdf5", "zarr": "zarr"}
 
 
@@ -131,6 +138,32 @@ def _tell(where):
 def _inside(path, name):
     name = str(name).strip("/")
     return os.path.join(os.fsdecode(path), name) if name else os.fsdecode(path)
+
+
+def check_free(where):
+    """Refuses to write over a file that somebody has open. HDF5 would empty it, and then look for locks.
+
+    Raises
+    ------
+    BusyError
+        If another shadow or another program holds a lock on it.
+    """
+    try:
+        path = _tell(where)
+    except (TypeError, NotImplementedError):
+        return
+    if fcntl is None or not os.path.isfile(path):
+        return
+    with open(path, "rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise BusyError(
+                f"{path} is open, here or in another program, and cannot be written over: close it there first"
+            ) from None
+        except OSError:
+            # A file system without locks.
+            return
 
 
 def check_format(wanted, found):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -10,7 +11,7 @@ import pandas as pd
 
 from . import _core
 from ._core import Change, Receipt, Report
-from ._file import InFile, Mode, ShadowFile, StrPath, check_mode, locate
+from ._file import InFile, Mode, ShadowFile, StrPath, check_free, check_mode, locate
 
 
 class Linked:
@@ -58,6 +59,9 @@ class Linked:
     def reopen(self, mode: Mode = "r") -> Self:
         """Opens the file in another mode, under this very object: what was read and set, and all views, are kept.
 
+        If others have changed the file meanwhile, but not its shape, changes that are pending go by position, as views
+        do, to the rows that it has now; there is a warning then.
+
         Parameters
         ----------
         mode : {"r", "r+"}
@@ -79,6 +83,12 @@ class Linked:
             # Others have changed the file.
             self._try_to_settle()
             self._forget_clean()
+            if pending := len(self._core.changes()):
+                warnings.warn(
+                    f"{self.filename} was changed by others: {_counted(pending)} kept, for the rows that it has now, by "
+                    "position; discard() takes back what does not belong there",
+                    stacklevel=2,
+                )
         return self
 
     def close(self) -> Self:
@@ -107,8 +117,13 @@ class Linked:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *exc: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *exc: object) -> None:
         self.close()
+        if kind is None and not self.is_view and (pending := len(self._core.changes())):
+            warnings.warn(
+                f"{self.filename} was closed, and {_counted(pending)} not written: write() belongs into the with block",
+                stacklevel=2,
+            )
 
     # ---- writing
 
@@ -205,6 +220,7 @@ class Linked:
         if where is None or self._is_own(where):
             self.write(**options)
         else:
+            check_free(where)
             getattr(self.to_memory(), method)(where, **options)
 
     def _write_to(self, filename, **options):
@@ -294,6 +310,10 @@ class Linked:
     def io_stats(self) -> dict[str, int]:
         """What was read and written so far: documents, chunks, bytes."""
         return self._core.io_stats()
+
+
+def _counted(changes):
+    return "1 pending change is" if changes == 1 else f"{changes} pending changes are"
 
 
 def same_file(one: StrPath, other: StrPath) -> bool:

@@ -1,6 +1,8 @@
 """Which file a shadow is of, wherever the program goes, and that nothing writes over it."""
 
 import copy
+import shutil
+import warnings
 
 import anndata as ad
 import h5py
@@ -10,7 +12,7 @@ import zarr
 from conftest import DATA, copy_of
 from same import read, same_anndata
 
-from anndata_shadow import AnnDataShadow, MuDataShadow
+from anndata_shadow import AnnDataShadow, BusyError, MuDataShadow
 
 # ---- paths
 
@@ -198,3 +200,48 @@ def test_a_frame_that_is_taken_back_has_the_new_names(store):
     assert list(shadow.obsm["df"].index) == names and shadow.obsm["df"].iloc[0, 0] != -5
     shadow.write().close()
     assert list(read(store).obsm["df"].index) == names
+
+
+@pytest.fixture
+def h5ad(tmp_path):
+    return copy_of(DATA / "pbmc68k_reduced.h5ad", tmp_path)
+
+
+def test_nothing_writes_over_a_file_that_is_open(tmp_path, h5ad):
+    other = tmp_path / "other.h5ad"
+    shutil.copy(h5ad, other)
+    before = other.read_bytes()
+    with AnnDataShadow(other) as reader, AnnDataShadow(h5ad) as shadow:
+        for write in (shadow.write_h5ad, shadow.write, shadow.copy, shadow[:3].write_h5ad):
+            with pytest.raises(BusyError, match="other.h5ad is open"):
+                write(other)
+        assert other.read_bytes() == before and reader.n_obs == 700
+    with AnnDataShadow(h5ad) as shadow:
+        shadow[:3].write_h5ad(other)
+    assert ad.read_h5ad(other).n_obs == 3
+
+
+def test_a_file_that_others_changed_meanwhile_is_warned_of(h5ad):
+    shadow = AnnDataShadow(h5ad)
+    shadow.close()
+    ad.read_h5ad(h5ad)[::-1].copy().write_h5ad(h5ad)
+    shadow.reopen()
+    shadow.obs["kept"] = 1.0
+    shadow.close()
+    ad.read_h5ad(h5ad)[::-1].copy().write_h5ad(h5ad)
+    with pytest.warns(UserWarning, match="changed by others: 1 pending change is kept, .* by position"):
+        shadow.reopen("r+")
+    shadow.discard().close()
+
+
+def test_what_a_with_block_leaves_pending_is_warned_of(h5ad):
+    with pytest.warns(UserWarning, match="closed, and 2 pending changes are not written"):
+        with AnnDataShadow(h5ad, mode="r+") as shadow:
+            shadow.uns["a"] = 1
+            shadow.obsm["X_pca"][0] = 0
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with shadow.reopen("r+") as same:
+            same.write()
+        with pytest.raises(ZeroDivisionError), AnnDataShadow(h5ad) as other:
+            other.uns["b"] = 1 / 0 or other.uns
