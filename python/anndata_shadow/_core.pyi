@@ -29,22 +29,56 @@ from numpy.typing import NDArray
 
 from ._errors import (
     BackendError as BackendError,
+)
+from ._errors import (
     BadNameError as BadNameError,
+)
+from ._errors import (
     BusyError as BusyError,
+)
+from ._errors import (
     CancelledError as CancelledError,
+)
+from ._errors import (
     ClosedError as ClosedError,
+)
+from ._errors import (
     DamagedError as DamagedError,
+)
+from ._errors import (
     ExistsError as ExistsError,
+)
+from ._errors import (
     NotAnnDataError as NotAnnDataError,
+)
+from ._errors import (
     NotFoundError as NotFoundError,
+)
+from ._errors import (
     NotSupportedError as NotSupportedError,
+)
+from ._errors import (
     ReadOnlyError as ReadOnlyError,
+)
+from ._errors import (
     SelectionError as SelectionError,
+)
+from ._errors import (
     ShadowError as ShadowError,
+)
+from ._errors import (
     ShapeError as ShapeError,
+)
+from ._errors import (
     StoreChangedError as StoreChangedError,
+)
+from ._errors import (
     UnknownNameError as UnknownNameError,
+)
+from ._errors import (
     ViewError as ViewError,
+)
+from ._errors import (
     WrongTypeError as WrongTypeError,
 )
 
