@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import pickle
 import sys
 from collections.abc import Callable, Mapping
@@ -11,6 +12,7 @@ import pandas as pd
 
 from . import _backends, _show
 from ._columns import drop_unused
+from ._errors import BusyError
 from ._file import InFile, Mode, StrPath, check_format, check_mode, locate
 from ._fingerprint import is_watched
 from ._frame import ShadowFrame
@@ -80,13 +82,27 @@ class DataShadow(Framed, Linked):
         address = locate(path)
         if check_mode(mode) == "r+":
             release(address)
-        core = self._opens(address, mode, **options)
+        try:
+            core = self._opens(address, mode, **options)
+        except BusyError:
+            # A shadow that nobody has any longer may be held by a circle of references.
+            gc.collect()
+            core = self._open_after_all(address, mode, options)
         try:
             check_format(format, core.format)
         except Exception:
             core.close()
             raise
         self._start(core, address, options, backends, lazy, pose)
+
+    def _open_after_all(self, address, mode, options):
+        try:
+            return self._opens(address, mode, **options)
+        except BusyError as error:
+            if "this process" not in str(error):
+                raise
+            older = "here that is an older shadow, or a view, a frame or a modality of one"
+            raise BusyError(f"{error} ({older}; of a notebook's cell that is run again, the one before)") from None
 
     def _start(self, core, address, options, backends, lazy, pose, parent=None, owner=None):
         self._core = core

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from same import read_mudata, same, same_anndata
 
-from anndata_shadow import AnnDataShadow, MuDataShadow
+from anndata_shadow import AnnDataShadow, BusyError, MuDataShadow
 
 
 @pytest.fixture(autouse=True)
@@ -165,3 +165,13 @@ def test_strings_become_categoricals_everywhere(mu):
     shadow["rna"].obs["text"] = "same"
     shadow.strings_to_categoricals()
     assert shadow["rna"].obs["text"].dtype == "category"
+
+
+def test_what_nobody_has_any_longer_is_in_nobodys_way(mu):
+    shadow = MuDataShadow(mu, mode="r+")
+    shadow["rna"].obs_names  # noqa: B018 (a modality and its MuData hold each other)
+    if mu.suffix == ".h5mu":
+        with pytest.raises(BusyError, match="this process has it open.* an older shadow"):
+            MuDataShadow(mu, mode="r+")
+    del shadow
+    MuDataShadow(mu, mode="r+").close()
