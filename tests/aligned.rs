@@ -4,6 +4,7 @@
 mod stores;
 
 use anndata_shadow::ndarray::Array2;
+use anndata_shadow::polars::prelude::{NamedFrom, Series};
 use anndata_shadow::{AnnDataShadow, Array, Element, Error, Table, WriteOptions};
 use stores::{CELLS, Copy};
 
@@ -76,6 +77,64 @@ fn a_frame_that_is_taken_back_keeps_the_new_names() {
     }
 }
 
+/// What hides `obsm/df`.
+type Step<'a> = &'a dyn Fn(&AnnDataShadow);
+
+#[test]
+fn a_frame_that_was_gone_comes_back_with_the_new_names() {
+    let array = || Array2::<f32>::zeros((N, 1));
+    let ways: [(Step<'_>, &str); 5] = [
+        (&|s| s.obsm().remove("df").unwrap(), "obsm/df"),
+        (&|s| s.obsm().insert("df", array()).unwrap(), "obsm/df"),
+        (&|s| s.obsm().replace(Vec::new()).unwrap(), "obsm"),
+        (&|s| s.obsm().rename("df", "other").unwrap(), "obsm"),
+        (
+            &|s| {
+                let new = s.obs_names().unwrap();
+                s.discard().unwrap();
+                s.obsm().remove("df").unwrap();
+                s.obs().set_names(new).unwrap();
+            },
+            "obsm/df",
+        ),
+    ];
+    for name in CELLS {
+        for (n, (hide, path)) in ways.iter().enumerate() {
+            let (copy, shadow, [_, new]) = renamed(name);
+            hide(&shadow);
+            shadow.discard_at(path).unwrap();
+            assert_eq!(index(&shadow), new, "{name}, way {n}");
+            shadow.write(WriteOptions::default()).unwrap();
+            shadow.close().unwrap();
+            assert_eq!(index(&copy.open()), new, "{name}, way {n}");
+        }
+    }
+}
+
+#[test]
+fn a_frame_that_was_gone_cannot_come_back_to_a_closed_shadow() {
+    let (_copy, shadow, [_, new]) = renamed(CELLS[0]);
+    shadow.obsm().remove("df").unwrap();
+    shadow.obsm().insert("new", Array2::<f32>::zeros((N, 1))).unwrap();
+    shadow.close().unwrap();
+    assert!(matches!(shadow.discard_at("obsm/df"), Err(Error::Closed { .. })));
+    shadow.discard_at("obsm/new").unwrap();
+    shadow.reopen(anndata_shadow::Mode::Read).unwrap();
+    shadow.discard_at("obsm/df").unwrap();
+    assert_eq!(index(&shadow), new);
+}
+
+#[test]
+fn taking_back_a_column_needs_no_file() {
+    let (_copy, shadow, [_, new]) = renamed(CELLS[0]);
+    let before = shadow.changes();
+    shadow.obs().insert(Series::new("bad".into(), vec![1_i64; N])).unwrap();
+    shadow.close().unwrap();
+    shadow.discard_at("obs/bad").unwrap();
+    assert_eq!(shadow.changes(), before);
+    assert_eq!(index(&shadow), new);
+}
+
 #[test]
 fn a_closed_shadow_says_what_it_cannot_know() {
     let (_copy, shadow, [_, new]) = renamed(CELLS[0]);
@@ -101,5 +160,19 @@ fn a_slot_is_replaced_as_a_whole_or_not_at_all() {
         assert_eq!(shadow.obsm().keys().unwrap(), ["X_pca", "new"]);
         shadow.obsm().replace(Vec::new()).unwrap();
         assert!(shadow.obsm().keys().unwrap().is_empty());
+    }
+}
+
+#[test]
+fn a_closed_shadow_replaces_nothing_of_a_slot_that_it_cannot_remove() {
+    for name in CELLS {
+        let copy = Copy::of(name);
+        let shadow = copy.open();
+        shadow.obsm().element("X_pca").unwrap();
+        shadow.close().unwrap();
+        let new = || vec![("z".to_owned(), Array2::<f32>::zeros((N, 1)).into())];
+        assert!(matches!(shadow.obsm().replace(new()), Err(Error::Closed { .. })));
+        assert!(shadow.changes().is_empty(), "{name}: {:?}", shadow.changes());
+        assert_eq!(shadow.obsm().keys().unwrap(), ["X_pca"]);
     }
 }

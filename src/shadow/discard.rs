@@ -12,6 +12,7 @@ use crate::codec;
 use crate::error::{Error, Result};
 use crate::overlay::Lookup;
 use crate::path::ElemPath;
+use crate::store::ReadStore;
 use crate::value::{Element, Table};
 
 /// Frames whose rows are the axes, and the slots with frames over the same rows.
@@ -29,7 +30,8 @@ impl AnnDataShadow {
         }
         let aligned = self.aligned_frames(at)?;
         self.root.discard(at)?;
-        aligned.into_iter().try_for_each(|(axis, frame)| self.align(axis, &frame))
+        let back = self.back_from_file(at)?;
+        aligned.into_iter().chain(back).try_for_each(|(axis, frame)| self.align(axis, &frame))
     }
 
     /// Of the global part of a MuData: the modality that `at` lies in.
@@ -46,13 +48,22 @@ impl AnnDataShadow {
         let mut found = Vec::new();
         for (axis, frame, slot) in FOLLOWED {
             let (frame, slot_at) = (self.root.at(frame.name)?, self.root.at(slot.name)?);
-            let touched = [&frame, &slot_at].iter().any(|one| at.starts_with(one) || one.starts_with(at));
+            let in_slot = at.starts_with(&slot_at) || slot_at.starts_with(at);
+            let touched = in_slot || frame.starts_with(at) || at.starts_with(&frame);
             if *at == self.root.base
                 || !touched
                 || !self.root.is_pending(&slot_at)
                 || !self.names_are_pending(&frame)?
             {
                 continue;
+            }
+            // A column takes no names along.
+            if !in_slot && !frame.starts_with(at) && *at != frame.join(&self.root.frame(&frame)?.index)? {
+                continue;
+            }
+            if in_slot && self.hides_stored(&slot_at, at) {
+                // Which names that has is in the file.
+                self.root.core.mode().ok_or_else(|| self.root.core.closed(at))?;
             }
             let names = self.root.axis_names(axis)?;
             for name in self.slot(slot).keys()? {
@@ -62,6 +73,34 @@ impl AnnDataShadow {
                 {
                     // Its old names are in the file.
                     self.root.core.mode().ok_or_else(|| self.root.core.closed(&member.at))?;
+                    found.push((axis, member));
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// Whether what is pending at `at` and below it in a slot stands in place of something that the file may have.
+    fn hides_stored(&self, slot: &ElemPath, at: &ElemPath) -> bool {
+        let state = self.root.core.state();
+        let mut entries = state.overlay.delta.entries().into_iter();
+        entries.any(|(path, e)| path.starts_with(slot) && path.starts_with(at) && (e.old.is_some() || !e.sure))
+    }
+
+    /// Frames in obsm and varm at `at` and below it that are as in the file, with the names that an axis has there, while it
+    /// has others that are pending.
+    fn back_from_file(&self, at: &ElemPath) -> Result<Vec<(Axis, Member)>> {
+        let mut found = Vec::new();
+        for (axis, frame, slot) in FOLLOWED {
+            let (frame, slot_at) = (self.root.at(frame.name)?, self.root.at(slot.name)?);
+            if !(at.starts_with(&slot_at) || slot_at.starts_with(at)) || !self.names_are_pending(&frame)? {
+                continue;
+            }
+            let Some(names) = self.stored_names(&frame)? else { continue };
+            for name in self.slot(slot).keys()? {
+                let member = self.slot(slot).member(&name)?;
+                let is_back = member.at.starts_with(at) && !self.root.is_pending(&member.at);
+                if is_back && self.stored_names(&member.at)?.as_ref() == Some(&names) {
                     found.push((axis, member));
                 }
             }
@@ -100,15 +139,26 @@ impl AnnDataShadow {
 
     /// The frame that the file has at `at`.
     fn stored_table(&self, at: &ElemPath) -> Result<Option<Table>> {
-        let home = self.root.core.state().overlay.delta.home(at);
-        let (Some(home), Some(store)) = (home, self.root.core.store()) else { return Ok(None) };
-        if codec::describe(&*store, &home)?.is_none_or(|info| info.kind != codec::Kind::Table) {
-            return Ok(None);
-        }
+        let Some((store, home)) = self.stored_frame(at)? else { return Ok(None) };
         Ok(match codec::decode(&*store, &home, &[])? {
             Element::Table(table) => Some(table),
             _ => None,
         })
+    }
+
+    /// The names of the rows of the frame that the file has at `at`.
+    fn stored_names(&self, at: &ElemPath) -> Result<Option<Vec<Option<String>>>> {
+        let Some((store, home)) = self.stored_frame(at)? else { return Ok(None) };
+        let index = codec::frame_meta(&*store, &home)?.index;
+        Ok(codec::decode(&*store, &home.join(&index)?, &[])?.texts())
+    }
+
+    /// Where the file has the frame at `at`, if it has one.
+    fn stored_frame(&self, at: &ElemPath) -> Result<Option<(Arc<dyn ReadStore>, ElemPath)>> {
+        let home = self.root.core.state().overlay.delta.home(at);
+        let (Some(home), Some(store)) = (home, self.root.core.store()) else { return Ok(None) };
+        let is_frame = codec::describe(&*store, &home)?.is_some_and(|info| info.kind == codec::Kind::Table);
+        Ok(is_frame.then_some((store, home)))
     }
 }
 

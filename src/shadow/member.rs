@@ -232,7 +232,7 @@ impl Member {
     ///
     /// # Errors
     /// [`Error::NotFound`] if nothing is pending here; [`Error::View`]; [`Error::Unsupported`] for what hangs together with
-    /// changes of modalities.
+    /// changes of modalities; [`Error::Closed`] where the names that a frame in obsm or varm is to have hang on the file.
     pub fn discard(&self) -> Result<()> {
         self.shadow.refuse_view(&self.at, "discarding changes")?;
         self.shadow.take_back(&self.at)
@@ -366,16 +366,19 @@ impl Slot {
     pub fn replace(&self, elements: Vec<(String, Element)>) -> Result<()> {
         let root = &self.shadow.root;
         let shape = root.shape();
+        self.shadow.refuse_view(&self.at()?, "replacing elements")?;
         let stays = |old: &String| elements.iter().any(|(name, _)| name == old);
-        let old: Vec<String> = self.keys()?.into_iter().filter(|name| !stays(name)).collect();
+        let mut gone = Vec::new();
+        for name in self.keys()?.into_iter().filter(|name| !stays(name)) {
+            gone.push(self.member(&name)?.at);
+        }
         let mut new = Vec::new();
         for (name, value) in elements {
             let member = self.member(&name)?;
             member.check(&value)?;
             new.push((member.at, value, false));
         }
-        root.set_all(new, shape)?;
-        old.iter().try_for_each(|name| self.remove(name))
+        root.replace_all(new, &gone, shape)
     }
 
     /// Removes the element `name`.

@@ -409,6 +409,16 @@ impl Root {
 
     /// As [`set`](Self::set), several elements, all or none.
     pub(crate) fn set_all(&self, elements: Vec<(ElemPath, Element, bool)>, shape: [usize; 2]) -> Result<()> {
+        self.replace_all(elements, &[], shape)
+    }
+
+    /// As [`set_all`](Self::set_all), and what is at `gone` is [removed](Self::remove) with that, all or nothing.
+    pub(crate) fn replace_all(
+        &self,
+        elements: Vec<(ElemPath, Element, bool)>,
+        gone: &[ElemPath],
+        shape: [usize; 2],
+    ) -> Result<()> {
         let elements: Vec<(ElemPath, Arc<Element>, bool)> =
             elements.into_iter().map(|(at, value, column)| (at, Arc::new(value), column)).collect();
         loop {
@@ -419,26 +429,56 @@ impl Root {
                 olds.push(self.stored(at)?);
                 self.check_holds(at, *column)?;
             }
-            let mut state = self.core.state_mut();
-            if state.generation != generation {
-                // Others have changed something meanwhile: what was found belongs to that.
-                continue;
+            let mut lost = Vec::new();
+            for at in gone {
+                lost.push(self.to_remove(at, false)?);
             }
-            let now = state.shapes.get(&self.base).map(|known| known.now);
-            for (at, _, column) in &elements {
-                self.check_free(&state, at)?;
-                self.check_takes_in(&state, at, *column)?;
-                if now != Some(shape) {
-                    let expected = format!("an object of {:?}", now.unwrap_or_default());
-                    return Err(Error::Shape { at: self.place(at), expected, got: format!("one for {shape:?}") });
+            let change = |state: &mut State| {
+                if state.generation != generation {
+                    // Others have changed something meanwhile: what was found belongs to that.
+                    return Ok(false);
                 }
+                let now = state.shapes.get(&self.base).map(|known| known.now);
+                for (at, _, column) in &elements {
+                    self.check_free(state, at)?;
+                    self.check_takes_in(state, at, *column)?;
+                    if now != Some(shape) {
+                        let expected = format!("an object of {:?}", now.unwrap_or_default());
+                        return Err(Error::Shape { at: self.place(at), expected, got: format!("one for {shape:?}") });
+                    }
+                }
+                gone.iter().try_for_each(|at| self.check_free(state, at))?;
+                for ((at, value, _), old) in elements.iter().zip(olds) {
+                    state.overlay.edit(at, |delta| delta.set(at, value.clone(), sure.then_some(old)));
+                }
+                for (at, old) in gone.iter().zip(lost) {
+                    state.overlay.edit(at, |delta| delta.remove(at, old));
+                }
+                Ok(true)
+            };
+            let done = if gone.is_empty() {
+                let mut state = self.core.state_mut();
+                let done = change(&mut state)?;
+                state.generation += u64::from(done);
+                done
+            } else {
+                // What goes waits for a write under way.
+                self.core.edit(change)?
+            };
+            if done {
+                return Ok(());
             }
-            for ((at, value, _), old) in elements.iter().zip(olds) {
-                state.overlay.edit(at, |delta| delta.set(at, value.clone(), sure.then_some(old)));
-            }
-            state.generation += 1;
-            return Ok(());
         }
+    }
+
+    /// Checks that what is at `at` can be removed, and gives what the file has there.
+    fn to_remove(&self, at: &ElemPath, column: bool) -> Result<Option<Was>> {
+        let old = match self.core.mode() {
+            None if !self.is_pending(at) => return Err(self.core.closed(at)),
+            _ => self.stored(at)?,
+        };
+        self.check_holds(at, column)?;
+        Ok(old)
     }
 
     /// Refuses a place inside something that is pending and takes in no such thing.
@@ -462,11 +502,7 @@ impl Root {
     pub(crate) fn remove(&self, at: &ElemPath, column: bool) -> Result<()> {
         loop {
             let generation = self.core.generation();
-            let old = match self.core.mode() {
-                None if !self.is_pending(at) => return Err(self.core.closed(at)),
-                _ => self.stored(at)?,
-            };
-            self.check_holds(at, column)?;
+            let old = self.to_remove(at, column)?;
             let done = self.core.edit(|state| {
                 if state.generation != generation {
                     return Ok(None);
