@@ -11,6 +11,7 @@
 use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering::SeqCst};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -44,14 +45,14 @@ pub fn outside<T>(call: impl FnOnce() -> T) -> T {
 
 /// Lets others fork, if somebody wants to. To be called by work where it holds nothing that other work may be waiting for.
 pub fn give_way() {
-    if DEPTH.get() == 0 || !GATE.is_up(ASKED) {
+    if DEPTH.get() == 0 || PILED.get() || !GATE.is_up(ASKED) {
         return;
     }
     outside(|| {
         while GATE.is_up(ASKED | FORKING) {
             // What is waited for may need this very thread.
             if rayon::yield_now() != Some(Yield::Executed) {
-                std::thread::sleep(WAIT);
+                thread::sleep(WAIT);
             }
         }
     });
@@ -59,9 +60,10 @@ pub fn give_way() {
 
 fn on_own_threads<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     // Of this thread; what a thread of the pool is in, besides, is not this work's.
-    let depth = DEPTH.get() + 1;
+    let (here, depth) = (thread::current().id(), DEPTH.get() + 1);
     let work = || {
-        let _deeper = Deeper(DEPTH.replace(depth));
+        let piled = PILED.get() || (DEPTH.get() > 0 && thread::current().id() != here);
+        let _deeper = Deeper(DEPTH.replace(depth), PILED.replace(piled));
         work()
     };
     match forks() {
@@ -79,14 +81,18 @@ fn on_own_threads<T: Send>(work: impl FnOnce() -> T + Send) -> T {
 thread_local! {
     /// How many pieces of work this thread is doing, one within the other.
     static DEPTH: Cell<usize> = const { Cell::new(0) };
+    /// Whether it does so on top of other work that a thread of a pool had begun: that is done only after this, so that this cannot
+    /// give way to who waits for all.
+    static PILED: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Sets it as it was before.
-struct Deeper(usize);
+struct Deeper(usize, bool);
 
 impl Drop for Deeper {
     fn drop(&mut self) {
         DEPTH.set(self.0);
+        PILED.set(self.1);
     }
 }
 
@@ -170,7 +176,7 @@ impl Gate {
 
     fn add(&self, how_many: usize, closed: usize) {
         while self.0.fetch_update(SeqCst, SeqCst, |now| (now & closed == 0).then(|| now + how_many)).is_err() {
-            std::thread::sleep(WAIT);
+            thread::sleep(WAIT);
         }
     }
 
@@ -189,7 +195,7 @@ impl Gate {
             if started.elapsed() >= patience {
                 return false;
             }
-            std::thread::sleep(WAIT);
+            thread::sleep(WAIT);
         }
     }
 
@@ -240,7 +246,7 @@ mod tests {
         loop {
             match what() {
                 Some(found) => return found,
-                None => std::thread::sleep(WAIT),
+                None => thread::sleep(WAIT),
             }
         }
     }
@@ -249,7 +255,7 @@ mod tests {
     fn a_fork_waits_for_work_and_work_for_a_fork() {
         let gate = Gate(AtomicUsize::new(0));
         let (said, heard) = channel();
-        std::thread::scope(|scope| {
+        thread::scope(|scope| {
             let first = gate.enter(ASKED | FORKING);
             scope.spawn(|| {
                 assert!(gate.close(Duration::MAX));
@@ -279,7 +285,7 @@ mod tests {
     fn what_work_calls_may_fork() {
         let gate = Gate(AtomicUsize::new(0));
         let (_one, _two) = (gate.enter(FORKING), gate.enter(FORKING));
-        let _deeper = Deeper(DEPTH.replace(2));
+        let _deeper = Deeper(DEPTH.replace(2), false);
         {
             let _left = Left::new(&gate);
             assert_eq!(DEPTH.get(), 0, "what is called waits for forks as anybody does");
@@ -296,7 +302,7 @@ mod tests {
     fn long_work_gives_way() {
         static FORKED: AtomicU32 = AtomicU32::new(0);
         let (said, heard) = channel();
-        std::thread::scope(|scope| {
+        thread::scope(|scope| {
             scope.spawn(move || {
                 during(|| {
                     let _ = said.send(());
@@ -324,13 +330,13 @@ mod tests {
 
     #[test]
     fn a_thread_alone_is_a_pool_of_its_own() {
-        let found = std::thread::spawn(|| {
+        let found = thread::spawn(|| {
             let twice = [(); 2].map(|()| {
                 be_own_pool();
-                let ids = rayon::join(|| std::thread::current().id(), || std::thread::current().id());
+                let ids = rayon::join(|| thread::current().id(), || thread::current().id());
                 (rayon::current_num_threads(), ids)
             });
-            let here = std::thread::current().id();
+            let here = thread::current().id();
             twice.into_iter().all(|found| found == (1, (here, here)))
         });
         assert!(found.join().unwrap());
@@ -340,7 +346,7 @@ mod tests {
     fn two_forks_take_turns() {
         let gate = Gate(AtomicUsize::new(0));
         assert!(gate.close(Duration::MAX));
-        std::thread::scope(|scope| {
+        thread::scope(|scope| {
             let second = scope.spawn(|| gate.close(Duration::MAX));
             soon(|| (gate.0.load(SeqCst) & ASKED != 0).then_some(()));
             assert!(!second.is_finished());

@@ -315,6 +315,9 @@ class DataShadow(Framed, Linked):
     def _forget_clean(self) -> None:
         if self._owner is not None and self._parent is None:
             return self._owner._forget_clean()
+        if self._parent is not None:
+            # What a view has handed out goes by generations.
+            return self._parent._forget_clean()
         self._lent.forget_clean()
 
     # ---- views

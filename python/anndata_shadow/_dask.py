@@ -9,7 +9,6 @@ written over meanwhile is an error.
 from __future__ import annotations
 
 import os
-import threading
 import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -127,8 +126,7 @@ class _Source:
     def _take(self, key: Any) -> Any:
         shadow = self._shadow
         if shadow is not None:
-            with _settling:
-                shadow._settle(self.path)
+            shadow._settle(self.path)
             self._check_written(shadow._core)
             if shadow._core.mode is not None:
                 return take(shadow._core, self.path, key, _values.to_user)
@@ -184,15 +182,3 @@ def _sizes_and_times(paths: Any) -> tuple:
             continue
         found.append((os.fspath(path), status.st_size, status.st_mtime_ns))
     return tuple(found)
-
-
-# Blocks are taken by several threads; what was changed in place is set by one at a time.
-_settling = threading.Lock()
-
-
-def _in_child() -> None:
-    global _settling
-    _settling = threading.Lock()
-
-
-os.register_at_fork(after_in_child=_in_child)

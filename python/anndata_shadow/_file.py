@@ -6,7 +6,8 @@ import os
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from ._errors import BusyError
+from . import _core
+from ._errors import BusyError, ShadowError
 
 try:
     import fcntl
@@ -152,6 +153,8 @@ def check_free(where):
         path = _tell(where)
     except (TypeError, NotImplementedError):
         return
+    if os.path.isdir(path):
+        return _check_store(path)
     if fcntl is None or not os.path.isfile(path):
         return
     with open(path, "rb") as file:
@@ -164,6 +167,18 @@ def check_free(where):
         except OSError:
             # A file system without locks.
             return
+
+
+def _check_store(path):
+    # Who has a Zarr store open for reading only is told when it reads that it was changed.
+    for kind in (_core.Shadow, _core.MuShadow):
+        try:
+            kind.open(os.path.abspath(path), "r+").close()
+        except BusyError:
+            raise
+        except (ShadowError, OSError):
+            # Not one of ours: what writes there says so.
+            continue
 
 
 def check_format(wanted, found):

@@ -7,6 +7,8 @@ on it is an ordinary frame. Its `FrameLoan` reads, and knows what of it the core
 
 from __future__ import annotations
 
+import contextlib
+
 import numpy as np
 import pandas as pd
 from pandas.core.generic import NDFrame
@@ -86,6 +88,9 @@ class ShadowFrame(pd.DataFrame):
             if not (self._is_lazy and self._loan.set_names(index)):
                 self._mgr  # noqa: B018 (reads it)
                 _INDEX.__set__(self, index)
+                with contextlib.suppress(TypeError, ValueError):
+                    # What else cannot be stored is said when it is to be written.
+                    self._loan.settle()
 
     @property
     def ndim(self):

@@ -250,8 +250,8 @@ class FrameLoan(Settled):
     def remove_column(self, name):
         """Removes a column from the core, and from what is held."""
         with self.lock:
-            # What could not be set is not in the core.
-            if not self._tracked or name in self._seen or name not in self._held:
+            # What pandas has put in, and what could not be set, is not in the core.
+            if not self._tracked or name in self._core.keys(self.path):
                 self._core.remove(f"{self.path}/{name}")
             self._seen.pop(name, None)
             if self.is_lazy:

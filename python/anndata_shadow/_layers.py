@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
+
 from ._slots import Slot
-from ._values import anndata_version
+from ._values import anndata_version, to_raw
 
 
 class Layers(Slot):
@@ -55,8 +57,11 @@ class Layers(Slot):
         is_own = isinstance(mapping, Slot) and mapping._shadow is self._shadow
         if is_own or not (isinstance(mapping, Mapping) and self._is_x(None) and None in mapping):
             return super()._replace(mapping)
-        super()._replace({name: value for name, value in mapping.items() if name is not None})
-        self[None] = mapping[None]
+        x = mapping[None]
+        to_raw(x)  # raises before anything is set
+        if np.shape(x) == self._shadow.shape:
+            super()._replace({name: value for name, value in mapping.items() if name is not None})
+        self[None] = x
 
     def __bool__(self) -> bool:
         return bool(self._names())

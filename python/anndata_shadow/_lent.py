@@ -8,13 +8,12 @@ what is pending. What cannot be stored is an error, but no reason to leave the r
 
 from __future__ import annotations
 
-import threading
-
 import pandas as pd
 
 from ._errors import BadNameError, ShadowError
 from ._fingerprint import fingerprint
 from ._frame import user_frame
+from ._locks import new_lock
 from ._values import name_of, to_raw
 
 NOTHING = object()
@@ -68,7 +67,7 @@ class Lent:
 
     def __init__(self, core, tracked):
         #: Held by whoever reads, sets or settles what was handed out. (A view's is taken before that of its shadow.)
-        self.lock = threading.RLock()
+        self.lock = new_lock()
         self._core = core
         self._tracked = tracked
         self._loans = {}

@@ -257,7 +257,7 @@ class MuDataShadow(DataShadow):
         """Modalities that are there no more are again what they were before they got another name."""
         for name in self._modalities.keys() - set(self._core.modalities):
             before = self._renamed.pop(name, None)
-            while before in self._renamed:
+            while before in self._renamed and before not in self._core.modalities:
                 before = self._renamed.pop(before)
             if before in self._core.modalities:
                 self._move_modality(name, before)

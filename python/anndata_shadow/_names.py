@@ -8,12 +8,12 @@ read, and an ordinary `pandas.Index` from then on, with the first use of anythin
 
 from __future__ import annotations
 
-import threading
 import weakref
 
 import pandas as pd
 
 from ._errors import ShadowError
+from ._locks import new_lock
 
 
 class Names:
@@ -34,7 +34,7 @@ class Names:
     def __init__(self, read, length, dtype, name):
         self._read = read
         self._index = None
-        self._lock = threading.RLock()
+        self._lock = new_lock()
         # Who holds them and has not read them yet: weak references.
         self._unread = []
         self.length, self.dtype, self.name = length, dtype, name

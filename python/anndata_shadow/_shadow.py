@@ -252,7 +252,9 @@ class AnnDataShadow(DataShadow):
     def to_memory(self, copy: bool = False) -> AnnData:
         """All of it (of a view: its part) as an `anndata.AnnData` in memory."""
         self._settle()
-        return to_anndata(self._core, drop_unused=self.is_view and self._drops_unused)
+        adata = to_anndata(self._core, drop_unused=self.is_view and self._drops_unused)
+        adata.uns.update(self._own_colors)
+        return adata
 
     @overload
     def copy(self, filename: None = None) -> AnnData: ...

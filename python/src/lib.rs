@@ -78,12 +78,14 @@ fn before_fork(py: Python<'_>) {
     // What is waited for may have to tell Python how far it is.
     while !py.detach(|| fork::prepare_within(run::TICK)) {
         if let Err(signal) = py.check_signals() {
-            fork::give_up();
-            UNAWAITED.set(true);
-            // Python drops what is raised here: it is raised once more when the fork is over.
             if !signal.is_instance_of::<PyKeyboardInterrupt>(py) {
+                // Python would drop it, too.
                 signal.write_unraisable(py, None);
+                continue;
             }
+            fork::give_up();
+            // Python drops what is raised here: it is raised once more when the fork is over.
+            UNAWAITED.set(true);
             return;
         }
     }

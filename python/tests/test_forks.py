@@ -14,7 +14,7 @@ import pytest
 import scipy.sparse as sp
 from conftest import DATA, PBMC, copy_of
 
-from anndata_shadow import _core
+from anndata_shadow import AnnDataShadow, _core
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing forks here"),
@@ -22,7 +22,7 @@ pytestmark = [
 ]
 
 
-def in_child(act, meanwhile=lambda: None):
+def in_child(act, meanwhile=lambda: None, limit=60):
     """What `act` gives in a forked child, as text; a child that hangs is killed."""
     reading, writing = os.pipe()
     child = os.fork()
@@ -35,7 +35,7 @@ def in_child(act, meanwhile=lambda: None):
         os._exit(0)
     os.close(writing)
     meanwhile()
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + limit
     while os.waitpid(child, os.WNOHANG) == (0, 0):
         if time.monotonic() > deadline:
             os.kill(child, signal.SIGKILL)
@@ -340,20 +340,17 @@ else:
 
 
 def test_ctrl_c_ends_waiting_for_a_fork(tmp_path):
-    # Writing waits for the gene index, which waits for whom it tells of its progress, and a fork waits for the writing.
+    # A fork waits for all of a gene index, which takes its time with little memory.
+    path = tmp_path / "sparse.h5ad"
+    ad.AnnData(sp.random(8000, 3000, 0.1, "csr", dtype="f4", random_state=0)).write_h5ad(path)
     code = """
 import os, sys, threading, time, warnings
 warnings.simplefilter("ignore")
 from anndata_shadow import _core
 shadow = _core.Shadow.open(sys.argv[1], "r+")
 other = _core.Shadow.open(sys.argv[2])
-began, goes_on = threading.Event(), threading.Event()
-index = threading.Thread(target=lambda: shadow.add_gene_index(progress=lambda done, all: (began.set(), goes_on.wait())[1]))
+index = threading.Thread(target=lambda: shadow.add_gene_index(memory=20_000))
 index.start()
-began.wait()
-shadow.set("uns/x", 1)
-writing = threading.Thread(target=shadow.write)
-writing.start()
 time.sleep(0.2)
 print("ready", flush=True)
 child = None
@@ -372,20 +369,18 @@ except KeyboardInterrupt:
     print("interrupted", flush=True)
 # Nobody waits for a fork any longer.
 print(other.read("obsm/X_pca").shape, flush=True)
-goes_on.set()
 index.join()
-writing.join()
-print(shadow.changes(), shadow.read("uns/x"), shadow.keys("layers"), flush=True)
+print(shadow.changes(), shadow.keys("layers"), flush=True)
 if os.fork() == 0:
     print(other.read("obsm/X_pca").shape, flush=True)
     os._exit(0)
 os.wait()
 """
-    out, err = interrupt(code, _sparse(tmp_path), DATA / PBMC[0])
+    out, err = interrupt(code, path, DATA / PBMC[0])
     lines = out.splitlines()
     assert lines[0].startswith("refused: this process was forked in the middle of work"), (out, err)
     assert lines[1:3] == ["interrupted", "(700, 50)"], (out, err)
-    assert lines[3:] == ["[] 1 ['X_csc']", "(700, 50)"], (out, err)
+    assert lines[3:] == ["[] ['X_csc']", "(700, 50)"], (out, err)
 
 
 def test_calls_on_the_main_thread_share_one_helper():
@@ -434,3 +429,87 @@ print(found, forks >= 4 or forks)
     cells = ad.AnnData(np.zeros((3, 2)), uns={f"element {i}": np.arange(i) for i in range(1500)})
     cells.write_h5ad(tmp_path / "many.h5ad")
     assert run(code, tmp_path / "many.h5ad") == "[True] True\n"
+
+
+def test_a_child_is_not_kept_out_by_locks_of_threads_that_it_has_not():
+    shadow = AnnDataShadow(DATA / PBMC[0])
+    names, over = list(shadow.obs.columns), threading.Event()
+
+    def look():
+        while not over.is_set():
+            shadow.clear_cache()
+            [shadow.obs[name] for name in names]
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    try:
+        for _ in range(10):
+            time.sleep(0.005)
+            assert in_child(lambda: shadow.obs["n_genes"].index[0], limit=20) == repr("AAAGCCTGGCTAAC-1")
+    finally:
+        over.set()
+        thread.join()
+
+
+def test_threads_of_a_child_give_way_to_its_own_forks(tmp_path):
+    path = tmp_path / "a.h5ad"
+    ad.AnnData(sp.random(10_000, 500, 0.1, "csr", dtype="f4", random_state=0)).write_h5ad(path)
+
+    def act():
+        over, shadow = threading.Event(), _core.Shadow.open(str(path))
+
+        def work():
+            while not over.is_set():
+                shadow.stats("X", "var")
+
+        threads = [threading.Thread(target=work) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for _ in range(5):
+            child = os.fork()
+            if child == 0:
+                os._exit(0)
+            os.waitpid(child, 0)
+        over.set()
+        for thread in threads:
+            thread.join()
+        return "through"
+
+    assert in_child(act) == repr("through")
+
+
+def test_who_waits_for_an_index_is_in_no_forks_way(tmp_path):
+    path = tmp_path / "a.h5ad"
+    ad.AnnData(sp.random(2000, 500, 0.05, "csr", dtype="f4"), uns={"x": 1}).write_h5ad(path)
+    shadow = _core.Shadow.open(str(path), "r+")
+    begun, waits, forked = threading.Event(), threading.Event(), threading.Event()
+
+    def progress(done, of):
+        if not begun.is_set():
+            begun.set()
+            waits.wait(60)
+            time.sleep(0.3)  # the fork is waiting, and so is who removes
+            shadow.info("X")
+
+    def remove():
+        begun.wait(60)
+        waits.set()
+        shadow.remove("uns/x")
+
+    def fork():
+        waits.wait(60)
+        time.sleep(0.1)
+        child = os.fork()
+        if child == 0:
+            os._exit(0)
+        os.waitpid(child, 0)
+        forked.set()
+
+    index = lambda: shadow.add_gene_index(progress=progress)  # noqa: E731
+    threads = [threading.Thread(target=work, daemon=True) for work in (index, remove, fork)]
+    for thread in threads:
+        thread.start()
+    assert forked.wait(60)
+    for thread in threads:
+        thread.join(60)
+    assert not any(thread.is_alive() for thread in threads) and shadow.exists("layers/X_csc")

@@ -27,6 +27,8 @@ use crate::store::{Format, IoStats, Locking, Opened, ReadStore, Safety, WriteSto
 
 /// How long `reopen` and `close` wait for reads in flight, and a forked process for what may have been under way at the fork.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How long who waits for others does so before he looks whether somebody wants to fork.
+const A_MOMENT: Duration = Duration::from_millis(1);
 
 pub(crate) struct Core {
     /// The path as the user gave it; may end inside the file.
@@ -239,11 +241,11 @@ impl Core {
 
     /// Makes changes that hang together, and gives the objects the shapes that they have with them, in one step; `false`, and
     /// nothing done, if anything has changed since `generation`. Waits for a write under way.
-    pub(super) fn put(&self, puts: Vec<Put>, shapes: Vec<(ElemPath, [usize; 2])>, generation: u64) -> bool {
-        let _gate = self.gate.lock();
+    pub(super) fn put(&self, puts: Vec<Put>, shapes: Vec<(ElemPath, [usize; 2])>, generation: u64) -> Result<bool> {
+        let _gate = self.alone()?;
         let mut state = self.state.write();
         if state.generation != generation {
-            return false;
+            return Ok(false);
         }
         for Put { at, edit } in puts {
             state.bound.insert(at.clone());
@@ -261,13 +263,13 @@ impl Core {
             state.shapes.insert(base, Shape { now, stored });
         }
         state.generation += 1;
-        true
+        Ok(true)
     }
 
     /// Waits for the write, reopening or closing under way.
     fn alone(&self) -> Result<MutexGuard<'_, ()>> {
         if !self.state.read().is_inherited() {
-            return Ok(self.gate.lock());
+            return Ok(self.pass());
         }
         // Whoever held it at the fork holds it for ever.
         self.gate.try_lock_for(PATIENCE).ok_or_else(|| inherited::refused(self.here()))
@@ -278,7 +280,17 @@ impl Core {
         if self.state.read().is_inherited() {
             return Err(inherited::refused(self.here()));
         }
-        Ok(self.gate.lock())
+        Ok(self.pass())
+    }
+
+    /// Waits for the gate. A fork does not wait for who waits here: who has the gate may be waiting for the fork.
+    fn pass(&self) -> MutexGuard<'_, ()> {
+        loop {
+            if let Some(passed) = self.gate.try_lock_for(A_MOMENT) {
+                return passed;
+            }
+            fork::give_way();
+        }
     }
 
     /// Changes what is pending, once no write is under way.

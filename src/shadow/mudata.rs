@@ -371,7 +371,7 @@ impl MuDataShadow {
             let Insertion { puts, shape, global } =
                 insert::plan(&self.whole, &modalities, shared, name, &data, &names)?;
             // What others have set meanwhile belongs into the plan.
-            if root.core.put(puts, vec![(at.clone(), shape), (root.base.clone(), global)], generation) {
+            if root.core.put(puts, vec![(at.clone(), shape), (root.base.clone(), global)], generation)? {
                 break;
             }
         }
@@ -391,7 +391,7 @@ impl MuDataShadow {
             let generation = root.core.generation();
             self.check_stored(name, "removing a modality")?;
             let (puts, shape) = take_out::plan(&self.whole, &self.here(), name)?;
-            if root.core.put(puts, vec![(root.base.clone(), shape)], generation) {
+            if root.core.put(puts, vec![(root.base.clone(), shape)], generation)? {
                 return Ok(());
             }
         }
@@ -420,7 +420,7 @@ impl MuDataShadow {
                 let what = root.stored(&at)?;
                 puts.push(Put { at, edit: PutEdit::Rename { to, what } });
             }
-            if root.core.put(puts, vec![(to.clone(), shape)], generation) {
+            if root.core.put(puts, vec![(to.clone(), shape)], generation)? {
                 break;
             }
         }
