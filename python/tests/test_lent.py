@@ -501,3 +501,38 @@ def test_columns_of_modalities_keep_their_names(mu):
         column, names = modality.obs[modality.obs.columns[0]], list(shadow["rna"]._core.names("obs"))
         shadow.close()
         assert list(column.index) == names
+
+
+# ---- what the mends had left
+
+
+def test_new_names_of_a_frame_that_was_read_whole_are_known_at_once(path):
+    shadow = AnnDataShadow(path)
+    shadow.obs.describe()
+    shadow.obs.index = [f"new-{i}" for i in range(N)]
+    frames = [name for name in shadow.obsm if isinstance(shadow.obsm[name], pd.DataFrame)]
+    assert frames and all(shadow.obsm[name].index[0] == "new-0" for name in frames)
+    shadow.obsm["more"] = pd.DataFrame({"a": range(N)}, index=shadow.obs_names)
+    assert shadow[:2].obsm["more"].index.tolist() == ["new-0", "new-1"]
+
+
+def test_a_column_that_only_pandas_has_can_be_deleted(path):
+    shadow = AnnDataShadow(path)
+    for value in (1, [object()] * N):
+        shadow.obs.insert(0, "odd", value)
+        del shadow.obs["odd"]
+        assert "odd" not in shadow.obs and shadow.changes() == []
+
+
+def test_a_view_that_reopens_forgets_what_its_shadow_has_handed_out(path):
+    shadow = AnnDataShadow(path)
+    before, view = shadow.obsm["X_pca"].copy(), shadow[:5]
+    shadow.close()
+    with AnnDataShadow(path, mode="r+") as other:
+        other.obsm["X_pca"] = before * 0 + 7
+        other.write()
+    view.reopen("r+")
+    shadow.obsm["X_pca"][0, 0] = 1
+    shadow.write().close()
+    found = read(path).obsm["X_pca"]
+    assert found[0, 0] == 1 and (found.ravel()[1:] == 7).all()

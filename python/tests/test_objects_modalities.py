@@ -168,3 +168,13 @@ def test_a_mudata_has_no_matrix_to_set(mu):
         with pytest.raises(AttributeError, match=name):
             setattr(shadow, name, 5)
     assert not shadow.changes()
+
+
+def test_a_name_that_was_written_is_where_taking_back_ends(mu):
+    shadow = MuDataShadow(mu, mode="r+")
+    shadow.mod.rename("rna", "RNA")
+    shadow.write()
+    held = shadow["RNA"]
+    shadow.mod.rename("RNA", "other")
+    shadow.discard()
+    assert shadow["RNA"] is held and held.shape == read_mudata(mu)["RNA"].shape

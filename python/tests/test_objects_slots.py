@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 from same import same
 
-from anndata_shadow import AnnDataShadow
+from anndata_shadow import AnnDataShadow, ShapeError
+from anndata_shadow._values import anndata_version
 
 # ---- names
 
@@ -145,3 +146,21 @@ def test_dates_and_row_names_of_other_libraries(pbmc):
         frame = shadow.to_memory().uns["t"]
         assert list(frame.index) == ["a", "b"] and frame.index.name is None and list(frame.columns) == ["day"]
         assert frame["day"].tolist() == [pd.Timestamp(day) for day in days]
+
+
+def test_colors_of_a_view_go_into_its_copies(store):
+    view = AnnDataShadow(store)[:50]
+    view.uns["phase_colors"] = ["#000000", "#111111", "#222222"]
+    assert list(view.copy().uns["phase_colors"]) == ["#000000", "#111111", "#222222"]
+    assert "phase_colors" not in AnnDataShadow(store).uns
+
+
+@pytest.mark.skipif(anndata_version() < (0, 13), reason="X is none of layers")
+def test_layers_with_an_x_that_does_not_fit_stay_as_they_were(store):
+    shadow = AnnDataShadow(store)
+    shadow.layers["old"] = np.zeros(shadow.shape)
+    with pytest.raises(ShapeError):
+        shadow.layers = {None: np.zeros((3, 3)), "new": np.zeros(shadow.shape)}
+    with pytest.raises(TypeError):
+        shadow.layers = {None: object(), "new": np.zeros(shadow.shape)}
+    assert set(shadow.layers) - {None} == {"old"}
