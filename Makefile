@@ -29,7 +29,8 @@ test:
 	target/python/bin/python -B -m pytest -q -n 2 --disable-warnings -p no:cacheprovider python/tests
 	target/python-before/bin/python -B -m pytest -q -n 2 --disable-warnings -p no:cacheprovider python/tests
 
-# The Python package, in an environment of its own: target/python/bin/python.
+# The Python package, in two environments of its own: target/python with what is current, target/python-before with the generation
+# of anndata before.
 python: setup
 	tools/python_setup.sh
 

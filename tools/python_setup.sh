@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds the Python package and installs it beside what its tests compare with: into target/python, with the newest Python at hand
+# Builds the Python package and installs it beside what its tests compare with: into target/python, with the newest Python at hand (up to 3.13)
 # and what is current there, and into target/python-before, with python3 and the generation of anndata before. (PYTHON names
 # one interpreter for both.) The wheel is built in the dev profile, with the features that the other tests are built with, so
 # that it shares what they have compiled. Does nothing that is done already.
@@ -21,10 +21,10 @@ environment() {
     cp "$requirements" "$env/.installed"
 }
 
-for newest in "${PYTHON:-}" python3.13 python3.12 ~/.pyenv/versions/3.1[23].*/bin/python3 python3; do
-    if [ -n "$newest" ] && "$newest" -c 'import venv' 2> /dev/null; then break; fi
+for newest in python3.13 python3.12 ~/.pyenv/versions/3.1[23].*/bin/python3 python3; do
+    if "$newest" -c 'import venv' 2> /dev/null; then break; fi
 done
-environment target/python "$newest"
+environment target/python "${PYTHON:-$newest}"
 environment target/python-before "${PYTHON:-python3}" 'anndata<0.13' 'pandas<3' 'mudata<0.4'
 
 sources=(Cargo.toml Cargo.lock src python/Cargo.toml python/pyproject.toml python/README.md python/src python/anndata_shadow)
