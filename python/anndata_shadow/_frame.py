@@ -105,7 +105,7 @@ class ShadowFrame(pd.DataFrame):
 
     def __getitem__(self, key):
         if self._is_lazy:
-            if isinstance(key, str) and key in self.columns:
+            if isinstance(key, str) and self._loan.has(key):
                 return self._loan.column(key).copy(deep=False)
             if isinstance(key, (list, pd.Index)) and len(key) and all(isinstance(k, str) for k in key):
                 return self._some(list(key)) if all(k in self.columns for k in key) else super().__getitem__(key)

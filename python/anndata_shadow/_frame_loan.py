@@ -146,6 +146,14 @@ class FrameLoan(Settled):
                 self._columns = pd.Index(names) if names else pd.RangeIndex(0).astype(str)
             return self._columns
 
+    def has(self, name):
+        """Whether there is a column of this name. (Making an index of all of them would take longer than reading one.)"""
+        with self.lock:
+            if self._columns is not None:
+                return name in self._columns
+            self._before_read(self.path)
+            return name in self._held or name in self._core.keys(self.path)
+
     @property
     def index(self):
         """Names of the rows."""
@@ -203,8 +211,8 @@ class FrameLoan(Settled):
         with self.lock:
             if self.is_lazy:
                 self._held[name] = series
-                if name not in self.columns:
-                    self._columns = self.columns.append(pd.Index([name]))
+                if self._columns is not None and name not in self._columns:
+                    self._columns = self._columns.append(pd.Index([name]))
             else:
                 pd.DataFrame.__setitem__(self.obj, name, series)
             self._notice(name, series)

@@ -57,7 +57,9 @@ def sparse(layout, shape, data, indices, indptr):
 
 def categorical(codes, categories, ordered):
     """A pandas categorical."""
-    return pd.Categorical.from_codes(codes, to_user(categories), ordered=ordered)
+    dtype = pd.CategoricalDtype(to_user(categories), ordered)
+    # The core has looked whether every code has a category.
+    return pd.Categorical.from_codes(codes, dtype=dtype, validate=False)
 
 
 def nullable(values, mask, na_value):
