@@ -44,7 +44,7 @@ def test_what_is_not_installed_is_said_at_construction(path, monkeypatch, backen
 
 
 def test_jax(path):
-    jax = pytest.importorskip("jax")
+    import jax
     shadow, expected = AnnDataShadow(path, array_backend="jax"), adata()
     assert isinstance(shadow.X, jax.Array)
     np.testing.assert_array_equal(np.asarray(shadow.X), expected.X)
@@ -60,7 +60,7 @@ def test_jax(path):
 
 
 def test_jax_with_64_bits(path):
-    jax = pytest.importorskip("jax")
+    import jax
     jax.config.update("jax_enable_x64", True)
     try:
         found = AnnDataShadow(path, array_backend="jax").obsm["X_pca"]
@@ -71,7 +71,6 @@ def test_jax_with_64_bits(path):
 
 
 def test_jax_does_not_wrap_integers_around(tmp_path):
-    pytest.importorskip("jax")
     made = adata()
     made.obsm["large"] = np.full((made.n_obs, 1), 2**40)
     made.obsm["small"] = np.full((made.n_obs, 1), 2**20)
@@ -82,7 +81,6 @@ def test_jax_does_not_wrap_integers_around(tmp_path):
 
 
 def test_jax_sparse_stays_sparse(path):
-    pytest.importorskip("jax")
     from jax.experimental.sparse import BCSR
 
     shadow, expected = AnnDataShadow(path, array_backend="jax"), adata()
@@ -150,7 +148,6 @@ def _check_polars(found, expected: pd.DataFrame):
 
 
 def test_polars(path):
-    pytest.importorskip("polars")
     shadow, expected = AnnDataShadow(path, table_backend="polars"), adata()
     _check_polars(shadow.obs, expected.obs)
     _check_polars(shadow[10:30].obs, expected.obs[10:30])
@@ -162,7 +159,7 @@ def test_polars(path):
 
 
 def test_arrow(path):
-    pa = pytest.importorskip("pyarrow")
+    import pyarrow as pa
     for name in ["pyarrow", "arrow"]:
         shadow, expected = AnnDataShadow(path, table_backend=name), adata()
         found = shadow.obs
@@ -189,8 +186,6 @@ def gaps(path):
 
 
 def test_nan_is_a_number_everywhere(gaps):
-    pytest.importorskip("polars")
-    pytest.importorskip("pyarrow")
     path, made = gaps
     expected = made.obsm["gaps"]
     for backend in ["polars", "pyarrow"]:
@@ -211,7 +206,6 @@ def test_nan_is_a_number_everywhere(gaps):
 @pytest.mark.parametrize("backend", ["polars", "pyarrow"])
 @pytest.mark.parametrize("index_name", [None, "cell"])
 def test_frames_that_were_handed_out_can_be_set(tmp_path, backend, index_name):
-    pytest.importorskip(backend)
     made = adata()
     made.obs.index.name = made.obsm["scores"].index.name = index_name
     made.uns["frame"] = pd.DataFrame({"a": [1.5, np.nan]}, index=["p", "q"])
@@ -235,7 +229,7 @@ def test_frames_that_were_handed_out_can_be_set(tmp_path, backend, index_name):
 
 def test_rows_of_a_lazy_frame(path):
     """They are of the same types as all rows, and of a view those of the view."""
-    pl = pytest.importorskip("polars")
+    import polars as pl
     shadow, expected = AnnDataShadow(path, table_backend="polars", lazy=True), adata()
     for rows in [slice(3, 9), slice(-4, None), slice(50, 3, -7), slice(0)]:
         _check_rows(shadow.obs[rows], shadow.obs.read(), expected.obs_names[rows])
@@ -261,8 +255,8 @@ def test_a_callable_gets_the_frame_of_pandas(path):
 
 
 def test_what_a_backend_made_can_be_set(path):
-    jnp = pytest.importorskip("jax.numpy")
-    pl = pytest.importorskip("polars")
+    import jax.numpy as jnp
+    import polars as pl
     shadow, expected = AnnDataShadow(path, array_backend="jax", table_backend="polars"), adata()
     shadow.obsm["twice"] = jnp.asarray(shadow.obsm["X_pca"]) * 2
     shadow.obs = shadow.obs.with_columns(double=pl.col("count") * 2)

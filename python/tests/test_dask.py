@@ -17,8 +17,6 @@ from made import CONTAINERS, DATA, adata, modalities_of_2020, write
 import anndata_shadow
 from anndata_shadow import AnnDataShadow, MuDataShadow, StoreChangedError
 
-da = pytest.importorskip("dask.array")
-
 
 @pytest.fixture(params=CONTAINERS)
 def path(request, tmp_path):
@@ -28,7 +26,7 @@ def path(request, tmp_path):
 @pytest.fixture(scope="module")
 def cluster():
     """Workers in processes of their own."""
-    distributed = pytest.importorskip("dask.distributed")
+    import dask.distributed as distributed
     with (
         distributed.LocalCluster(
             n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, memory_limit=0

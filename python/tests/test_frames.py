@@ -294,7 +294,7 @@ def test_frames_in_obsm_follow_the_names(main):
 
 
 def test_frames_of_polars_keep_the_order_of_categories(store):
-    pl = pytest.importorskip("polars")
+    import polars as pl
     shadow, adata = AnnDataShadow(store, table_backend="polars"), read(store)
     shadow.obs = shadow.obs.with_columns(pl.Series("new", range(N)), pl.col("n_genes") * 2)
     shadow.reopen("r+").write().close()
@@ -305,7 +305,8 @@ def test_frames_of_polars_keep_the_order_of_categories(store):
 
 
 def test_columns_of_other_libraries(store):
-    pl, pa = pytest.importorskip("polars"), pytest.importorskip("pyarrow")
+    import polars as pl
+    import pyarrow as pa
     shadow = AnnDataShadow(store)
     shadow.obs["polars"] = pl.Series(["x", "y"] * 350, dtype=pl.Categorical)
     shadow.obs["enum"] = pl.Series(["x", "y"] * 350, dtype=pl.Enum(["y", "x", "z"]))

@@ -353,7 +353,7 @@ def test_tensors_are_watched_in_their_memory(shadow):
 
 
 def test_tables_of_polars_are_watched(path):
-    pl = pytest.importorskip("polars")
+    import polars as pl
     with AnnDataShadow(path, table_backend="polars", mode="r+") as shadow:
         obs = shadow.obs
         assert shadow.obs is obs and not shadow.changes()
@@ -374,7 +374,7 @@ def test_tables_of_polars_are_watched(path):
 
 
 def test_tables_that_were_replaced_are_no_longer_watched(path):
-    pl = pytest.importorskip("polars")
+    import polars as pl
     with AnnDataShadow(path, table_backend="polars") as shadow:
         old = shadow.obs
         shadow.obs = old.with_columns(pl.Series("new", range(N)))

@@ -1,7 +1,6 @@
 """Modalities of a MuDataShadow that are held: discarded in part, renamed; maps of files without; writing elsewhere."""
 
 import shutil
-import warnings
 
 import numpy as np
 import pandas as pd
@@ -11,12 +10,7 @@ from same import read_mudata, same
 
 from anndata_shadow import MuDataShadow
 
-
-@pytest.fixture(autouse=True)
-def _quiet():
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
+pytestmark = pytest.mark.filterwarnings("ignore")
 
 
 # ---- discard

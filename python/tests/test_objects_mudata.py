@@ -1,7 +1,6 @@
 """MuDataShadow beside MuData."""
 
 import pickle
-import warnings
 
 import anndata as ad
 import mudata
@@ -12,12 +11,7 @@ from same import read_mudata, same, same_anndata
 
 from anndata_shadow import AnnDataShadow, BusyError, MuDataShadow
 
-
-@pytest.fixture(autouse=True)
-def _quiet():
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
+pytestmark = pytest.mark.filterwarnings("ignore")
 
 
 def test_it_shows_all_modalities(mu):

@@ -1,5 +1,6 @@
 """Slots: which names they take, and that they are set as a whole or not at all; what they take from other libraries."""
 
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -95,8 +96,6 @@ KINDS = [{}, {"lazy": True}, {"table_backend": "polars"}, {"table_backend": "pya
 
 @pytest.mark.parametrize("kind", KINDS, ids=str)
 def test_raw_can_be_set_to_that_of_another(pbmc, kind):
-    for library in set(kind.values()) & {"polars", "pyarrow"}:
-        pytest.importorskip(library)
     plain, other = AnnDataShadow(pbmc), AnnDataShadow(pbmc, **kind)
     shadow = AnnDataShadow(pbmc)
     del shadow.raw
@@ -123,7 +122,8 @@ def test_changes_in_place_in_raw_go_along(pbmc):
 def test_columns_that_cannot_be_stored_are_named(pbmc):
     import datetime
 
-    pl, pa = pytest.importorskip("polars"), pytest.importorskip("pyarrow")
+    import polars as pl
+    import pyarrow as pa
     shadow = AnnDataShadow(pbmc)
     spans = [datetime.timedelta(seconds=1)] * 2
     for table in (
@@ -138,7 +138,8 @@ def test_columns_that_cannot_be_stored_are_named(pbmc):
 def test_dates_and_row_names_of_other_libraries(pbmc):
     import datetime
 
-    pl, pa = pytest.importorskip("polars"), pytest.importorskip("pyarrow")
+    import polars as pl
+    import pyarrow as pa
     shadow = AnnDataShadow(pbmc)
     days = [datetime.date(2020, 1, 2), datetime.date(2021, 3, 4)]
     for make in (pl.DataFrame, pa.table):

@@ -13,6 +13,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+import scanpy as sc
 import scipy.sparse as sp
 from anndata.tests.helpers import assert_equal
 from made import DATA
@@ -21,7 +22,6 @@ import anndata_shadow
 from anndata_shadow import AnnDataShadow
 
 plt.switch_backend("agg")
-sc = pytest.importorskip("scanpy")
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 
@@ -210,8 +210,6 @@ def test_colors_of_a_view_are_its_own(both, pbmc):
 @pytest.mark.parametrize("how", [{}, {"lazy": True}, {"table_backend": "pyarrow"}, {"table_backend": lambda frame: frame}])
 def test_as_many_colors_as_categories(pbmc, tmp_path, how):
     """In views: of DataFrames those that are left, of others all."""
-    if how.get("table_backend") == "pyarrow":
-        pytest.importorskip("pyarrow")
     path = write(pbmc, tmp_path / "file.zarr")
     view = AnnDataShadow(path, **how)[np.asarray(pbmc.obs["louvain"].isin(["2", "5"]))]
     column = view.obs["louvain"]

@@ -330,7 +330,8 @@ def test_what_has_no_form_is_refused(store, value):
 
 
 def test_tensors_and_tables_of_other_libraries(store):
-    pl, pa = pytest.importorskip("polars"), pytest.importorskip("pyarrow")
+    import polars as pl
+    import pyarrow as pa
     shadow = AnnDataShadow(store)
     shadow.uns["polars"] = pl.DataFrame({"a": [1, 2], "b": ["x", None]})
     shadow.uns["arrow"] = pa.table({"a": [1.5, None], "b": ["x", "y"]})
