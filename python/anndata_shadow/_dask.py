@@ -57,7 +57,7 @@ class _Source:
         self._check_written(core)
         if info.kind not in ("array", "sparse"):
             raise TypeError(f"{self.path} is a {info.kind}: dask has arrays of one dtype, and scipy's sparse matrices")
-        self.address = os.path.join(os.getcwd(), shadow._address)
+        self.address = shadow._address
         self.options = dict(shadow._options)
         self.is_mudata = isinstance(core, _core.MuShadow)
         self.rows = core.rows() if core.is_view else (None, None)

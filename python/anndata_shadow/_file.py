@@ -150,7 +150,7 @@ def check_free(where):
         If another shadow or another program holds a lock on it.
     """
     try:
-        path = _tell(where)
+        path = locate(where)
     except (TypeError, NotImplementedError):
         return
     if os.path.isdir(path):
@@ -173,7 +173,7 @@ def _check_store(path):
     # Who has a Zarr store open for reading only is told when it reads that it was changed.
     for kind in (_core.Shadow, _core.MuShadow):
         try:
-            kind.open(os.path.abspath(path), "r+").close()
+            kind.open(path, "r+").close()
         except BusyError:
             raise
         except (ShadowError, OSError):
